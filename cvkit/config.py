@@ -1,0 +1,323 @@
+"""`cvkit.yml`: every setting a user can make, read and checked in one place.
+
+The models below are the one description of the file: the checks, the published JSON schema and the reference page
+come from them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from cvkit.errors import ConfigError
+from cvkit.tables import Window
+
+
+def _time_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"unknown time zone{_nearest(name, sorted(available_timezones()))}")
+    return name
+
+
+def _cron(expression: str) -> str:
+    from datetime import datetime
+
+    from cronsim import CronSim, CronSimError
+
+    try:
+        CronSim(expression, datetime(2026, 1, 1))
+    except CronSimError as error:
+        raise ValueError(
+            f"not a cron expression ({error}); five fields, e.g. '30 6 * * *' for 06:30 every day"
+        ) from None
+    return expression
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Cron = Annotated[str, AfterValidator(_cron)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]  # YAML has lists only
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelSettings(_Section):
+    """The deployed model."""
+
+    name: str = Field("model", min_length=1, description="What people call the model.")
+    task: Literal["detect"] = Field("detect", description="What it does; object detection so far.")
+    weights: str = Field("", description="Ultralytics checkpoint; predicts where captures have no predictions.")
+    classes: Names = Field((), description="Class names by id, where there are no weights to read them from.")
+    image_size: int = Field(640, ge=32, le=8192, description="Longer side the model is run at, pixels.")
+    confidence: Share = Field(0.25, description="Confidence the deployed model cuts at.")
+    batch: int = Field(16, ge=1, description="Images predicted at once.")
+    device: str = Field("", description="'cpu', '0', ...; empty: a GPU where there is one.")
+
+
+class CaptureSettings(_Section):
+    """What production took: images, and what was said about them."""
+
+    images: str = Field(
+        "captures/{source}/{date}/*.jpg",
+        min_length=1,
+        description="Where images lie; {source}, {date} and {time} are read from the path.",
+    )
+    time_from: Literal["path", "exif", "file"] = Field("path", description="Where an image's time is taken from.")
+    time_zone: TimeZone = Field("UTC", description="Zone of times that name none.")
+    predictions: str = Field("", description="Pattern of prediction files (.parquet, .jsonl, .txt); empty: none.")
+    labels: str = Field("", description="Pattern of label files (YOLO .txt, COCO .json, VOC .xml); empty: none yet.")
+
+
+class ReferenceSettings(_Section):
+    """The sample the model was accepted on: a labelled data set, or a stretch of captures."""
+
+    data: str = Field("", description="data.yaml, COCO .json, a VOC folder or a folder per class.")
+    split: str = Field("val", description="Split of data.yaml.")
+    images: str = Field(
+        "", description="Pattern on the images' paths that tells {source}, {date}, {time}; may be empty."
+    )
+    start: date | None = Field(None, description="First day of captures to use, where there is no data.")
+    end: date | None = Field(None, description="First day not used any more.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ReferenceSettings:
+        if bool(self.data) == bool(self.start and self.end):
+            raise ValueError("give either `data`, or `start` and `end` of a stretch of captures")
+        return self
+
+
+class RuleSettings(_Section):
+    """When a window is a warning, critical, or unknown."""
+
+    false_alarms_per_year: float = Field(
+        1.0, gt=0, description="False drift alarms a year accepted over all features and sources together."
+    )
+    minimum_images: int = Field(20, ge=2, description="A source with fewer images in a window is unknown.")
+    drift_warning: float = Field(0.3, gt=0, description="Drift that matters, in reference standard deviations.")
+    drift_critical: float = Field(0.8, gt=0, description="Drift that is critical, in reference standard deviations.")
+    quality_warning: Share = Field(0.05, description="Share of bad images that matters, beyond the reference's.")
+    quality_critical: Share = Field(0.25, description="Share of bad images that is critical, beyond the reference's.")
+    ignore: Names = Field((), description="Features and findings no rule looks at.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> RuleSettings:
+        if self.drift_critical < self.drift_warning or self.quality_critical < self.quality_warning:
+            raise ValueError("a critical limit must not lie below its warning limit")
+        return self
+
+
+class JobSettings(_Section):
+    """One notebook run on a schedule."""
+
+    notebook: str = Field(min_length=1, description="Name of a notebook in the workspace's `notebooks/`.")
+    cron: Cron = Field("30 6 * * *", description="When: minute, hour, day of month, month, day of week.")
+    time_zone: TimeZone = Field("UTC", description="Zone the cron expression is read in.")
+    source: str = Field("", description="Only this source; empty: all.")
+    attempts: int = Field(3, ge=1, le=10, description="Tries before a slot counts as failed.")
+    timeout_s: int = Field(1800, ge=1, description="Seconds one run of the notebook may take.")
+
+
+class Config(_Section):
+    """A workspace's settings, and where its files lie."""
+
+    model: ModelSettings = ModelSettings()
+    captures: CaptureSettings = CaptureSettings()
+    reference: ReferenceSettings
+    window_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = Field(
+        24, description="Length of a window, hours, from 00:00 UTC."
+    )
+    rules: RuleSettings = RuleSettings()
+    schedule: Annotated[tuple[JobSettings, ...], Field(strict=False)] = Field(
+        (), description="Notebooks run by `cvkit run --due`."
+    )
+    workers: int = Field(0, ge=0, le=256, description="Threads that read images; 0: one per core.")
+    history: str = Field("", description="SQLAlchemy URL of the history; empty: history.db in the workspace.")
+
+    _path: Path = PrivateAttr(default=Path("cvkit.yml"))
+
+    @property
+    def path(self) -> Path:
+        """The file these settings came from."""
+        return self._path
+
+    @property
+    def workspace(self) -> Path:
+        """The folder that holds everything: the one `cvkit.yml` lies in."""
+        return self._path.parent
+
+    def resolve(self, path: str) -> Path:
+        """`path` as seen from the workspace."""
+        return (self.workspace / Path(path).expanduser()).absolute()
+
+    @property
+    def history_url(self) -> str:
+        return self.history or f"sqlite:///{self.workspace / 'history.db'}"
+
+    @property
+    def window_length(self) -> timedelta:
+        return timedelta(hours=self.window_hours)
+
+    @functools.cached_property
+    def version(self) -> str:
+        """Name of the deployed version: the first 12 digits of its weights' SHA-256; 'external' without weights."""
+        if not self.model.weights:
+            return "external"
+        weights = self.resolve(self.model.weights)
+        if not weights.is_file():
+            raise ConfigError(
+                "the model's weights are missing",
+                where=f"{self.path}, model.weights",
+                expected="an Ultralytics .pt file",
+                found=f"no file {weights}",
+                remedy="correct model.weights, or leave it empty if predictions come with the captures",
+            )
+        with weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+    def window(self, start: str) -> Window:
+        """The window that begins at `start` (ISO)."""
+        return Window.between(start, hours=self.window_hours)
+
+
+def load_config(path: str | Path) -> Config:
+    """Read `cvkit.yml`, or the one in the folder `path`.
+
+    Raises ConfigError with the line, what was expected and the nearest valid key.
+    """
+    file = Path(path).expanduser().absolute()
+    file = file / "cvkit.yml" if file.is_dir() else file
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            "no settings to read",
+            where=str(file),
+            expected="a cvkit.yml",
+            found=str(error),
+            remedy="run `cvkit init DIR`, or name the file with --config",
+        ) from None
+    return parse_config(text, file)
+
+
+def parse_config(text: str, file: Path) -> Config:
+    """Settings from the text of a `cvkit.yml`; `file` is where it lies."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigError(
+            "this is not YAML",
+            where=f"{file}:{mark.line + 1}" if mark else str(file),
+            found=str(getattr(error, "problem", error)),
+            remedy="check indentation, quotes and colons there",
+        ) from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            "the settings are empty or not a mapping",
+            where=str(file),
+            expected="keys such as `model:`",
+            remedy="start from the file `cvkit init` writes",
+        )
+    if repeated := _repeated_key(node):
+        raise ConfigError(
+            f"`{repeated.value}` stands there twice",
+            where=f"{file}:{repeated.start_mark.line + 1}",
+            remedy="keep one of them",
+        )
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, node, file) from None
+    config._path = file
+    return config
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of `cvkit.yml`, for editors that complete and check it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "cvkit.yml",
+        **Config.model_json_schema(),
+    }
+
+
+def _explain(error: ValidationError, node: yaml.Node | None, file: Path) -> ConfigError:
+    first = error.errors()[0]
+    keys = [str(part) for part in first["loc"]]
+    line = _line(node, first["loc"])
+    known = _fields(first["loc"][:-1])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return ConfigError(
+            f"unknown key `{'.'.join(keys)}`{more}",
+            where=f"{file}:{line}",
+            expected=", ".join(known),
+            found=keys[-1],
+            remedy=f"remove it{_nearest(keys[-1], known)}",
+        )
+    found = "nothing" if first["type"] == "missing" else repr(first["input"])
+    return ConfigError(
+        f"`{'.'.join(keys) or 'settings'}` cannot be used{more}",
+        where=f"{file}:{line}",
+        expected=first["msg"].removeprefix("Value error, "),
+        found=found[:200],
+        remedy="correct this line",
+    )
+
+
+def _nearest(word: str, words: list[str]) -> str:
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _fields(location: tuple[int | str, ...]) -> list[str]:
+    section: type[BaseModel] = Config
+    for part in location:
+        if isinstance(part, str) and part in section.model_fields:
+            annotation = section.model_fields[part].annotation
+            inner = next(
+                (a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, BaseModel)), annotation
+            )
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                section = inner
+    return list(section.model_fields)
+
+
+def _line(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
+    line = node.start_mark.line if node else 0
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == part), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line if node else 0
+    return line + 1
+
+
+def _repeated_key(node: yaml.Node | None) -> yaml.Node | None:
+    """The second of two equal keys: YAML keeps the last one silently, which hides a setting."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                return key  # type: ignore[no-any-return]
+            seen.add(key.value)
+            if found := _repeated_key(value):
+                return found
+    elif isinstance(node, yaml.SequenceNode):
+        return next((found for item in node.value if (found := _repeated_key(item))), None)
+    return None

@@ -1,0 +1,1 @@
+"""What the model saw and said: files to tables, images to numbers."""

@@ -1,0 +1,23 @@
+"""Records: what one stretch of production, or the reference, consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Images and what was said about them, read once and checked once.
+
+    Every row of `images` is usable as a record; what could not be used stands in `findings`, never nowhere.
+    """
+
+    images: pd.DataFrame  # tables.IMAGES, sorted by source, time, image_id
+    predictions: pd.DataFrame  # tables.BOXES with confidence
+    labels: pd.DataFrame  # tables.BOXES, confidence NaN
+    findings: pd.DataFrame  # tables.FINDINGS
+    classes: dict[int, str]  # names the model knows, by class id; empty where nobody said

@@ -1,0 +1,1 @@
+"""Chapter 3: reports, pages and cards."""

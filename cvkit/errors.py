@@ -1,0 +1,51 @@
+"""What can go wrong, and the exit code each kind of failure ends a command with."""
+
+from __future__ import annotations
+
+DONE = 0
+WINDOWS_FAILED = 4  # some windows or reports failed, all others are done
+VERDICT_REACHED = 8  # `--fail-on` asked for a failure at this verdict
+
+
+class CvkitError(Exception):
+    """Something the user can mend: what went wrong, what was expected, what was found, where, and what to do.
+
+    The parts are kept apart so that a command line, a notebook and a web page can each lay them out.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, *, expected: str = "", found: str = "", where: str = "", remedy: str = "") -> None:
+        self.problem, self.expected, self.found, self.where, self.remedy = problem, expected, found, where, remedy
+        parts = [("where", where), ("expected", expected), ("found", found), ("what to do", remedy)]
+        super().__init__("\n".join([problem, *(f"  {name}: {text}" for name, text in parts if text)]))
+
+
+class ConfigError(CvkitError):
+    """`cvkit.yml` or the command line asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class DataError(CvkitError):
+    """Images, labels, predictions or weights are missing or of no use as a whole."""
+
+    exit_code = 3
+
+
+class ReportError(CvkitError):
+    """A notebook did not run to its end."""
+
+    exit_code = WINDOWS_FAILED
+
+
+class BusyError(CvkitError):
+    """Another run holds the workspace."""
+
+    exit_code = 5
+
+
+class StorageError(CvkitError):
+    """The workspace cannot be written or its history cannot be read."""
+
+    exit_code = 6

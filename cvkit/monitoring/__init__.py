@@ -1,0 +1,1 @@
+"""Chapter 1: does the model still do its job?"""

@@ -1,0 +1,1 @@
+"""Numbers only: arrays in, numbers out. No files, no pandas, no plots, no torch."""

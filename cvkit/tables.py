@@ -1,0 +1,231 @@
+"""The words: windows, and the columns of every table that travels through cvkit.
+
+A table is a pandas DataFrame with exactly the columns named here. `conform` puts a frame into that shape and is
+called where tables are made, so that everything downstream can rely on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TIME = "datetime64[us, UTC]"
+
+# One row per image the model saw. `image_id` is the path below the workspace (or the reference's folder), with `/`.
+# `time` is NaT and `width`, `height` are NaN where the file does not tell. `predicted`, `labelled`: whether
+# predictions and labels cover this image; an image without boxes can be covered.
+IMAGES: Mapping[str, str] = {
+    "image_id": "str",
+    "path": "str",
+    "source": "str",
+    "time": TIME,
+    "width": "float64",  # pixels, after EXIF rotation
+    "height": "float64",  # pixels
+    "bytes": "int64",
+    "modified_ns": "int64",
+    "predicted": "bool",
+    "labelled": "bool",
+}
+
+# One row per box, predicted or labelled. Corners in pixels, x to the right, y down, of the image after EXIF rotation.
+BOXES: Mapping[str, str] = {
+    "image_id": "str",
+    "class_id": "int64",
+    "confidence": "float64",  # 0..1; NaN for labels
+    "x1": "float64",
+    "y1": "float64",
+    "x2": "float64",
+    "y2": "float64",
+}
+
+# One row per thing that is wrong with an image or with what was written about it.
+FINDINGS: Mapping[str, str] = {
+    "image_id": "str",  # or the file or line that is wrong, where no image is known
+    "source": "str",
+    "time": TIME,
+    "finding": "str",  # a key of FINDING_WORDS
+    "value": "float64",  # what was measured, NaN where there is no number
+    "limit": "float64",  # what it was held against
+    "detail": "str",  # words for a person: what was expected, what was found
+}
+
+FINDING_WORDS: Mapping[str, str] = {
+    "unreadable": "the file cannot be decoded as an image",
+    "empty_file": "the file has no bytes",
+    "truncated": "the file ends before the picture does",
+    "wrong_format": "the content is not what the file name says",
+    "wrong_mode": "the colour mode differs from the reference's",
+    "wrong_size": "the width and height differ from the reference's",
+    "too_dark": "darker than the reference's images",
+    "too_bright": "brighter than the reference's images",
+    "blurred": "less sharp than the reference's images",
+    "low_information": "less detail than the reference's images",
+    "noisy": "noisier than the reference's images",
+    "exact_duplicate": "the same bytes as an earlier image of the window",
+    "near_duplicate": "looks the same as an earlier image of the window",
+    "frozen": "part of a run of unchanging frames",
+    "gap": "no image for longer than the reference's longest pause",
+    "no_time": "no usable time for this image",
+    "missing_prediction": "no prediction for this image",
+    "missing_image": "a prediction or label for an image that does not exist",
+    "bad_record": "a line or entry that cannot be read",
+    "bad_box": "a box with NaN, no area, or corners the wrong way round",
+    "box_outside": "a box that reaches out of its image",
+    "bad_confidence": "a confidence that is missing or not between 0 and 1",
+    "unknown_class": "a class the model does not know",
+    "conflicting_labels": "two label files for one image",
+}
+
+# Per-image numbers from pixels, with the unit each is in.
+PROPERTIES: Mapping[str, str] = {
+    "brightness": "grey level, 0-255",
+    "contrast": "grey levels, standard deviation",
+    "saturation": "0-1",
+    "colourfulness": "Hasler-Suesstrunk M3",
+    "entropy": "bits per pixel",
+    "sharpness": "log10 variance of the Laplacian",
+    "noise": "grey levels, standard deviation",
+}
+
+# Per-image numbers from predictions.
+PREDICTION_FEATURES: Mapping[str, str] = {
+    "boxes": "boxes per image",
+    "confidence": "mean confidence, 0-1",
+    "box_area": "mean share of the image, 0-1",
+    "box_aspect": "mean log2 of width over height",
+    "box_x": "mean centre, 0 left - 1 right",
+    "box_y": "mean centre, 0 top - 1 bottom",
+}
+
+FEATURE_UNITS: Mapping[str, str] = {**PROPERTIES, **PREDICTION_FEATURES, "class_mix": "share of boxes by class"}
+
+# One row per image: what `data.features` adds to the image record.
+FEATURES: Mapping[str, str] = {
+    "image_id": "str",
+    "source": "str",
+    "time": TIME,
+    "content": "str",  # hash of the file's bytes
+    "dhash": "uint64",  # perceptual hash of 64 bits
+    "mode": "str",  # L, RGB, RGBA, ...: what the file holds
+    "file_format": "str",  # JPEG, PNG, ...: what the file is, whatever its name says
+    "damage": "str",  # "", or the finding that kept the pixels from being read
+    "damage_detail": "str",
+    "width": "float64",
+    "height": "float64",
+    **dict.fromkeys(PROPERTIES, "float64"),
+    **dict.fromkeys(PREDICTION_FEATURES, "float64"),
+}
+
+# One row per number about one window. `effect` is the size that rules look at, in the unit the metric names.
+MEASUREMENTS: Mapping[str, str] = {
+    "source": "str",
+    "feature": "str",  # a feature, a finding, or "images" for the amount of data
+    "metric": "str",  # mean, ks, psi, wasserstein, jensen_shannon, chi_square, share, count, longest_gap
+    "value": "float64",
+    "low": "float64",  # 95 % interval of value, NaN where there is none
+    "high": "float64",
+    "expected": "float64",  # the reference's value
+    "expected_low": "float64",  # where value falls in 95 % of healthy windows of this size
+    "expected_high": "float64",
+    "effect": "float64",
+    "p_value": "float64",
+    "p_adjusted": "float64",  # Holm over features x sources of the window
+    "n": "int64",
+    "n_reference": "int64",
+}
+
+# One row per rule, feature and source of a window.
+VERDICTS: Mapping[str, str] = {
+    "source": "str",
+    "rule": "str",  # drift, quality, data
+    "feature": "str",
+    "state": "str",
+    "reason": "str",
+}
+
+STATES = ("ok", "unknown", "warning", "critical")  # in rising order of attention
+
+
+def worst(states: list[str]) -> str:
+    """The state of a whole made of parts: the one that asks for most attention; unknown where there is no part.
+
+    >>> worst(["ok", "critical", "unknown"]), worst([])
+    ('critical', 'unknown')
+    """
+    return max(states, key=STATES.index, default="unknown")
+
+
+def conform(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """`frame` with exactly `columns`, in order and of their types; columns it lacks are filled with the type's nothing.
+
+    Raises KeyError on a column that `columns` does not name: a misspelt name must not vanish silently.
+    """
+    import pandas as pd
+
+    if unknown := [name for name in frame.columns if name not in columns]:
+        raise KeyError(f"columns {unknown} are not in the table; it has {list(columns)}")
+    nothing = {"str": "", "bool": False, "int64": 0, "uint64": 0, "float64": float("nan"), TIME: pd.NaT}
+    series = {
+        name: (frame[name] if name in frame else pd.Series(nothing[dtype], index=frame.index)).astype(dtype)  # type: ignore[call-overload]
+        for name, dtype in columns.items()
+    }
+    return pd.DataFrame(series, index=frame.index).reset_index(drop=True)
+
+
+def empty(columns: Mapping[str, str]) -> pd.DataFrame:
+    """A table without rows."""
+    import pandas as pd
+
+    return conform(pd.DataFrame(), columns)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """A half-open interval of time `[start, end)` in UTC.
+
+    >>> Window.day("2026-11-21").label
+    '2026-11-21'
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("a window needs times with a zone")
+        if self.end <= self.start:
+            raise ValueError(f"a window needs an end after its start, not {self.start} to {self.end}")
+        object.__setattr__(self, "start", self.start.astimezone(UTC))
+        object.__setattr__(self, "end", self.end.astimezone(UTC))
+
+    @classmethod
+    def day(cls, text: str) -> Window:
+        """The day `text` (ISO, e.g. 2026-11-21) in UTC."""
+        return cls.between(text, hours=24)
+
+    @classmethod
+    def between(cls, start: str, end: str = "", hours: float = 24) -> Window:
+        """From `start` to `end`, both ISO; UTC where they name no zone. Without `end`, `hours` long."""
+        first = _utc(start)
+        return cls(first, _utc(end) if end else first + timedelta(hours=hours))
+
+    @property
+    def label(self) -> str:
+        """A short name, safe in file names and addresses: the day, or start and length where it is not one."""
+        if self.start.time() == datetime.min.time() and self.end - self.start == timedelta(days=1):
+            return f"{self.start:%Y-%m-%d}"
+        hours = (self.end - self.start).total_seconds() / 3600
+        return f"{self.start:%Y-%m-%dT%H%M}-{hours:g}h"
+
+    def __str__(self) -> str:
+        return self.label
+
+
+def _utc(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
