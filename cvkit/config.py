@@ -12,7 +12,7 @@ import hashlib
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
@@ -161,10 +161,12 @@ class Config(_Section):
 
     @property
     def history_url(self) -> str:
+        """SQLAlchemy URL of the history."""
         return self.history or f"sqlite:///{self.workspace / 'history.db'}"
 
     @property
     def window_length(self) -> timedelta:
+        """Length of a window."""
         return timedelta(hours=self.window_hours)
 
     @functools.cached_property

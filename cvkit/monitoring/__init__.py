@@ -1,1 +1,1 @@
-"""Chapter 1: does the model still do its job?"""
+"""Chapter 1, monitor: tells whether the model still does its job."""

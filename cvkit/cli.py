@@ -1,0 +1,260 @@
+"""The command line: `cvkit COMMAND`. Each command is one function; `docs/reference/commands.md` describes them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cvkit import __version__, errors
+
+if TYPE_CHECKING:
+    from cvkit.config import Config
+    from cvkit.tables import Window
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+# Everything heavier is imported by the command that needs it: `cvkit --help` must answer at once.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (see `cvkit.errors`)."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except errors.CvkitError as error:
+        print(f"cvkit: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("cvkit: stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Make a workspace with a generated production line and do the whole job on it."""
+    from cvkit import demo
+
+    demo.run(options.folder, seed=options.seed)
+    return errors.DONE
+
+
+def init(options: argparse.Namespace) -> int:
+    """Make FOLDER a workspace for a model of yours."""
+    from cvkit import workspace
+
+    settings = {
+        "model": {"weights": options.weights, "name": options.name or options.folder.absolute().name},
+        "captures": {"images": options.captures} if options.captures else {},
+        "reference": {"data": options.data},
+    }
+    config = workspace.create(options.folder, settings)
+    print(f"{config.path} is written: read it once, put images where captures.images says, then")
+    print(f"  cvkit run --config {config.path}")
+    return errors.DONE
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure windows and write their reports."""
+    from cvkit import job, schedule
+    from cvkit.config import load_config
+
+    config = load_config(options.config)
+    now = datetime.now(UTC)
+    if options.due:
+        return _show_outcomes(schedule.run_due(config, now))
+    windows = _windows(options, config, now)
+    if not windows:
+        print("nothing is due: every complete window with captures has been measured")
+        return errors.DONE
+    outcome = job.run(
+        config,
+        windows,
+        notebooks=[options.notebook] if options.notebook else None,
+        reports=options.reports,
+        source=options.source,
+    )
+    for failure in outcome.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    print(outcome.summary)
+    return outcome.exit_code(options.fail_on)
+
+
+def serve_schedule(options: argparse.Namespace) -> int:
+    """Stay and run what is due, when it is due, until stopped."""
+    import signal
+    import threading
+
+    from cvkit import schedule
+    from cvkit.config import load_config
+
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    schedule.serve(load_config(options.config), stop)
+    return errors.DONE
+
+
+def status(options: argparse.Namespace) -> int:
+    """Tell what is not as it should be, where and since when."""
+    from cvkit.config import load_config
+    from cvkit.monitoring import diagnosis
+    from cvkit.monitoring.history import History
+
+    config = load_config(options.config)
+    with History.open(config.history_url) as history:
+        print(diagnosis.text(history, config.model.name, config.version))
+    return errors.DONE
+
+
+def reference(options: argparse.Namespace) -> int:
+    """Show the frozen reference, measuring it first where that has not been done."""
+    from cvkit.config import load_config
+    from cvkit.monitoring import reference
+
+    config = load_config(options.config)
+    if options.rebuild:
+        reference.discard(config)
+    print(reference.describe(reference.load(config)))
+    return errors.DONE
+
+
+def site(options: argparse.Namespace) -> int:
+    """Build the site, or serve it on this machine."""
+    from cvkit.config import load_config
+    from cvkit.documentation import site
+
+    config = load_config(options.config)
+    if options.serve:
+        site.serve(config, options.address)
+    else:
+        print(site.build(config))
+    return errors.DONE
+
+
+def schema(options: argparse.Namespace) -> int:
+    """Print the JSON schema of cvkit.yml."""
+    import json
+
+    from cvkit import config
+
+    print(json.dumps(config.schema(), indent=2))
+    return errors.DONE
+
+
+def _windows(options: argparse.Namespace, config: Config, now: datetime) -> list[Window]:
+    from cvkit.monitoring import monitor
+    from cvkit.monitoring.history import History
+
+    if options.window:
+        chosen = [_window(config, options.window)]
+    elif options.start:
+        start, end = _moment(options.start), _moment(options.end) if options.end else now
+        chosen = list(monitor.windows(config, start, max(end, start + config.window_length)))
+    else:
+        with History.open(config.history_url) as history:
+            chosen = monitor.due(config, history, now)
+    if future := [window for window in chosen if window.start > now]:
+        raise errors.ConfigError(
+            f"the window {future[0]} lies in the future", found=f"it is {now:%Y-%m-%d %H:%M} UTC",
+            remedy="name a window that has begun",
+        )  # fmt: skip
+    return chosen
+
+
+def _window(config: Config, text: str) -> Window:
+    from cvkit.monitoring import monitor
+
+    start = _moment(text)
+    window = next(monitor.windows(config, start, start + 2 * config.window_length))
+    if window.start != start:
+        raise errors.ConfigError(
+            f"no window begins at {text}", expected=f"a multiple of {config.window_hours} hours from 00:00 UTC",
+            found=text, remedy=f"the window around it is {window.start:%Y-%m-%dT%H:%M}",
+        )  # fmt: skip
+    return window
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise errors.ConfigError("this is not a date", expected="2026-11-21 or 2026-11-21T06:00", found=text) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cvkit",
+        description="Keeps computer-vision models healthy after deployment.",
+        epilog="Exit codes: 0 done, 2 settings or command line, 3 data or weights, 4 some windows or reports failed, "
+        "5 another run holds the workspace, 6 storage, 8 --fail-on reached.",
+    )
+    parser.add_argument("--version", action="version", version=f"cvkit {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _demo_arguments(_command(commands, "demo", demo))
+    _init_arguments(_command(commands, "init", init))
+    _run_arguments(_workspace_command(commands, "run", run))
+    _workspace_command(commands, "schedule", serve_schedule)
+    _workspace_command(commands, "status", status)
+    command = _workspace_command(commands, "reference", reference)
+    command.add_argument("--rebuild", action="store_true", help="measure it again from its files")
+    command = _workspace_command(commands, "site", site)
+    command.add_argument("--serve", action="store_true", help="serve it and rebuild on changes")
+    command.add_argument("--address", default="127.0.0.1:8000", help="with --serve: host:port (default: %(default)s)")
+    _command(commands, "schema", schema)
+    return parser
+
+
+def _command(commands: Commands, name: str, function: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    words = (function.__doc__ or "").strip()
+    command = commands.add_parser(name, help=words, description=words)
+    command.set_defaults(command=function)
+    return command
+
+
+def _workspace_command(
+    commands: Commands, name: str, function: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    command = _command(commands, name, function)
+    words = "the workspace's settings, or its folder (default: %(default)s)"
+    command.add_argument("--config", type=Path, default=Path("cvkit.yml"), metavar="FILE", help=words)
+    return command
+
+
+def _demo_arguments(command: argparse.ArgumentParser) -> None:
+    words = "where to (default: %(default)s)"
+    command.add_argument("folder", nargs="?", type=Path, default=Path("cvkit-demo"), metavar="FOLDER", help=words)
+    command.add_argument("--seed", type=int, default=0, help="another seed, another production line (default: 0)")
+
+
+def _init_arguments(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("folder", type=Path, metavar="FOLDER", help="folder to make a workspace")
+    add("--weights", default="", metavar="FILE", help="Ultralytics checkpoint of the deployed model")
+    add(
+        "--data",
+        required=True,
+        metavar="PATH",
+        help="what the model was accepted on: data.yaml, COCO .json, VOC folder",
+    )
+    add("--captures", default="", metavar="PATTERN", help="production images, e.g. 'captures/{source}/{date}/*.jpg'")
+    add("--name", default="", help="what people call the model (default: the folder's name)")
+
+
+def _run_arguments(command: argparse.ArgumentParser) -> None:
+    when = command.add_mutually_exclusive_group()
+    when.add_argument("--window", metavar="DAY", help="this window only, e.g. 2026-11-21; replaces what is known of it")
+    when.add_argument("--from", dest="start", metavar="DAY", help="all windows from this day on")
+    when.add_argument("--due", action="store_true", help="the scheduled notebooks that are due, for cron and timers")
+    add = command.add_argument
+    add("--to", dest="end", metavar="DAY", help="with --from: the first day not measured any more")
+    add("--notebook", metavar="NAME", help="write only this report, e.g. 02-drift")
+    add("--source", default="", help="reports about this source only")
+    add("--reports", type=int, default=1, metavar="N", help="write reports for the newest N windows (default: 1)")
+    add("--fail-on", choices=("warning", "critical"), help="exit with 8 when a verdict is this bad or worse")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""What was computed from an image is kept until the image changes: Parquet by date and source."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+from pyarrow.lib import ArrowInvalid
+
+from cvkit.storage import write_parquet
+
+log = logging.getLogger(__name__)
+
+KEY = ["image_id", "bytes", "modified_ns"]  # another file under the same name is another image
+
+
+def by_image(
+    folder: Path, images: pd.DataFrame, compute: Callable[[pd.DataFrame], pd.DataFrame], chunk: int = 2000
+) -> pd.DataFrame:
+    """Rows for `images` (table IMAGES): from the cache in `folder`, else from `compute` and kept.
+
+    `compute` gets some rows of `images` and gives at most one row per image, named by `image_id`. It is called with
+    at most `chunk` images at a time and each answer is written before the next call, so that a kill loses one chunk.
+    The answer has the rows of `images` that have one, in the order of `images`, without duplicates.
+    """
+    known = [group[KEY].merge(old, on=KEY) for path, group in _parts(folder, images) if len(old := _read(path))]
+    found = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=KEY)
+    missing = images[~images["image_id"].isin(found["image_id"])]
+    for start in range(0, len(missing), chunk):
+        part = missing.iloc[start : start + chunk]
+        made = part[KEY].merge(compute(part), on="image_id")
+        if made.empty:
+            continue
+        for path, group in _parts(folder, part):
+            rows = made[made["image_id"].isin(group["image_id"])]
+            old = _read(path)
+            kept = old[~old["image_id"].isin(rows["image_id"])] if len(old) else old
+            write_parquet(pd.concat([kept, rows], ignore_index=True) if len(kept) else rows, path)
+        found = pd.concat([found, made], ignore_index=True) if len(found) else made
+    return images[["image_id"]].merge(found.drop(columns=KEY[1:]), on="image_id")
+
+
+def _parts(folder: Path, images: pd.DataFrame) -> Iterator[tuple[Path, pd.DataFrame]]:
+    """The cache file of each date and source, with the images it is about."""
+    dates = images["time"].dt.strftime("%Y-%m-%d").fillna("undated")
+    for (date, source), group in images.groupby([dates, images["source"]], sort=True):
+        yield folder / str(date) / f"source={quote(str(source), safe='')[:200]}.parquet", group
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """One cache file; nothing where there is none, or where the disk damaged it: a cache can be made again."""
+    if not path.is_file():
+        return pd.DataFrame(columns=KEY)
+    try:
+        return pd.read_parquet(path)
+    except ArrowInvalid as error:
+        log.warning("%s is damaged (%s) and is made again", path, error)
+        return pd.DataFrame(columns=KEY)

@@ -1,0 +1,76 @@
+"""Features: numbers per image, from its pixels and from what the model predicted on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cvkit.config import Config
+from cvkit.data import cache, images
+from cvkit.data.records import Records
+from cvkit.tables import FEATURES, PREDICTION_FEATURES, conform
+
+
+def extract(
+    config: Config,
+    records: Records,
+    cache_folder: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> pd.DataFrame:
+    """The table FEATURES of `records`: one row per image, in the order of `records.images`.
+
+    What comes from pixels is computed once per image file and kept in `cache_folder`; what comes from predictions is
+    computed each time, which is cheap. Features of pixels that cannot be read are NaN, as are those of images
+    without predictions; an image on which the model found nothing has 0 boxes and NaN for the boxes' properties.
+    """
+    done = 0
+
+    def compute(new: pd.DataFrame) -> pd.DataFrame:
+        nonlocal done
+        # Decoding leaves Python's lock, so threads keep every core busy without copying pixels between processes.
+        with ThreadPoolExecutor(config.workers or os.cpu_count() or 1) as pool:
+            rows = []
+            for image_id, facts in zip(new["image_id"], pool.map(images.measure, new["path"]), strict=True):
+                rows.append({"image_id": image_id, **asdict(facts)})
+                done += 1
+                progress(done, len(records.images))
+        return pd.DataFrame(rows).astype({"dhash": "uint64"})
+
+    facts = cache.by_image(cache_folder, records.images, compute)
+    wide = records.images[["image_id", "source", "time"]].merge(facts, on="image_id", how="left")
+    sized = records.images.assign(
+        width=records.images["width"].fillna(wide["width"]), height=records.images["height"].fillna(wide["height"])
+    )
+    return conform(wide.merge(from_boxes(sized, records.predictions), on="image_id", how="left"), FEATURES)
+
+
+def from_boxes(records: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """PREDICTION_FEATURES of each image in `records` (table IMAGES) that has predictions, by `image_id`.
+
+    `box_area` is the mean of w*h / (W*H), `box_aspect` the mean of log2(w / h), `box_x` and `box_y` the mean centre
+    over W and H: a box is one observation of its image, not one of its own, as boxes of one image are alike.
+    """
+    covered = records.loc[records["predicted"], ["image_id", "width", "height"]]
+    boxes = predictions.merge(covered, on="image_id")
+    across, down = boxes["x2"] - boxes["x1"], boxes["y2"] - boxes["y1"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        numbers = pd.DataFrame(
+            {
+                "image_id": boxes["image_id"],
+                "confidence": boxes["confidence"],
+                "box_area": across * down / (boxes["width"] * boxes["height"]),
+                "box_aspect": np.log2(across / down),
+                "box_x": (boxes["x1"] + boxes["x2"]) / 2 / boxes["width"],
+                "box_y": (boxes["y1"] + boxes["y2"]) / 2 / boxes["height"],
+            }
+        ).replace([np.inf, -np.inf], np.nan)
+    grouped = numbers.groupby("image_id", sort=False)
+    table = covered[["image_id"]].merge(grouped.mean(), on="image_id", how="left")
+    counts = table["image_id"].map(grouped.size()).fillna(0.0).astype(float)
+    return table.assign(boxes=counts)[["image_id", *PREDICTION_FEATURES]]

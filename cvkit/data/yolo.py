@@ -1,0 +1,165 @@
+"""The deployed model, run through Ultralytics: load its weights safely, predict images."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from cvkit.config import Config
+from cvkit.data import cache
+from cvkit.data.records import Records
+from cvkit.errors import DataError
+from cvkit.tables import BOXES, conform, empty
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CORNERS = ["x1", "y1", "x2", "y2"]
+
+
+def prepare_environment(folder: Path) -> None:
+    """Make Ultralytics keep to itself: nothing fetched, installed or sent, its settings in `folder`.
+
+    Works only before ultralytics is first imported; variables the user has set stay as they are.
+    """
+    quiet = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0", "ULTRALYTICS_SAFE_LOAD": "1", "YOLO_VERBOSE": "false"}
+    for name, value in {**quiet, "YOLO_CONFIG_DIR": str(folder)}.items():
+        os.environ.setdefault(name, value)
+    Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
+
+
+def load(weights: Path, settings_folder: Path) -> Any:
+    """An Ultralytics model from a checkpoint, unpickled against an allow-list of classes only.
+
+    Raises DataError where the file is missing, cut short, no checkpoint, or holds a task other than detection.
+    """
+    prepare_environment(settings_folder)
+    from pickle import UnpicklingError
+
+    from ultralytics import YOLO, settings
+    from ultralytics.nn.tasks import torch_safe_load
+    from ultralytics.utils import LOGGER
+
+    LOGGER.setLevel(logging.ERROR)
+    if settings["sync"]:
+        settings.update({"sync": False})
+    wrong = {"where": str(weights), "expected": "a detection checkpoint saved by Ultralytics (.pt)"}
+    if not weights.is_file() or weights.suffix != ".pt":
+        found = "no such file" if not weights.is_file() else f"a {weights.suffix or 'suffix-less'} file"
+        raise DataError("the weights cannot be used", found=found, remedy="correct model.weights in cvkit.yml", **wrong)
+    try:
+        torch_safe_load(str(weights), safe_only=True)
+        model = YOLO(str(weights))
+    except (TypeError, KeyError, AttributeError, UnpicklingError, RuntimeError, EOFError, ModuleNotFoundError) as error:
+        raise DataError(
+            "the weights cannot be loaded",
+            found=" ".join(str(error).split())[:300],
+            remedy="copy the file again: it is cut short, no checkpoint, or holds code that the safe loader refuses",
+            **wrong,
+        ) from error
+    if model.task != "detect":
+        raise DataError(
+            f"the weights are for `{model.task}`, which is not supported",
+            found=model.task,
+            remedy="cvkit watches object detectors; segmentation, pose and oriented boxes are not supported",
+            **wrong,
+        )
+    return model
+
+
+def predict(
+    model: Any, images: pd.DataFrame, config: Config, progress: Callable[[int], None] = lambda n: None
+) -> pd.DataFrame:
+    """Predict every image that can be decoded: one row per image, its boxes as lists (columns of BOXES).
+
+    Images that cannot be decoded have no row. `progress` is told how many images were done.
+    """
+    settings = config.model
+    rows = []
+    for batch in _batches(images, settings.batch):
+        results = model.predict(
+            [picture for _, picture in batch], imgsz=settings.image_size, conf=settings.confidence, save=False,
+            device=settings.device or None, verbose=False, batch=len(batch),
+        )  # fmt: skip
+        for (image_id, _), result in zip(batch, results, strict=True):
+            boxes = result.boxes.data.cpu().numpy().astype(float)
+            columns = {name: boxes[:, position].tolist() for position, name in enumerate([*CORNERS, "confidence"])}
+            rows.append({"image_id": image_id, "class_id": boxes[:, 5].astype(int).tolist(), **columns})
+        progress(len(batch))
+    return pd.DataFrame(rows, columns=list(BOXES))
+
+
+def predict_missing(
+    config: Config,
+    records: Records,
+    cache_folder: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Records:
+    """`records` with predictions by the champion's weights for the images that came without; kept for the next time.
+
+    Without weights nothing is predicted. The model is loaded only when an image is not in the cache.
+    """
+    images = records.images[~records.images["predicted"]]
+    if images.empty or not config.model.weights:
+        return records
+
+    def compute(new: pd.DataFrame) -> pd.DataFrame:
+        model = load(config.resolve(config.model.weights), config.workspace / ".ultralytics")
+        done = 0
+
+        def step(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(done, len(new))
+
+        return predict(model, new, config, step)
+
+    rows = cache.by_image(cache_folder, images, compute)
+    boxes = rows.explode([name for name in BOXES if name != "image_id"]).dropna(subset=["class_id"])
+    made = conform(boxes, BOXES) if len(boxes) else empty(BOXES)
+    covered = records.images["predicted"] | records.images["image_id"].isin(rows["image_id"])
+    return replace(
+        records,
+        images=records.images.assign(predicted=covered),
+        predictions=pd.concat([records.predictions, made], ignore_index=True),
+    )
+
+
+def class_names(config: Config) -> dict[int, str]:
+    """The class names the weights carry, by id."""
+    model = load(config.resolve(config.model.weights), config.workspace / ".ultralytics")
+    return {int(number): str(name) for number, name in model.names.items()}
+
+
+def decode(path: str) -> NDArray[np.uint8] | None:
+    """Pixels as the deployed model gets them: BGR, EXIF rotation applied; None where they cannot be decoded."""
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError:
+        return None
+    if not content.size:
+        return None
+    try:
+        return cv2.imdecode(content, cv2.IMREAD_COLOR)  # type: ignore[no-any-return, unused-ignore]
+    except cv2.error:  # e.g. more pixels than OpenCV accepts
+        return None
+
+
+def _batches(images: pd.DataFrame, size: int) -> Iterator[list[tuple[str, NDArray[np.uint8]]]]:
+    batch = []
+    for image_id, path in zip(images["image_id"], images["path"], strict=True):
+        if (picture := decode(path)) is not None:
+            batch.append((image_id, picture))
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,96 @@
+"""`cvkit demo`: the whole main job on a generated production line, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from cvkit import demo_world, job, workspace
+from cvkit.config import Config
+from cvkit.documentation import site
+from cvkit.errors import ConfigError
+from cvkit.monitoring import monitor
+from cvkit.monitoring.history import History
+
+CHECKPOINT = Path(__file__).with_name("demo.pt")
+MARK = ".cvkit-demo"  # a folder with this file was made by the demo and may be made anew
+
+
+def run(folder: Path, seed: int = 0, reported_days: int = 2) -> job.Outcome:
+    """Make a workspace at `folder`, measure its 21 days, write the last days' reports, build the site.
+
+    Prints what it does. The same seed gives the same result. Raises ConfigError where `folder` holds something else.
+    """
+    started = time.perf_counter()
+    print(f"A generated production line, three cameras, {demo_world.DAYS} days, in {folder}")
+    config = prepare(folder, seed)
+    with History.open(config.history_url) as history:
+        windows = monitor.due(config, history, demo_world.END)
+    outcome = job.run(config, windows, reports=reported_days)
+    site.build(config)
+    print(f"\n{outcome.summary}")
+    for failure in outcome.failures:
+        print(f"failed: {failure}")
+    print(
+        f"\nDone in {time.perf_counter() - started:.0f} s. Look at it:\n  {_command()} site --serve --config {folder}"
+    )
+    return outcome
+
+
+def prepare(folder: Path, seed: int = 0) -> Config:
+    """The demo's workspace, before anything was measured."""
+    _clear(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+    with _bar("generating images", "image") as step:
+        demo_world.write_world(folder, seed, progress=step)
+    (folder / "models").mkdir()
+    shutil.copyfile(CHECKPOINT, folder / "models" / "demo.pt")
+    return workspace.create(
+        folder,
+        {
+            "model": {
+                "name": "parts-inspection",
+                "weights": str(folder / "models" / "demo.pt"),
+                "image_size": demo_world.IMAGE_SIZE,
+            },
+            "captures": {
+                "images": "captures/{source}/{date}/{time}.jpg",
+                "labels": "labels/{source}/{date}/{time}.txt",
+            },
+            "reference": {"data": str(folder / "reference" / "data.yaml"), "images": "{source}/{date}/{time}.jpg"},
+        },
+    )
+
+
+def _clear(folder: Path) -> None:
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / MARK).exists():
+        raise ConfigError(
+            "this folder holds something else", where=str(folder), expected="a folder that the demo may write anew",
+            remedy="name another: cvkit demo FOLDER",
+        )  # fmt: skip
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def _bar(words: str, unit: str) -> Iterator[object]:
+    with tqdm(desc=words, unit=unit, disable=None) as bar:
+
+        def step(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield step
+
+
+def _command() -> str:
+    """How the user calls cvkit: through uv, where that is how this process was started."""
+    return "uv run cvkit" if "UV_RUN_RECURSION_DEPTH" in os.environ else "cvkit"

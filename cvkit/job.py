@@ -1,0 +1,81 @@
+"""The main job: measure windows, write the reports people will read, say what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+from cvkit.config import Config
+from cvkit.documentation import notebooks as notebook_step
+from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, DataError
+from cvkit.monitoring import diagnosis, monitor
+from cvkit.monitoring import reference as reference_step
+from cvkit.monitoring.history import History
+from cvkit.storage import lock
+from cvkit.tables import STATES, Window, worst
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to."""
+
+    measured: tuple[Window, ...]
+    state: str  # the worst verdict of all measured windows
+    failures: tuple[str, ...]  # windows and reports that did not come through, with the reason
+    summary: str  # for a terminal
+
+    def exit_code(self, fail_on: str | None = None) -> int:
+        """Exit code of the command: failures first, then whether a verdict is as bad as `fail_on`."""
+        if self.failures:
+            return WINDOWS_FAILED
+        reached = fail_on is not None and STATES.index(self.state) >= STATES.index(fail_on)
+        return VERDICT_REACHED if reached else DONE
+
+
+def run(
+    config: Config,
+    windows: Sequence[Window],
+    *,
+    notebooks: Sequence[str] | None = None,
+    reports: int = 1,
+    source: str = "",
+) -> Outcome:
+    """Measure `windows`, then execute `notebooks` (default: all scheduled ones) for the newest `reports` of them.
+
+    A window whose data cannot be used, or a report that breaks, is recorded as failed and the others go on.
+    Raises BusyError where another process runs this workspace.
+    """
+    names = list(dict.fromkeys(job.notebook for job in config.schedule)) if notebooks is None else notebooks
+    failures: list[str] = []
+    measured: dict[Window, str] = {}
+    with ExitStack() as stack:
+        stack.enter_context(lock(config.workspace / "locks" / "run.lock", "running this workspace"))
+        history = stack.enter_context(History.open(config.history_url))
+        reference = measure_reference(config)
+        for window in tqdm(windows, desc="measuring windows", unit="window", disable=None):
+            try:
+                verdicts = monitor.run(config, window, history, reference).verdicts
+                measured[window] = worst(list(verdicts["state"]))
+            except DataError as error:
+                failures.append(f"{window}: {error}")
+        wanted = [(window, name) for window in list(measured)[-reports:] for name in names] if reports else []
+        for window, name in tqdm(wanted, desc="writing reports", unit="report", disable=None):
+            report = notebook_step.execute(config, name, window, source)
+            if report.status != "done":
+                failures.append(f"report {name} of {window}: {report.error}")
+        summary = diagnosis.text(history, config.model.name, config.version)
+    return Outcome(tuple(measured), worst(list(measured.values())), tuple(failures), summary)
+
+
+def measure_reference(config: Config) -> reference_step.Reference:
+    """The frozen reference, with a progress bar the first time, when it is measured."""
+    with tqdm(desc="measuring the reference", unit="image", disable=None, leave=False) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return reference_step.load(config, show)

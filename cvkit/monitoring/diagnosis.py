@@ -1,0 +1,132 @@
+"""From verdicts to words: what is probably the matter, on which source and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from cvkit.monitoring.history import History
+from cvkit.tables import PREDICTION_FEATURES, worst
+
+# The likely cause of features and findings that stand out together, the most telling first.
+CAUSES: tuple[tuple[str, frozenset[str]], ...] = (
+    ("frozen camera: the same frame again and again", frozenset({"frozen", "exact_duplicate", "near_duplicate"})),
+    ("new kind of object: labels hold a class the model does not know", frozenset({"unknown_class"})),
+    ("damaged files", frozenset({"unreadable", "empty_file", "truncated", "wrong_format"})),
+    ("camera set-up changed", frozenset({"wrong_mode", "wrong_size"})),
+    ("light changed", frozenset({"too_dark", "too_bright"})),
+    ("picture less sharp: dirty lens, lost focus or stronger compression", frozenset({"blurred", "sharpness"})),
+    ("noisier picture", frozenset({"noisy", "noise"})),
+    ("images missing", frozenset({"gap", "images"})),
+    (
+        "records that cannot be used",
+        frozenset({"bad_record", "bad_box", "bad_confidence", "missing_image", "conflicting_labels", "box_outside"}),
+    ),
+    ("predictions missing", frozenset({"missing_prediction"})),
+    (
+        "look of the scene changed",
+        frozenset({"brightness", "contrast", "saturation", "colourfulness", "entropy", "low_information"}),
+    ),
+    ("the model sees other objects than before", frozenset({*PREDICTION_FEATURES, "class_mix"})),
+)
+CONSEQUENCES = frozenset(cause for cause, _ in CAUSES[-2:])  # what any of the others brings with it
+COLUMNS = ("source", "state", "since", "until", "what", "evidence")
+
+
+def diagnose(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """What stood out, by source and likely cause: one row per stretch of time, newest first.
+
+    `verdicts` as the history gives them (table VERDICTS with `window_start` and `window_end`). `since` and `until`
+    bound the stretch; `until` is NaT while it lasts. Drift of the scene's look and of the predictions during another
+    cause is that cause's evidence, not a row of its own. A source of which nothing is known in its newest window has
+    a row that says so; one without any row is healthy.
+    """
+    rows = [
+        row for source, part in verdicts.groupby("source", sort=True) for row in _diagnose_source(str(source), part)
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.sort_values(["source", "since"], ascending=[True, False], ignore_index=True)
+
+
+def text(history: History, model: str, version: str) -> str:
+    """The newest state of every source and what stood out, as a table for a terminal."""
+    verdicts = history.verdicts(model=model, version=version)
+    if verdicts.empty:
+        return "nothing has been measured yet: run `cvkit run`"
+    found = diagnose(verdicts)
+    newest = verdicts["window_start"].max()
+    lines = [("source", "state", "since", "until", "what")]
+    for source in sorted(set(verdicts["source"])):
+        part = found[found["source"] == source]
+        name = source or "(no source)"
+        for row in part.itertuples():
+            until = "lasting" if pd.isna(row.until) else f"{row.until:%Y-%m-%d}"
+            lines.append((name, str(row.state), f"{row.since:%Y-%m-%d}", until, f"{row.what} ({row.evidence})"))
+        if part.empty:
+            lines.append((name, "ok", "", "", "nothing stands out"))
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    table = "\n".join(
+        "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[4]]) for line in lines
+    )
+    return f"{model} {version}, up to the window of {newest:%Y-%m-%d}\n{table}"
+
+
+def _diagnose_source(source: str, verdicts: pd.DataFrame) -> list[dict[str, object]]:
+    last = verdicts["window_start"].max()
+    stretches = [s for feature, part in verdicts.groupby("feature") for s in _stretches(str(feature), part, last)]
+    rows: list[dict[str, Any]] = []
+    for stretch in sorted(stretches, key=lambda s: (_rank(s.feature), s.since)):
+        home = next((row for row in rows if _belongs(stretch, row)), None)
+        if home is None:
+            rows.append({"what": CAUSES[_rank(stretch.feature)][0], "since": stretch.since, "last": stretch.last,
+                         "lasts": stretch.lasts, "states": [stretch.state], "features": [stretch.feature]})  # fmt: skip
+            continue
+        if CAUSES[_rank(stretch.feature)][0] == home["what"]:
+            home["since"], home["last"] = min(home["since"], stretch.since), max(home["last"], stretch.last)
+            home["lasts"] = home["lasts"] or stretch.lasts
+        home["states"].append(stretch.state)
+        home["features"].append(stretch.feature)
+    return [
+        {"source": source, "state": worst(row["states"]), "since": row["since"],
+         "until": pd.NaT if row["lasts"] else row["last"], "what": row["what"],
+         "evidence": ", ".join(dict.fromkeys(row["features"]))}
+        for row in rows
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """An unbroken run of windows in which one feature was not ok; unknown windows neither start nor break it."""
+
+    feature: str
+    state: str
+    since: pd.Timestamp
+    last: pd.Timestamp  # start of the last window it was seen in
+    lasts: bool
+
+
+def _stretches(feature: str, verdicts: pd.DataFrame, newest: pd.Timestamp) -> Iterator[_Stretch]:
+    judged = verdicts[verdicts["state"] != "unknown"].sort_values("window_start")
+    bad = judged["state"].isin(["warning", "critical"])
+    for _, run in judged[bad].groupby((~bad).cumsum()[bad]):
+        ends = judged["window_start"].max() == run["window_start"].max()
+        yield _Stretch(
+            feature, worst(list(run["state"])), run["window_start"].min(), run["window_start"].max(), bool(ends)
+        )
+    current = verdicts[verdicts["window_start"] == newest]
+    if feature == "images" and (current["state"] == "unknown").any():
+        yield _Stretch(feature, "unknown", newest, newest, lasts=True)
+
+
+def _rank(feature: str) -> int:
+    return next((rank for rank, (_, features) in enumerate(CAUSES) if feature in features), len(CAUSES) - 1)
+
+
+def _belongs(stretch: _Stretch, row: dict[str, Any]) -> bool:
+    """Whether a stretch is part of a cause already found: the same cause, or what that cause brings with it."""
+    what = CAUSES[_rank(stretch.feature)][0]
+    overlaps = stretch.since <= row["last"] and row["since"] <= stretch.last
+    return overlaps and (what == row["what"] or what in CONSEQUENCES)

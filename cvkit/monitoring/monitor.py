@@ -1,0 +1,99 @@
+"""The flow of one window, on one screen: records, features, findings, measurements, verdicts, history."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from cvkit.config import Config
+from cvkit.data import features as feature_step
+from cvkit.data import sources, yolo
+from cvkit.data.records import Records
+from cvkit.errors import CvkitError
+from cvkit.monitoring import measure, quality, rules
+from cvkit.monitoring import reference as reference_step
+from cvkit.monitoring.history import History
+from cvkit.monitoring.reference import Reference
+from cvkit.tables import Window
+
+log = logging.getLogger(__name__)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything known about one window."""
+
+    window: Window
+    reference: Reference
+    records: Records
+    features: pd.DataFrame  # table FEATURES
+    findings: pd.DataFrame  # table FINDINGS
+    measurements: pd.DataFrame  # table MEASUREMENTS
+    verdicts: pd.DataFrame  # table VERDICTS
+
+
+def observe(
+    config: Config,
+    window: Window,
+    reference: Reference | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Observation:
+    """Measure and judge one window, without writing to the history. `progress` hears images done and in all."""
+    reference = reference or reference_step.load(config)
+    records = sources.load_captures(config, window)
+    records = yolo.predict_missing(config, records, config.workspace / "predictions" / _predictor(config), progress)
+    features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
+    findings = quality.find(records, features, reference.limits, window)
+    measurements = measure.measure(records, features, findings, reference, config.window_length)
+    verdicts = rules.judge(measurements, config.rules, config.window_hours / 24)
+    return Observation(window, reference, records, features, findings, measurements, verdicts)
+
+
+def run(config: Config, window: Window, history: History, reference: Reference | None = None) -> Observation:
+    """Observe a window and put it into the history, in place of what stood there about it.
+
+    A failure is recorded too, then raised: a window that could not be measured must not look as if it was never due.
+    """
+    started = datetime.now(UTC)
+    try:
+        observation = observe(config, window, reference)
+    except CvkitError as error:
+        history.record_failure(config.model.name, config.version, window, started, str(error))
+        raise
+    bad = observation.findings["image_id"].nunique()
+    history.record(
+        model=config.model.name, version=config.version, window=window, reference_id=observation.reference.id,
+        measurements=observation.measurements, verdicts=observation.verdicts,
+        images=len(observation.records.images), bad_images=bad, started=started,
+    )  # fmt: skip
+    log.info("%s: %d images, %d with findings", window, len(observation.records.images), bad)
+    return observation
+
+
+def due(config: Config, history: History, now: datetime) -> list[Window]:
+    """Complete windows that hold captures' days and have not been measured, oldest first."""
+    days = sources.capture_days(config)
+    if days is None:
+        return []
+    done = set(history.measured_windows(config.model.name, config.version))
+    return [window for window in windows(config, days[0], min(days[1], now)) if window not in done]
+
+
+def windows(config: Config, start: datetime, end: datetime) -> Iterator[Window]:
+    """The windows that lie wholly between `start`, rounded down to a window's start, and `end`."""
+    length = config.window_length
+    midnight = datetime.combine(start.astimezone(UTC).date(), datetime.min.time(), UTC)
+    first = midnight + (start - midnight) // length * length
+    while first + length <= end:
+        yield Window(first, first + length)
+        first += length
+
+
+def _predictor(config: Config) -> str:
+    """Folder for what the weights predict: other weights or another way of running them predict anew."""
+    return f"{config.version}-{config.model.image_size}px-{config.model.confidence:g}"

@@ -1,0 +1,236 @@
+"""Data quality: what is wrong with single images, by limits learnt from the reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cvkit.tables import FINDINGS, Window, conform, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from cvkit.data.records import Records
+
+# Which way a property has to leave the reference's range for which finding.
+RANGE_FINDINGS = {
+    "too_dark": ("brightness", "low"),
+    "too_bright": ("brightness", "high"),
+    "blurred": ("sharpness", "low"),
+    "low_information": ("entropy", "low"),
+    "noisy": ("noise", "high"),
+}
+SUFFIX_FORMATS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is normal for the images of one source, as its reference shows it."""
+
+    ranges: dict[str, tuple[float, float]]  # property -> lowest and highest value that is not a finding
+    modes: tuple[str, ...]
+    sizes: tuple[tuple[float, float], ...]  # empty where the reference's sizes vary freely
+    near_bits: int  # fewer differing bits of the perceptual hash than this: the same picture; 0 where that is normal
+    longest_run: int  # most frames in a row without change
+    longest_pause_s: float  # seconds; NaN where the reference has no times
+
+
+def learn(features: pd.DataFrame, *, fence: float = 3.0, margin: float = 0.5, fixed_sizes: int = 3) -> Limits:
+    """Limits from the reference images of one source (table FEATURES).
+
+    A property's range is Tukey's outer fences, quartile +- `fence` x the interquartile range, but reaches at most
+    `margin` x the interquartile range beyond the most extreme reference image: the fences of a varied sample lie
+    where no image can be. Sizes count as fixed where the reference has at most `fixed_sizes` of them.
+    Source: Tukey, Exploratory Data Analysis, 1977 (fences).
+    """
+    good = features[features["damage"] == ""]
+    ordered = features.sort_values(["time", "image_id"])
+    sizes = sorted({(float(w), float(h)) for w, h in zip(good["width"], good["height"], strict=True)})
+    return Limits(
+        ranges={name: _fences(good[name].to_numpy(), fence, margin) for name, _ in set(RANGE_FINDINGS.values())},
+        modes=tuple(sorted(set(good["mode"]))),
+        sizes=tuple(sizes) if len(sizes) <= fixed_sizes else (),
+        near_bits=_near_bits(ordered),
+        longest_run=int(_run_lengths(_unchanged(ordered, near_bits=0)).max(initial=1)),
+        longest_pause_s=_longest_pause(features["time"]),
+    )
+
+
+def find(records: Records, features: pd.DataFrame, limits: dict[str, Limits], window: Window | None) -> pd.DataFrame:
+    """Everything wrong with the images of a window: what reading the records found, and what the pixels show.
+
+    `limits` is by source, with "" for sources of which the reference knows nothing by name. Without `window`
+    (the reference itself) pauses are not looked at. Table FINDINGS, at most one row per image and finding from pixels.
+    """
+    parts = [records.findings, _damaged(features), _unpredicted(records)]
+    for source, group in features.groupby("source", sort=True):
+        if (known := limits.get(str(source), limits.get(""))) is None:
+            continue
+        ordered = group.sort_values(["time", "image_id"])
+        parts += [_out_of_range(ordered, known), _unexpected_kind(ordered, known), _repeated(ordered, known)]
+        if window is not None:
+            parts.append(_gaps(ordered, known, window))
+    rows = [part for part in parts if len(part)]
+    return pd.concat(rows, ignore_index=True) if rows else empty(FINDINGS)
+
+
+def _damaged(features: pd.DataFrame) -> pd.DataFrame:
+    bad = features[features["damage"] != ""]
+    return _findings(bad, bad["damage"], detail=bad["damage_detail"])
+
+
+def _unpredicted(records: Records) -> pd.DataFrame:
+    return _findings(records.images[~records.images["predicted"]], "missing_prediction")
+
+
+def _out_of_range(features: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+    parts = []
+    for finding, (name, side) in RANGE_FINDINGS.items():
+        low, high = limits.ranges[name]
+        limit = low if side == "low" else high
+        bad = features[features[name] < limit] if side == "low" else features[features[name] > limit]
+        words = f"{name} {'below' if side == 'low' else 'above'} the reference's range"
+        parts.append(_findings(bad, finding, value=bad[name], limit=limit, detail=words))
+    return pd.concat(parts)
+
+
+def _unexpected_kind(features: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+    read = features[features["damage"].isin(["", "truncated"])]
+    suffix = read["image_id"].str.extract(r"(\.[^./]+)$", expand=False).str.lower()
+    named = suffix.map(SUFFIX_FORMATS)
+    misnamed = read[named.notna() & (named != read["file_format"])]
+    mode = read[~read["mode"].isin(limits.modes)]
+    pairs = pd.Series(list(zip(read["width"], read["height"], strict=True)), index=read.index, dtype=object)
+    size = read[~pairs.isin(list(limits.sizes))] if limits.sizes else read.iloc[:0]
+    expected_size = ", ".join(f"{w:.0f}x{h:.0f}" for w, h in limits.sizes)
+    size_words = [
+        f"{w:.0f}x{h:.0f} pixels, expected {expected_size}"
+        for w, h in zip(size["width"], size["height"], strict=True)
+    ]  # fmt: skip
+    return pd.concat(
+        [
+            _findings(misnamed, "wrong_format", detail="the content is " + misnamed["file_format"]),
+            _findings(mode, "wrong_mode", detail=mode["mode"] + ", expected " + ", ".join(limits.modes)),
+            _findings(size, "wrong_size", detail=size_words),
+        ]
+    )
+
+
+def _repeated(ordered: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+    """Exact and near duplicates of earlier images, and runs of unchanging frames (`ordered` by time)."""
+    readable = ordered[ordered["content"] != ""]
+    exact = readable[readable["content"].duplicated()]
+    fresh = readable[~readable["content"].duplicated() & (readable["damage"] == "")]
+    near = fresh[_has_earlier_twin(fresh["dhash"].to_numpy(), limits.near_bits)]
+    runs = _run_lengths(_unchanged(readable, limits.near_bits))
+    allowed = 2 * limits.longest_run + 1  # twice as still as the reference ever was
+    frozen = runs > allowed
+    return pd.concat(
+        [
+            _findings(exact, "exact_duplicate"),
+            _findings(near, "near_duplicate", limit=limits.near_bits),
+            _findings(
+                readable[frozen], "frozen", value=runs[frozen], limit=allowed, detail="frames in a row without change"
+            ),
+        ]
+    )
+
+
+def _gaps(ordered: pd.DataFrame, limits: Limits, window: Window, slack: float = 1.5) -> pd.DataFrame:
+    """Pauses `slack` times longer than the reference's longest, the window's edges included."""
+    if not len(ordered) or np.isnan(limits.longest_pause_s):
+        return empty(FINDINGS)
+    times = [pd.Timestamp(window.start), *ordered["time"].dropna(), pd.Timestamp(window.end)]
+    pauses = np.diff(np.array([moment.timestamp() for moment in times]))
+    limit = slack * limits.longest_pause_s
+    rows = [
+        {"source": ordered["source"].iloc[0], "time": times[i], "finding": "gap", "value": pauses[i], "limit": limit,
+         "detail": f"no image for {pauses[i] / 3600:.1f} hours; the reference's longest pause is "
+                   f"{limits.longest_pause_s / 3600:.1f} hours"}
+        for i in np.flatnonzero(pauses > limit)
+    ]  # fmt: skip
+    return conform(pd.DataFrame(rows), FINDINGS)
+
+
+def _findings(rows: pd.DataFrame, finding: Any, **columns: Any) -> pd.DataFrame:
+    known = rows[["image_id", "source", "time"]]
+    return conform(known.assign(finding=finding, **columns), FINDINGS)
+
+
+def _fences(values: NDArray[np.float64], fence: float, margin: float) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return float("-inf"), float("inf")
+    first, third = np.quantile(finite, [0.25, 0.75])
+    spread = third - first
+    low = max(first - fence * spread, finite.min() - margin * spread)
+    high = min(third + fence * spread, finite.max() + margin * spread)
+    return float(low), float(high)
+
+
+def _unchanged(ordered: pd.DataFrame, near_bits: int) -> NDArray[np.bool_]:
+    """Whether each frame shows the same as the one before it."""
+    content, hashes = ordered["content"].to_numpy(), ordered["dhash"].to_numpy(dtype=np.uint64)
+    same = np.zeros(len(ordered), bool)
+    if len(ordered) > 1:
+        close = np.bitwise_count(hashes[1:] ^ hashes[:-1]) < near_bits
+        same[1:] = ((content[1:] == content[:-1]) & (content[1:] != "")) | close
+    return same
+
+
+def _run_lengths(unchanged: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each frame, how many frames the still stretch it belongs to has."""
+    if not unchanged.size:
+        return np.zeros(0, np.int64)
+    stretch = np.cumsum(~unchanged)
+    return np.bincount(stretch)[stretch]
+
+
+def _near_bits(ordered: pd.DataFrame, most: int = 4, sample: int = 1000) -> int:
+    """How many bits any two of `sample` reference images differ by, `most` at most.
+
+    A fixed camera's frames may be near copies by nature: then this is 0 and nothing is a near duplicate.
+    """
+    good = ordered.loc[ordered["damage"] == "", "dhash"].to_numpy(dtype=np.uint64)[:sample]
+    nearest = most
+    for position in range(1, good.size):
+        nearest = min(nearest, int(np.bitwise_count(good[:position] ^ good[position]).min()))
+    return nearest if good.size > 1 else 0
+
+
+def _has_earlier_twin(hashes: NDArray[np.uint64], near_bits: int) -> NDArray[np.bool_]:
+    """Whether an earlier hash differs by fewer than `near_bits` (at most 4) bits.
+
+    Two hashes that differ in at most three bits share one of their four 16-bit words, so only those are compared.
+    """
+    twin = np.zeros(hashes.size, bool)
+    if near_bits < 1:
+        return twin
+    for word in range(4):
+        key = (hashes >> np.uint64(16 * word)) & np.uint64(0xFFFF)
+        for members in _groups(key):
+            for position in range(1, members.size):
+                if not twin[members[position]]:
+                    differ = np.bitwise_count(hashes[members[:position]] ^ hashes[members[position]])
+                    twin[members[position]] = bool((differ < near_bits).any())
+    return twin
+
+
+def _groups(key: NDArray[np.uint64]) -> Iterator[NDArray[np.int64]]:
+    order = np.argsort(key, kind="stable")
+    edges = np.flatnonzero(np.diff(key[order])) + 1
+    return (members for members in np.split(order, edges) if members.size > 1)
+
+
+def _longest_pause(times: pd.Series) -> float:
+    """The longest pause in seconds within the reference's stretches; days it skips altogether are not pauses."""
+    pauses = times.dropna().sort_values().diff().dt.total_seconds()
+    within = pauses[pauses < 36 * 3600]
+    return float(within.max()) if len(within) else float("nan")

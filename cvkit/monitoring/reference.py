@@ -1,0 +1,149 @@
+"""The reference: the sample the model was accepted on, measured once and then frozen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cvkit.config import Config
+from cvkit.data import features as feature_step
+from cvkit.data import sources, yolo
+from cvkit.errors import DataError, StorageError
+from cvkit.monitoring import quality
+from cvkit.storage import lock, write_parquet, write_text
+from cvkit.tables import BOXES, FEATURES, FINDINGS, conform
+
+Progress = Callable[[int, int], None]
+FORMAT = 1  # raised when what is stored, or how features are defined, changes
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What is normal: the reference's images as numbers, and the limits learnt from them."""
+
+    id: str  # digest of all settings it depends on
+    features: pd.DataFrame  # table FEATURES
+    predictions: pd.DataFrame  # table BOXES
+    findings: pd.DataFrame  # table FINDINGS: what is wrong with the reference itself
+    limits: dict[str, quality.Limits]  # by source; {"": ...} where the reference names no sources
+    classes: dict[int, str]
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources it knows; [""] where its images carry none, and then it holds for every source."""
+        return sorted(self.limits)
+
+    def part(self, source: str) -> str | None:
+        """Which of its sources `source` is compared with; None where there is none to compare with."""
+        return source if source in self.limits else "" if self.sources == [""] else None
+
+
+def load(config: Config, progress: Progress = lambda done, total: None) -> Reference:
+    """Load the frozen reference of these settings; measured now if this is the first time they are used.
+
+    A reference does not change when the files it was made from change: `build` makes it anew.
+    """
+    folder = config.workspace / "references" / digest(config)
+    if not (folder / "reference.json").is_file():
+        with lock(config.workspace / "locks" / "reference.lock", "measuring the reference"):
+            if not (folder / "reference.json").is_file():
+                _save(build(config, progress), folder)
+    return _read(folder)
+
+
+def digest(config: Config) -> str:
+    """Name of the reference that these settings lead to: anything that changes its numbers changes the name."""
+    deciding = {
+        "format": FORMAT,
+        "reference": config.reference.model_dump(mode="json"),
+        "captures": config.captures.model_dump(mode="json") if config.reference.start else None,
+        "model": config.model.model_dump(mode="json", include={"image_size", "confidence", "classes"}),
+        "version": config.version,
+    }
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def build(config: Config, progress: Progress = lambda done, total: None) -> Reference:
+    """Measure the reference from its files. Raises DataError where no image of it can be read."""
+    caches = config.workspace
+    found = sources.load_reference(config)
+    records = yolo.predict_missing(config, found, caches / "predictions" / "reference" / digest(config), progress)
+    features = feature_step.extract(config, records, caches / "features" / "reference" / digest(config), progress)
+    if not (features["damage"] == "").any():
+        raise DataError(
+            "no image of the reference can be read",
+            where=config.reference.data or "captures",
+            found=f"{len(features)} files, none of them a readable image",
+            remedy="correct `reference` in cvkit.yml",
+        )
+    limits = {str(source): quality.learn(group) for source, group in features.groupby("source")}
+    findings = quality.find(records, features, limits, window=None)
+    return Reference(digest(config), features, records.predictions, findings, limits, records.classes)
+
+
+def _save(reference: Reference, folder: Path) -> None:
+    write_parquet(reference.features, folder / "features.parquet")
+    write_parquet(reference.predictions, folder / "predictions.parquet")
+    write_parquet(reference.findings, folder / "findings.parquet")
+    facts = {
+        "id": reference.id,
+        "classes": reference.classes,
+        "limits": {source: asdict(limits) for source, limits in reference.limits.items()},
+    }
+    write_text(folder / "reference.json", json.dumps(facts, indent=2))  # last: its presence says all is there
+
+
+def _read(folder: Path) -> Reference:
+    try:
+        facts = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
+        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("features", "predictions", "findings")}
+    except (OSError, ValueError) as error:  # json and pyarrow raise ValueErrors
+        raise StorageError(
+            "the stored reference is damaged", where=str(folder), found=str(error)[:200],
+            remedy="delete this folder: the reference is measured again from its files",
+        ) from error  # fmt: skip
+    return Reference(
+        facts["id"],
+        conform(tables["features"], FEATURES),
+        conform(tables["predictions"], BOXES),
+        conform(tables["findings"], FINDINGS),
+        {source: _limits(stored) for source, stored in facts["limits"].items()},
+        {int(number): name for number, name in facts["classes"].items()},
+    )
+
+
+def _limits(stored: dict) -> quality.Limits:  # type: ignore[type-arg]
+    """Limits as JSON gives them back: lists where there were tuples."""
+    return quality.Limits(
+        **{
+            **stored,
+            "ranges": {name: tuple(ends) for name, ends in stored["ranges"].items()},
+            "modes": tuple(stored["modes"]),
+            "sizes": tuple(tuple(size) for size in stored["sizes"]),
+        }
+    )
+
+
+def discard(config: Config) -> None:
+    """Forget the frozen reference of these settings, so that the next use measures it again from its files."""
+    for folder in ("references", "features/reference", "predictions/reference"):
+        shutil.rmtree(config.workspace / folder / digest(config), ignore_errors=True)
+
+
+def describe(reference: Reference) -> str:
+    """What the reference consists of, as a table for a terminal."""
+    lines = [
+        f"reference {reference.id}: {len(reference.features)} images, {len(reference.predictions)} predicted boxes"
+    ]
+    for source, part in reference.features.groupby("source", sort=True):
+        times = part["time"].dropna()
+        days = f", {times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}" if len(times) else ", no times"
+        bad = reference.findings.loc[reference.findings["source"] == source, "image_id"].nunique()
+        lines.append(f"  {source or '(no source)'}: {len(part)} images{days}, {bad} with findings")
+    return "\n".join(lines)

@@ -1,0 +1,116 @@
+"""Rules: measurements in, verdicts with a reason in words out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cvkit.config import RuleSettings
+from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, VERDICTS, conform, worst
+
+DAYS_A_YEAR = 365.25
+DRIFT_TESTS = ("ks", "chi_square")  # the metrics whose p-values carry a drift verdict
+
+
+def judge(measurements: pd.DataFrame, settings: RuleSettings, window_days: float = 1.0) -> pd.DataFrame:
+    """Verdicts (table VERDICTS) on the measurements of one window.
+
+    Drift needs an effect that matters *and* evidence: a p-value, corrected over all features and sources of the
+    window, at most `false_alarms_per_year` shared out over the year's windows. Facts such as unreadable files need no
+    p-value. A source with too few images, or unknown to the reference, is unknown, never ok.
+    """
+    alpha = min(1.0, settings.false_alarms_per_year * window_days / DAYS_A_YEAR)
+    looked_at = measurements[~measurements["feature"].isin(settings.ignore)]
+    rows = [
+        {"source": source, **verdict}
+        for source, part in looked_at.groupby("source", sort=True)
+        for verdict in _judge_source(part, settings, alpha)
+    ]
+    return conform(pd.DataFrame(rows, columns=list(VERDICTS)), VERDICTS)
+
+
+def lights(verdicts: pd.DataFrame) -> dict[str, str]:
+    """One state per source: the one that asks for most attention."""
+    return {str(source): worst(list(part["state"])) for source, part in verdicts.groupby("source", sort=True)}
+
+
+def _judge_source(part: pd.DataFrame, settings: RuleSettings, alpha: float) -> Iterator[dict[str, str]]:
+    rows: list[dict[str, Any]] = part.to_dict("records")  # type: ignore[assignment]
+    effects = {row["feature"]: row["effect"] for row in rows if row["metric"] == "wasserstein"}
+    means = {row["feature"]: row for row in rows if row["metric"] == "mean"}
+    for row in rows:
+        feature, metric = row["feature"], row["metric"]
+        if (feature, metric) == ("images", "count"):
+            yield _judge_amount(row, settings)
+        elif metric == "share":
+            yield _judge_share(row, settings, alpha)
+        elif metric == "count":
+            yield _judge_count(row)
+        elif metric in DRIFT_TESTS:
+            yield _judge_drift(row, effects.get(feature, row["effect"]), means.get(feature), settings, alpha)
+
+
+def _judge_amount(row: dict[str, Any], settings: RuleSettings) -> dict[str, str]:
+    n, expected = int(row["value"]), row["expected"]
+    verdict = {"rule": "data", "feature": "images", "state": "unknown"}
+    if n == 0:
+        return {**verdict, "reason": "no images in this window"}
+    if row["n_reference"] == 0:
+        return {**verdict, "reason": "the reference has no images of this source: nothing to compare with"}
+    if row["n"] < settings.minimum_images:
+        few = f"{row['n']} different readable images (of {n}), at least {settings.minimum_images} are needed to judge"
+        return {**verdict, "reason": few}
+    usual = "" if np.isnan(expected) else f", usually {expected:.0f}"
+    return {**verdict, "state": "ok", "reason": f"{n} images{usual}"}
+
+
+def _judge_share(row: dict[str, Any], settings: RuleSettings, alpha: float) -> dict[str, str]:
+    share, usual, excess = row["value"], row["expected"], row["effect"]
+    proven = np.isnan(row["p_value"]) or row["p_adjusted"] <= alpha
+    state = _grade(excess, settings.quality_warning, settings.quality_critical) if proven else "ok"
+    reason = (
+        f"{share:.0%} of {row['n']} images: {FINDING_WORDS[row['feature']]}"
+        f" (expected {0 if np.isnan(usual) else usual:.0%}){_evidence(row)}"
+    )
+    return {"rule": "quality", "feature": row["feature"], "state": state, "reason": reason}
+
+
+def _judge_count(row: dict[str, Any]) -> dict[str, str]:
+    state = "warning" if row["value"] > 0 else "ok"
+    reason = f"{row['value']:.0f} times: {FINDING_WORDS[row['feature']]}"
+    return {"rule": "quality", "feature": row["feature"], "state": state, "reason": reason}
+
+
+def _judge_drift(
+    row: dict[str, Any], effect: float, mean: dict[str, Any] | None, settings: RuleSettings, alpha: float
+) -> dict[str, str]:
+    verdict = {"rule": "drift", "feature": row["feature"]}
+    if row["n"] < settings.minimum_images or np.isnan(row["p_value"]):
+        few = f"{row['n']} values, at least {settings.minimum_images} are needed to judge"
+        return {**verdict, "state": "unknown", "reason": few}
+    proven = row["p_adjusted"] <= alpha
+    state = _grade(effect, settings.drift_warning, settings.drift_critical) if proven else "ok"
+    return {**verdict, "state": state, "reason": _drift_words(row, effect, mean) + _evidence(row)}
+
+
+def _drift_words(row: dict[str, Any], effect: float, mean: dict[str, Any] | None) -> str:
+    if mean is None:
+        return f"shares of the classes differ by {effect:.2f} (Cohen's w)"
+    return (
+        f"mean {mean['value']:.4g}, expected {mean['expected']:.4g}"
+        f" ({mean['expected_low']:.4g} to {mean['expected_high']:.4g}; {FEATURE_UNITS[row['feature']]}):"
+        f" moved {effect:.2g} reference standard deviations"
+    )
+
+
+def _evidence(row: dict[str, Any]) -> str:
+    if np.isnan(row["p_value"]):
+        return ""
+    return f"; corrected p = {row['p_adjusted']:.2g}, {row['n']} images against {row['n_reference']}"
+
+
+def _grade(size: float, warning: float, critical: float) -> str:
+    return "critical" if size >= critical else "warning" if size >= warning else "ok"

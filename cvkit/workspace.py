@@ -1,0 +1,109 @@
+"""A new workspace: a commented `cvkit.yml`, the notebooks and the site's skeleton."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from cvkit.config import Config, JobSettings, load_config, schema
+from cvkit.errors import ConfigError, DataError
+from cvkit.storage import write_text
+
+PACKAGE = Path(__file__).parent
+SCHEDULE = (
+    {"notebook": "01-data-quality", "cron": "30 5 * * *", "time_zone": "UTC"},
+    {"notebook": "02-drift", "cron": "40 5 * * *", "time_zone": "UTC"},
+)
+
+
+def packaged(folder: str) -> Path:
+    """A folder of files that travels with the package: inside it when installed, beside it in a checkout."""
+    inside = PACKAGE / folder
+    return inside if inside.is_dir() else PACKAGE.parent / folder
+
+
+def create(folder: Path, settings: dict[str, dict[str, Any]]) -> Config:
+    """Make `folder` a workspace with `settings` (values of `cvkit.yml` by section) over the defaults.
+
+    Paths in `settings` are as the user typed them, seen from the current folder. Raises ConfigError where the folder
+    already is a workspace, DataError where a file they name does not exist.
+    """
+    folder = folder.absolute()
+    if (folder / "cvkit.yml").exists():
+        raise ConfigError(
+            "there is a workspace already", where=str(folder / "cvkit.yml"), remedy="edit that file, or name another folder"
+        )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    settled = {section: _seen_from(folder, values) for section, values in settings.items()}
+    copy_missing(packaged("skeleton"), folder)
+    copy_missing(packaged("notebooks"), folder / "notebooks")
+    write_text(folder / "cvkit.schema.json", json.dumps(schema(), indent=2) + "\n")
+    write_text(folder / "cvkit.yml", commented(settled))  # last: its presence makes the folder a workspace
+    return load_config(folder)
+
+
+def copy_missing(origin: Path, folder: Path) -> None:
+    """Copy the tree `origin` into `folder`, leaving alone what is there."""
+    for file in sorted(origin.rglob("*")):
+        target = folder / file.relative_to(origin)
+        if file.is_file() and not target.exists() and "__pycache__" not in file.parts:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+
+
+def commented(settings: dict[str, dict[str, Any]]) -> str:
+    """The text of a `cvkit.yml` that shows every setting, with what it means."""
+    lines = [
+        "# yaml-language-server: $schema=cvkit.schema.json",
+        "# Paths are seen from this folder. Every setting is shown; what you leave out keeps its default.",
+    ]
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            lines += ["", f"{name}:  # {(section.__doc__ or '').strip()}"]
+            lines += [f"  {line}" for line in _settings(section, settings.get(name, {}))]
+        elif name != "schedule":
+            lines += ["", *_setting(name, field, settings.get(name, field.default))]
+    lines += ["", f"schedule:  # {Config.model_fields['schedule'].description}"]
+    return "\n".join([*lines, *_schedule(), ""])
+
+
+def _settings(section: type[BaseModel], values: dict[str, Any]) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield from _setting(name, field, values.get(name, field.default))
+
+
+def _setting(name: str, field: FieldInfo, value: Any) -> list[str]:
+    plain = list(value) if isinstance(value, tuple) else value
+    if value is None:
+        return [f"# {field.description}", f"# {name}:"]
+    return [f"# {field.description}", f"{name}: {json.dumps(plain, ensure_ascii=False)}"]  # JSON is YAML
+
+
+def _schedule() -> Iterator[str]:
+    for job in SCHEDULE:
+        values = {**{name: field.default for name, field in JobSettings.model_fields.items()}, **job}
+        first, *others = (f"{name}: {json.dumps(value)}" for name, value in values.items())
+        yield f"  - {first}"
+        yield from (f"    {line}" for line in others)
+
+
+def _seen_from(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with the files they name as seen from `folder`: relative inside it, absolute elsewhere."""
+    files = {"weights", "data"}
+    return {
+        name: _relative(Path(value), folder) if name in files and value else value for name, value in values.items()
+    }
+
+
+def _relative(path: Path, folder: Path) -> str:
+    full = path.expanduser().absolute()
+    if not full.exists():
+        raise DataError("this file or folder does not exist", where=str(path), remedy="correct the path you typed")
+    return full.relative_to(folder).as_posix() if full.is_relative_to(folder) else str(full)

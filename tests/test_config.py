@@ -1,0 +1,104 @@
+"""Settings: what is wrong is said with line, expectation and the nearest valid key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cvkit.config import Config, load_config, parse_config, schema
+from cvkit.errors import ConfigError, DataError
+from cvkit.workspace import commented, create
+
+FILE = Path("/somewhere/cvkit.yml")
+GOOD = "reference:\n  data: data.yaml\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD + "model:\n  confidnce: 0.2\n", ["cvkit.yml:4", "model.confidnce", "did you mean `confidence`"]),
+        (GOOD + "modle:\n  name: x\n", ["cvkit.yml:3", "did you mean `model`"]),
+        (GOOD + "model:\n  confidence: 3\n", ["cvkit.yml:4", "less than or equal to 1", "found: 3"]),
+        (GOOD + "model:\n  confidence: 'high'\n", ["cvkit.yml:4", "number", "'high'"]),
+        (GOOD + "rules:\n  minimum_images: true\n", ["cvkit.yml:4", "integer", "True"]),
+        (GOOD + "rules:\n  drift_warning: 2.0\n", ["cvkit.yml:3", "below its warning limit"]),
+        (GOOD + "window_hours: 5\n", ["cvkit.yml:3", "1, 2, 3"]),
+        (GOOD + "captures:\n  time_zone: Europe/Berln\n", ["cvkit.yml:4", "Europe/Berlin"]),
+        (
+            GOOD + "schedule:\n  - notebook: a\n  - notebook: b\n    cron: 61 * * * *\n",
+            ["cvkit.yml:6", "cron expression"],
+        ),
+        (GOOD + "model:\n  name: a\nmodel:\n  name: b\n", ["cvkit.yml:5", "twice"]),
+        ("window_hours: 24\n", ["reference", "found: nothing"]),
+        ("reference:\n  data: a\n  start: 2026-01-01\n  end: 2026-02-01\n", ["either `data`"]),
+        ("reference: [1\n", ["not YAML"]),
+        ("", ["empty"]),
+        ("- a\n", ["not a mapping"]),
+    ],
+)
+def test_a_mistake_is_explained(text: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, FILE)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_paths_are_seen_from_the_workspace(tmp_path: Path) -> None:
+    (tmp_path / "cvkit.yml").write_text(GOOD)
+    config = load_config(tmp_path)
+    assert config.workspace == tmp_path
+    assert config.resolve("a/b.pt") == tmp_path / "a" / "b.pt"
+    assert config.history_url == f"sqlite:///{tmp_path / 'history.db'}"
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cvkit init"):
+        load_config(tmp_path)
+
+
+def test_the_version_is_the_hash_of_the_weights(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(b"abc")
+    config = parse_config(GOOD + "model:\n  weights: a.pt\n", tmp_path / "cvkit.yml")
+    assert config.version == "ba7816bf8f01"  # SHA-256 of "abc", FIPS 180-2
+    assert parse_config(GOOD, tmp_path / "cvkit.yml").version == "external"
+    with pytest.raises(ConfigError, match="weights are missing"):
+        _ = parse_config(GOOD + "model:\n  weights: b.pt\n", tmp_path / "cvkit.yml").version
+
+
+def test_the_commented_file_shows_every_setting_and_reads_back() -> None:
+    settings = {"reference": {"data": "data.yaml"}, "model": {"name": 'a "quoted" #name', "confidence": 0.4}}
+    text = commented(settings)
+    config = parse_config(text, FILE)
+    assert config.model.name == 'a "quoted" #name'
+    assert config.model.confidence == 0.4
+    assert config.rules == Config(reference=config.reference).rules
+    for section in yaml.safe_load(schema_text())["$defs"].values():
+        for name in section["properties"]:
+            assert f"{name}:" in text
+
+
+def schema_text() -> str:
+    import json
+
+    return json.dumps(schema())
+
+
+def test_the_published_schema_is_the_one_in_use() -> None:
+    import json
+
+    published = Path(__file__).parents[1] / "docs" / "reference" / "cvkit.schema.json"
+    assert json.loads(published.read_text()) == schema(), "run: cvkit schema > docs/reference/cvkit.schema.json"
+
+
+def test_create_refuses_to_overwrite_and_missing_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.yaml").write_text("names: [a]\n")
+    config = create(tmp_path / "w", {"reference": {"data": "data.yaml"}})
+    assert config.reference.data == str(tmp_path / "data.yaml")
+    with pytest.raises(ConfigError, match="already"):
+        create(tmp_path / "w", {"reference": {"data": "data.yaml"}})
+    with pytest.raises(DataError, match="does not exist"):
+        create(tmp_path / "v", {"reference": {"data": "nowhere.yaml"}})
+    assert not (tmp_path / "v" / "cvkit.yml").exists()
