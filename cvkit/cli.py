@@ -104,7 +104,7 @@ def status(options: argparse.Namespace) -> int:
 
     config = load_config(options.config)
     with History.open(config.history_url) as history:
-        print(diagnosis.text(history, config.model.name, config.version))
+        print(diagnosis.text(history.verdicts(model=config.model.name, version=config.version)))
     return errors.DONE
 
 

@@ -66,7 +66,7 @@ def run(
             report = notebook_step.execute(config, name, window, source)
             if report.status != "done":
                 failures.append(f"report {name} of {window}: {report.error}")
-        summary = diagnosis.text(history, config.model.name, config.version)
+        summary = diagnosis.text(history.verdicts(model=config.model.name, version=config.version))
     return Outcome(tuple(measured), worst(list(measured.values())), tuple(failures), summary)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TIME = "datetime64[us, UTC]"
 
+# --8<-- [start:tables]
 # One row per image the model saw. `image_id` is the path below the workspace (or the reference's folder), with `/`.
 # `time` is NaT and `width`, `height` are NaN where the file does not tell. `predicted`, `labelled`: whether
 # predictions and labels cover this image; an image without boxes can be covered.
@@ -148,6 +149,8 @@ VERDICTS: Mapping[str, str] = {
     "reason": "str",
 }
 
+# --8<-- [end:tables]
+
 STATES = ("ok", "unknown", "warning", "critical")  # in rising order of attention
 
 
@@ -170,10 +173,10 @@ def conform(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     if unknown := [name for name in frame.columns if name not in columns]:
         raise KeyError(f"columns {unknown} are not in the table; it has {list(columns)}")
     nothing = {"str": "", "bool": False, "int64": 0, "uint64": 0, "float64": float("nan"), TIME: pd.NaT}
-    series = {
-        name: (frame[name] if name in frame else pd.Series(nothing[dtype], index=frame.index)).astype(dtype)  # type: ignore[call-overload]
-        for name, dtype in columns.items()
-    }
+    series = {}
+    for name, dtype in columns.items():
+        column = frame[name] if name in frame else pd.Series(nothing[dtype], index=frame.index)
+        series[name] = (pd.to_datetime(column, utc=True) if dtype == TIME else column).astype(dtype)  # type: ignore[call-overload]
     return pd.DataFrame(series, index=frame.index).reset_index(drop=True)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from cvkit.monitoring.history import History
 from cvkit.tables import PREDICTION_FEATURES, worst
 
 # The likely cause of features and findings that stand out together, the most telling first.
@@ -51,9 +50,8 @@ def diagnose(verdicts: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["source", "since"], ascending=[True, False], ignore_index=True)
 
 
-def text(history: History, model: str, version: str) -> str:
-    """The newest state of every source and what stood out, as a table for a terminal."""
-    verdicts = history.verdicts(model=model, version=version)
+def text(verdicts: pd.DataFrame) -> str:
+    """What stood out on every source, as a table for a terminal; `verdicts` as for `diagnose`."""
     if verdicts.empty:
         return "nothing has been measured yet: run `cvkit run`"
     found = diagnose(verdicts)
@@ -71,7 +69,7 @@ def text(history: History, model: str, version: str) -> str:
     table = "\n".join(
         "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[4]]) for line in lines
     )
-    return f"{model} {version}, up to the window of {newest:%Y-%m-%d}\n{table}"
+    return f"up to the window of {newest:%Y-%m-%d}\n{table}"
 
 
 def _diagnose_source(source: str, verdicts: pd.DataFrame) -> list[dict[str, object]]:
