@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     now = datetime.now(UTC)
     if options.due:
-        return _show_outcomes(schedule.run_due(config, now))
+        return _show_slots(schedule.run_due(config, now))
     windows = _windows(options, config, now)
     if not windows:
         print("nothing is due: every complete window with captures has been measured")

@@ -8,18 +8,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
 from cvkit.data.records import Records
 from cvkit.monitoring.quality import RANGE_FINDINGS
 from cvkit.monitoring.reference import Reference
-from cvkit.stats import correction, drift
+from cvkit.stats import correction, drift, intervals
 from cvkit.tables import FINDING_WORDS, MEASUREMENTS, PREDICTION_FEATURES, PROPERTIES, conform
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
 CHANCE_FINDINGS = (*RANGE_FINDINGS, "near_duplicate")
 # Findings that are not about an image of the window: counted, as they are no share of its images.
 COUNTED_FINDINGS = ("gap", "missing_image", "bad_record")
+
+Row = dict[str, Any]  # one row of MEASUREMENTS
 
 
 def measure(
@@ -52,26 +55,35 @@ def _measure_source(
     findings: pd.DataFrame,
     reference: Reference,
     length: timedelta,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     current = features[features["source"] == source]
     part = reference.part(source)
     known = reference.features[reference.features["source"] == part] if part is not None else reference.features[:0]
     distinct, expected = _distinct(current), _distinct(known)
     chunks = _chunks(expected["time"], length)
     here = {"source": source, "n": len(distinct), "n_reference": len(expected)}
-    yield {
-        **here,
-        "feature": "images",
-        "metric": "count",
-        "value": len(current),
-        "expected": _usual_count(known, length),
-    }
+    usual_count = _usual_count(known, length)
+    yield {**here, "feature": "images", "metric": "count", "value": len(current), "expected": usual_count}
     usual = reference.findings[reference.findings["image_id"].isin(known["image_id"])]
     yield from _shares(source, current, findings[findings["source"] == source], usual, len(known))
     if len(expected) and len(distinct):
         for name in (*PROPERTIES, *PREDICTION_FEATURES):
             yield from ({**row, "source": source} for row in _drift(name, distinct[name], expected[name], chunks))
-        yield from ({**row, "source": source} for row in _class_mix(records, reference, distinct, expected))
+
+
+def _drift(feature: str, current: pd.Series, expected: pd.Series, chunks: NDArray[np.intp] | None) -> Iterator[Row]:
+    """How far one feature lies from the reference: its mean against a healthy window's, and every drift statistic."""
+    now, then = current.to_numpy(), expected.to_numpy()
+    if np.isnan(then).all():
+        return
+    sample = drift.prepare(then, chunks)
+    mean, low, high = intervals.mean_interval(now)
+    usual, usual_low, usual_high = intervals.normal_range(then, chunks, int(np.isfinite(now).sum()))
+    here = {"feature": feature, "n": int(np.isfinite(now).sum()), "n_reference": sample.values.size}
+    yield {**here, "metric": "mean", "value": mean, "low": low, "high": high,
+           "expected": usual, "expected_low": usual_low, "expected_high": usual_high}  # fmt: skip
+    for metric, result in drift.compare(now, sample).items():
+        yield {**here, "metric": metric, "value": result.statistic, "p_value": result.p_value, "effect": result.effect}
 
 
 def _distinct(features: pd.DataFrame) -> pd.DataFrame:
@@ -80,7 +92,7 @@ def _distinct(features: pd.DataFrame) -> pd.DataFrame:
     return readable[~readable["content"].duplicated()]
 
 
-def _chunks(times: pd.Series, length: timedelta) -> np.ndarray | None:
+def _chunks(times: pd.Series, length: timedelta) -> NDArray[np.intp] | None:
     """The reference's own windows, numbered: images of one are alike; None where nothing tells them apart."""
     return None if times.isna().any() or times.empty else pd.factorize(times.dt.floor(length))[0]
 
@@ -92,7 +104,7 @@ def _usual_count(known: pd.DataFrame, length: timedelta) -> float:
 
 def _shares(
     source: str, current: pd.DataFrame, findings: pd.DataFrame, usual: pd.DataFrame, n_reference: int
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """Share of the source's images with each finding; what is no share of its images is counted."""
     n = len(current)
     for finding in FINDING_WORDS:
@@ -108,7 +120,7 @@ def _shares(
 
 def _share(bad: int, n: int, bad_usual: int, n_usual: int, by_chance: bool) -> dict[str, float]:
     """A share with its Wilson interval against the reference's; one-sided Fisher test where chance plays a part."""
-    low, high = drift.wilson(bad, n)
+    low, high = intervals.wilson(bad, n)
     expected = bad_usual / n_usual if n_usual else float("nan")
     row = {"value": bad / n, "low": low, "high": high, "expected": expected}
     row["effect"] = bad / n - (expected if n_usual else 0.0)
@@ -117,7 +129,7 @@ def _share(bad: int, n: int, bad_usual: int, n_usual: int, by_chance: bool) -> d
     return row
 
 
-def _unplaced(findings: pd.DataFrame, sources: list[str]) -> Iterator[dict[str, Any]]:
+def _unplaced(findings: pd.DataFrame, sources: list[str]) -> Iterator[Row]:
     """Findings that belong to none of the window's sources, such as predictions for images that do not exist."""
     stray = findings[~findings["source"].isin(sources)]
     for (source, finding), rows in stray.groupby(["source", "finding"]):

@@ -1,0 +1,234 @@
+"""Patterns of paths: what `captures/{source}/{date}/*.jpg` means, and the files that match it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from cvkit.errors import ConfigError
+
+# What a field matches. A time may have no separators, may end early, and may name its zone.
+FIELDS = {
+    "source": r"[^/]+?",
+    "date": r"\d{4}-\d{2}-\d{2}|\d{8}",
+    "time": r"\d{2}(?:[-:._]?\d{2}){1,2}(?:[-.,_]?(?:\d{6}|\d{3}))?(?:Z|[+-]\d{2}:?\d{2})?",
+}
+TOKEN = re.compile(r"\*+|\{[^{}]*\}")
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".ppm", ".pgm"})
+UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")  # files another program is still writing
+
+Segment = re.Pattern[str] | None  # None: `**`, any number of folders
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A pattern taken apart: a folder that is fixed, and below it one expression for each part of the path."""
+
+    text: str
+    key: str  # the setting it stands in
+    folder: Path
+    segments: tuple[Segment, ...]
+    fields: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that matches a pattern, and what its path says."""
+
+    path: str
+    bytes: int
+    modified_ns: int
+    source: str
+    date: str
+    time: str
+    deep: str  # its path from where the pattern says `**`; its name where the pattern does not
+
+
+def compile_pattern(text: str, base: Path, key: str) -> Pattern:
+    """The pattern `text`, seen from the folder `base`; `key` is the setting named in errors.
+
+    `{source}`, `{date}` and `{time}` are fields, `{jpg,png}` a choice, `*` any characters but `/`, `**` any number of
+    folders; everything else stands for itself. A field that comes twice has to say the same twice.
+    Raises ConfigError on an unknown field.
+    """
+    given = PurePosixPath(Path(text).expanduser().as_posix())
+    parts = given.parts[1:] if given.is_absolute() else given.parts  # `base` is a name, whatever characters it has
+    plain = next((i for i, part in enumerate(parts) if TOKEN.search(part)), len(parts) - 1)
+    written = [_expression(part, key, text) for part in [*parts[plain:], *(["*"] if parts[-1] == "**" else [])]]
+    segments = tuple(None if part is None else re.compile(_once(part), re.DOTALL) for part in written)
+    fields = frozenset(name for segment in segments if segment for name in segment.groupindex)
+    return Pattern(text, key, Path(os.path.normpath(Path(given.anchor or base, *parts[:plain]))), segments, fields)
+
+
+def matcher(text: str, key: str) -> re.Pattern[str]:
+    """One expression for a relative path or the tail of one, with the fields as named groups."""
+    parts = [_expression(part, key, text) for part in PurePosixPath(text).parts]
+    joined = "".join("(?:[^/]+/)*" if part is None else f"{part}/" for part in parts).removesuffix("/")
+    return re.compile(f"(?:.*/)?{_once(joined)}", re.DOTALL)
+
+
+def matching(pattern: Pattern, date_wanted: Callable[[str], bool], unlisted: list[tuple[str, str]]) -> list[Found]:
+    """Files that match, sorted by path; folders and files whose {date} is not wanted are passed over unopened.
+
+    Hidden and unfinished files are passed over, loops of links are followed once. Folders that cannot be listed are
+    put into `unlisted`, with the reason.
+    """
+    found: dict[str, Found] = {}
+    for entry, fields, deep in _walk(pattern, date_wanted, unlisted):
+        size = _size(entry)
+        if size is not None:
+            source, date, time = (fields.get(name, "") for name in FIELDS)
+            found[entry.path] = Found(entry.path, *size, source, date, time, deep)
+    return [found[path] for path in sorted(found)]
+
+
+def any_match(pattern: Pattern) -> bool:
+    """Whether at least one file matches; stops at the first."""
+    return next(_walk(pattern, lambda date: True, []), None) is not None
+
+
+def dates(pattern: Pattern) -> list[str]:
+    """The values of {date} there are, as written, sorted; folders below the one that names the date stay unopened."""
+    depth = next(i for i, segment in enumerate(pattern.segments) if segment and "date" in segment.groupindex)
+    above = replace(pattern, segments=pattern.segments[: depth + 1])
+    return sorted(
+        {fields["date"] for _, fields, _ in _walk(above, lambda date: True, [], depth + 1 < len(pattern.segments))}
+    )
+
+
+def describe(folder: Path) -> str:
+    """What is in `folder`, in words, for an error."""
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208  names only
+    except OSError as error:
+        return f"{folder}: {error.strerror or error}"
+    if not names:
+        return f"{folder} is empty"
+    return f"{folder} has {len(names)} entries, such as {', '.join(repr(name) for name in names[:3])}"
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name ends like an image's, whatever its case."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  a hot path
+
+
+def _expression(part: str, key: str, text: str) -> str | None:
+    """The regular expression of one part of a path; None for `**`."""
+    if part == "**":
+        return None
+    expression, position = "", 0
+    for token in TOKEN.finditer(part):
+        expression += re.escape(part[position : token.start()]) + _token(token.group(), key, text)
+        position = token.end()
+    return expression + re.escape(part[position:])
+
+
+def _token(token: str, key: str, text: str) -> str:
+    name = token[1:-1]
+    if token.startswith("*"):
+        return "[^/]*"
+    if "," in name:
+        return f"(?:{'|'.join(re.escape(choice) for choice in name.split(','))})"
+    if name not in FIELDS:
+        raise _unknown_field(name, text, key)
+    return f"(?P<{name}>{FIELDS[name]})"
+
+
+def _once(expression: str) -> str:
+    """`expression` with every field after its first occurrence as a reference back to it."""
+    for name, inner in FIELDS.items():
+        group = f"(?P<{name}>{inner})"
+        first, mark, rest = expression.partition(group)
+        expression = first + mark + rest.replace(group, f"(?P={name})")
+    return expression
+
+
+def _walk(
+    pattern: Pattern, date_wanted: Callable[[str], bool], unlisted: list[tuple[str, str]], folders: bool = False
+) -> Iterator[tuple[os.DirEntry[str], dict[str, str], str]]:
+    """Entries that match, with their fields and their path below `**`; folders instead of files where asked for."""
+    segments = pattern.segments
+
+    def below(
+        folder: str, depth: int, fields: dict[str, str], deep: str | None, trail: frozenset[tuple[int, int]]
+    ) -> Iterator[tuple[os.DirEntry[str], dict[str, str], str]]:
+        segment, last = segments[depth], depth + 1 == len(segments)
+        if segment is None:
+            yield from below(folder, depth + 1, fields, deep or "", trail)
+        for entry in _entries(folder, unlisted):
+            if segment is None:
+                if not entry.name.startswith(".") and _is_folder(entry) and (place := _place(entry)) not in trail:
+                    yield from below(entry.path, depth, fields, f"{deep or ''}{entry.name}/", trail | {place})
+                continue
+            read = _read(segment, entry.name, fields)
+            if read is None or (read.get("date") != fields.get("date") and not date_wanted(read["date"])):
+                continue
+            if _is_folder(entry) != (folders or not last):
+                continue
+            if last:
+                yield entry, read, (deep or "") + entry.name
+            else:
+                yield from below(entry.path, depth + 1, read, None if deep is None else f"{deep}{entry.name}/", trail)
+
+    yield from below(str(pattern.folder), 0, {}, None, _start(pattern.folder))
+
+
+def _read(segment: re.Pattern[str], name: str, fields: dict[str, str]) -> dict[str, str] | None:
+    """`fields` and what `name` adds to them; None where it does not match, is hidden or unfinished."""
+    if (name.startswith(".") and not segment.pattern.startswith("\\.")) or name.endswith(UNFINISHED):
+        return None
+    if (match := segment.fullmatch(name)) is None:
+        return None
+    own = match.groupdict()
+    if any(fields.get(key, value) != value for key, value in own.items()):
+        return None
+    return {**fields, **own} if own else fields
+
+
+def _entries(folder: str, unlisted: list[tuple[str, str]]) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:  # gone since it was seen, or not there yet: no match, which the caller reports
+        return []
+    except OSError as error:
+        unlisted.append((folder, error.strerror or str(error)))
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _place(entry: os.DirEntry[str]) -> tuple[int, int]:
+    """What a folder is, whatever the links on the way to it."""
+    status = entry.stat()
+    return status.st_dev, status.st_ino
+
+
+def _start(folder: Path) -> frozenset[tuple[int, int]]:
+    return frozenset({(status.st_dev, status.st_ino)}) if folder.is_dir() and (status := folder.stat()) else frozenset()
+
+
+def _size(entry: os.DirEntry[str]) -> tuple[int, int] | None:
+    """Bytes and time of a file; zeros for a link that leads nowhere; None for what is no file, or gone by now."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return (0, 0) if entry.is_symlink() else None
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+
+def _unknown_field(name: str, text: str, key: str) -> ConfigError:
+    return ConfigError(
+        f"unknown field {{{name}}} in a pattern", where=f"{key}: {text}",
+        expected="{source}, {date}, {time}, or a choice such as {jpg,png}", found=f"{{{name}}}",
+        remedy="correct the field, or put * where the path varies without a meaning",
+    )  # fmt: skip

@@ -1,0 +1,137 @@
+"""What came with the captures: files of predictions and labels, read for the images of a window."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Set
+
+import pandas as pd
+
+from cvkit.config import Config
+from cvkit.data.sources import coco, listing, predictions, voc, yolo_txt
+from cvkit.data.sources.joins import Index, index_images, which_image
+from cvkit.data.sources.patterns import Found, Pattern, any_match, compile_pattern, describe, matching
+from cvkit.data.sources.said import Said, clean
+from cvkit.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = {"predictions": (".parquet", ".jsonl", ".txt"), "labels": (".txt", ".json", ".xml")}
+
+
+def told_pattern(config: Config, kind: str) -> Pattern | None:
+    """The pattern of `predictions` or `labels`; None where the settings have none. ConfigError on an unknown suffix."""
+    text: str = getattr(config.captures, kind)
+    if not text:
+        return None
+    if not text.endswith(SUFFIXES[kind]):
+        raise ConfigError(
+            f"the kind of the {kind} files is not known", where=f"{config.path}, captures.{kind}",
+            expected=f"a pattern that ends in {', '.join(SUFFIXES[kind])}", found=text,
+            remedy="end the pattern in the files' suffix; all of them are of one kind",
+        )  # fmt: skip
+    return compile_pattern(text, config.workspace, f"captures.{kind}")
+
+
+def read(
+    config: Config,
+    told: Mapping[str, Pattern | None],
+    images: pd.DataFrame,
+    inside: Set[str],
+    date_wanted: Callable[[str], bool],
+) -> dict[str, Said]:
+    """What the files that match `told` say about the images `inside` the window, by kind.
+
+    `images` are all that the files may speak of (image_id, path, source, date): what is about images outside the
+    window is passed over, what is about no image becomes a finding.
+    Raises DataError where predictions are asked for, no file has any, and there are no weights to make them.
+    """
+    said = {kind: Said(relative=bool(one and one.text.endswith(".txt"))) for kind, one in told.items()}
+    index = index_images(images) if any(told.values()) else None
+    for kind, pattern in told.items():
+        if pattern is None or index is None:
+            continue
+        unlisted: list[tuple[str, str]] = []
+        found = matching(pattern, date_wanted, unlisted)
+        if not found:
+            _nothing_found(config, pattern, kind)
+        for folder, why in unlisted:
+            said[kind].report("bad_record", folder, f"the folder cannot be listed: {why}")
+        for file in found:
+            _read_file(said[kind], file, clean(listing.image_id(file.path, config.workspace)), index, inside, kind)
+        outside = index.places.keys() - inside
+        said[kind].problems = [row for row in said[kind].problems if row["image_id"] not in outside]
+    return said
+
+
+def _read_file(said: Said, file: Found, shown: str, index: Index, inside: Set[str], kind: str) -> None:
+    suffix = os.path.splitext(file.path)[1]  # noqa: PTH122  a hot path
+    if suffix == ".parquet":
+        predictions.read_parquet(said, file, shown, index, inside)
+    elif suffix == ".jsonl":
+        predictions.read_jsonl(said, file, shown, index, inside)
+    elif suffix == ".json":
+        _read_coco(said, file, shown, index, inside)
+    elif suffix == ".xml":
+        _read_voc(said, file, shown, index, inside)
+    else:
+        image_id = resolve(said, _stem(file), file, shown, index)
+        if image_id in inside:
+            yolo_txt.read_yolo_file(said, image_id, file.path, shown, scored=kind == "predictions")
+
+
+def _read_coco(said: Said, file: Found, shown: str, index: Index, inside: Set[str]) -> None:
+    """Labels of many images; a file that is no COCO is a finding here, as the next window may have a good one."""
+    try:
+        content = coco.read_coco(file.path)
+    except DataError as error:
+        said.report("bad_record", shown, f"{shown}: {error.problem}: {error.found}", file.source)
+        return
+    for words in content.broken:
+        said.report("bad_record", shown, f"{shown}:{words}", file.source)
+    ids = {key: resolve(said, name, file, shown, index) for key, name in content.images.items()}
+    covered = {key: one for key, one in ids.items() if one in inside and said.cover(one, shown, scored=False)}
+    coco.read_annotations(said, content, covered, shown)
+
+
+def _read_voc(said: Said, file: Found, shown: str, index: Index, inside: Set[str]) -> None:
+    """Labels of one image: the one named like the file, else the one that the file names."""
+    image_id, why = which_image(index, _stem(file), file)
+    if image_id and image_id not in inside:
+        return  # without opening it
+    annotation = voc.read_voc(file.path)
+    if isinstance(annotation, str):
+        said.report("bad_record", image_id or shown, f"{shown}: {annotation}", file.source)
+        return
+    if not image_id:
+        image_id = resolve(said, annotation.filename or _stem(file), file, shown, index)
+    if image_id in inside:
+        voc.add_annotation(said, image_id, annotation, shown)
+
+
+def resolve(said: Said, name: str, file: Found, shown: str, index: Index) -> str:
+    """The image that `name` in `file` means; "" and a finding where there is none, or more than one."""
+    image_id, why = which_image(index, name, file)
+    if not image_id:
+        detail = f"{shown}: {why or 'there is no such image'}"
+        said.report("bad_record" if why else "missing_image", name, detail, file.source)
+    return image_id
+
+
+def _stem(file: Found) -> str:
+    return os.path.splitext(file.deep)[0]  # noqa: PTH122  a hot path
+
+
+def _nothing_found(config: Config, pattern: Pattern, kind: str) -> None:
+    """A window may come without; that no file at all matches is worth a word, and an error where nothing can help."""
+    if any_match(pattern):
+        return
+    there = next(folder for folder in (pattern.folder, *pattern.folder.parents) if folder.is_dir())
+    if kind == "predictions" and not config.model.weights:
+        raise DataError(
+            "no file of predictions matches the pattern", where=f"{config.path}, captures.predictions: {pattern.text}",
+            expected=f"files that match below {pattern.folder}", found=describe(there),
+            remedy="correct captures.predictions, or set model.weights so that predictions can be made",
+        )  # fmt: skip
+    log.warning("no file matches captures.%s: %s (%s)", kind, pattern.text, describe(there))

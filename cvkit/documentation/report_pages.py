@@ -1,0 +1,250 @@
+"""The site's pages about executed reports: the index of all, and the head of each."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cvkit.documentation.trends import light
+from cvkit.errors import ReportError
+from cvkit.tables import Window
+
+Link = Callable[[str], str]  # address of a page -> how the page being written links to it
+
+# What became of a report: the word a reader sees, and the light it is shown with.
+OUTCOMES = {
+    "done": ("done", "ok"),
+    "failed": ("failed", "critical"),
+    "running": ("not finished", "warning"),
+    "missing": ("file missing", "warning"),
+    "damaged": ("file damaged", "critical"),
+}
+
+# Where the notebook begins and ends in what mkdocs-jupyter makes of it, and what it adds to every cell.
+NOTEBOOK_START, NOTEBOOK_END = '<div class="jupyter-wrapper">', "<!-- jupyter-wrapper -->"
+COPY_BUTTON = re.compile(
+    r'<div class="zeroclipboard-container">.*?</clipboard-copy>\s*</div>'
+    r'|<div id="cell-\d+" class="clipboard-copy-txt">.*?</div>',
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report of the history, and where its page is."""
+
+    notebook: str
+    source: str  # "" for all
+    window: Window
+    outcome: str  # a key of OUTCOMES
+    file: Path
+    address: str  # of the page below the site, without suffix; "" where there is nothing to show
+    started: datetime | None
+    finished: datetime | None
+    error: str
+
+    @property
+    def title(self) -> str:
+        """Name of the report, as plain text."""
+        return " · ".join(part for part in (self.notebook, str(self.window), self.source) if part)
+
+
+def read(table: pd.DataFrame, workspace: Path, check: Callable[[Path], str]) -> tuple[Report, ...]:
+    """The reports of the history, newest window first; of two with one page, the one started last.
+
+    `check` tells for a file "" (fine), "missing" or "damaged".
+    """
+    rows: list[dict[str, Any]] = table.sort_values("started", kind="stable").to_dict("records")  # type: ignore[assignment]
+    reports = {report.address or str(report.file): report for report in (_report(row, workspace, check) for row in rows)}
+    in_order = sorted(reports.values(), key=lambda report: (report.notebook, report.source))
+    return tuple(sorted(in_order, key=lambda report: report.window, reverse=True))
+
+
+def _report(row: dict[str, Any], workspace: Path, check: Callable[[Path], str]) -> Report:
+    window = Window(row["window_start"].to_pydatetime(), row["window_end"].to_pydatetime())
+    file = workspace / str(row["path"])
+    flaw = check(file)
+    status = str(row["status"])
+    name = "--".join(safe_name(part) for part in (str(row["notebook"]), str(row["source"])) if part)
+    return Report(
+        notebook=str(row["notebook"]),
+        source=str(row["source"]),
+        window=window,
+        outcome=flaw if flaw and status == "done" else status,
+        file=file,
+        address="" if flaw else f"reports/{window.label}/{name}",
+        started=_moment(row["started"]),
+        finished=_moment(row["finished"]),
+        error=str(row["error"] or ""),
+    )
+
+
+def _moment(value: Any) -> datetime | None:
+    return None if pd.isna(value) else pd.Timestamp(value).to_pydatetime()
+
+
+def safe_name(text: str) -> str:
+    """`text` as part of an address: a-z, 0-9, - and _ only; what had to change gets a hash, so that no two meet.
+
+    >>> safe_name("02-drift"), safe_name("Tor 3/#?")
+    ('02-drift', 'tor-3-2b4efacf')
+    """
+    slug = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-")[:60]
+    return slug if slug == text else f"{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def outcome_badge(report: Report) -> str:
+    """The sign and word of what became of a report."""
+    word, state = OUTCOMES[report.outcome]
+    return f'<span class="cvkit-badge cvkit-{state}">{light(state)}{word}</span>'
+
+
+def short(window: Window) -> str:
+    """A window as people write it."""
+    start = window.start
+    day = f"{start.day} {start:%b %Y}"
+    if window.label == f"{start:%Y-%m-%d}":
+        return day
+    end = window.end if window.end.date() != start.date() else None
+    until = f"{end.day} {end:%b} {end:%H:%M}" if end else f"{window.end:%H:%M}"
+    return f"{day} {start:%H:%M} to {until}"
+
+
+def items(reports: Iterable[Report], link: Link, *, dated: bool = False) -> str:
+    """A list of reports, each with a link where there is a page, and its outcome."""
+    return f'<ul class="cvkit-reports">{"".join(_item(report, link, dated) for report in reports)}</ul>'
+
+
+def _item(report: Report, link: Link, dated: bool) -> str:
+    name = escape(report.notebook)
+    if report.address:
+        name = f'<a href="{escape(link(report.address))}">{name}</a>'
+    about = [escape(report.source)] if report.source else []
+    about += [f"window {short(report.window)}"] if dated else []
+    words = f'<span class="cvkit-quiet">{" · ".join(about)}</span>' if about else ""
+    error = f'<span class="cvkit-why">{escape(_first_line(report.error))}</span>' if report.error else ""
+    return f"<li>{outcome_badge(report)}<span>{name} {words}{error}</span></li>"
+
+
+def _first_line(text: str, most: int = 160) -> str:
+    """The line of an error that says most: the last of a traceback, the first of anything else."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()] or [""]
+    line = lines[-1] if "Traceback" in text else lines[0]
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def index(reports: Sequence[Report], lights: dict[Window, str], strangers: Sequence[str], link: Link) -> str:
+    """The page of all reports: by month and window, newest first.
+
+    `lights` is the state of each window; `strangers` are files among the reports of which the history knows nothing.
+    """
+    if not reports:
+        words = '<p class="cvkit-empty">No report has been written yet. <code>cvkit run</code> measures the windows that'
+        return f"{words} are due and writes their reports; then build the site again.</p>{_strangers(strangers)}"
+    failed = sum(report.outcome != "done" for report in reports)
+    total = f"{len(reports)} report{'s' * (len(reports) != 1)}"
+    trouble = f", {failed} of them not as {'it' if failed == 1 else 'they'} should be" if failed else ""
+    parts = [f'<p class="cvkit-quiet">{total}{trouble}. Times are in UTC.</p>']
+    for name, part in months(reports):
+        parts.append(f'<h2 id="{month_id(name)}">{name}</h2>')
+        for window, members in groupby(part, key=lambda report: report.window):
+            parts.append(_window_row(window, lights.get(window), list(members), link))
+    return "".join(parts) + _strangers(strangers)
+
+
+def months(reports: Sequence[Report]) -> Iterator[tuple[str, list[Report]]]:
+    """Reports by month, in their order."""
+    for name, part in groupby(reports, key=lambda report: f"{report.window.start:%B %Y}"):
+        yield name, list(part)
+
+
+def month_id(name: str) -> str:
+    """Anchor of a month."""
+    return name.lower().replace(" ", "-")
+
+
+def _window_row(window: Window, state: str | None, reports: list[Report], link: Link) -> str:
+    verdict = f'<span class="cvkit-badge cvkit-{state}">{light(state)}{state}</span>' if state else ""
+    day = f'<div class="cvkit-day"><strong>{short(window)}</strong>{verdict}</div>'
+    return f'<section class="cvkit-window">{day}{items(reports, link)}</section>'
+
+
+def _strangers(files: Sequence[str], most: int = 10) -> str:
+    if not files:
+        return ""
+    names = ", ".join(f"<code>{escape(name)}</code>" for name in files[:most])
+    more = f" and {len(files) - most} more" if len(files) > most else ""
+    words = "Not shown, because the history does not know how they were made:"
+    return f'<p class="cvkit-quiet">{words} {names}{more}.</p>'
+
+
+def head(report: Report, reports: Sequence[Report], link: Link, notebook_href: str) -> str:
+    """What stands above an executed notebook: where it belongs, what it is about, and whether to trust it."""
+    row = [other for other in reports if (other.notebook, other.source) == (report.notebook, report.source)]
+    row = [other for other in row if other.address]  # newest first
+    place = row.index(report)
+    newer, older = row[place - 1] if place else None, row[place + 1] if place + 1 < len(row) else None
+    steps = [f'<a href="{escape(link("reports"))}">All reports</a>']
+    steps += [f'<a href="{escape(link(older.address))}">← {short(older.window)}</a>'] if older else []
+    steps += [f'<a href="{escape(link(newer.address))}">{short(newer.window)} →</a>'] if newer else []
+    steps += [f'<a href="{escape(notebook_href)}" download>Notebook file</a>'] if notebook_href else []
+    facts = {
+        "Window": f"{short(report.window)}",
+        "Source": escape(report.source) or "all",
+        "Notebook": escape(report.notebook),
+        "Status": outcome_badge(report),
+        "Executed": _executed(report),
+    }
+    listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
+    checked = "" if report.outcome == "done" else " checked"
+    return (
+        f'<nav class="cvkit-steps" aria-label="Reports">{"".join(steps)}</nav>'
+        f'<dl class="cvkit-facts">{listed}</dl>{_banner(report)}'
+        f'<input type="checkbox" id="cvkit-code" class="cvkit-code"{checked}><label for="cvkit-code">Show code</label>'
+    )
+
+
+def _executed(report: Report) -> str:
+    if report.finished is None:
+        return "no end recorded" if report.started is None else f"begun {report.started:%Y-%m-%d %H:%M} UTC"
+    took = f", took {(report.finished - report.started).total_seconds():.0f} s" if report.started else ""
+    return f"{report.finished:%Y-%m-%d %H:%M} UTC{took}"
+
+
+def _banner(report: Report) -> str:
+    if report.outcome == "done":
+        return ""
+    word, state = OUTCOMES[report.outcome]
+    title, words = {
+        "failed": ("This report failed", "What follows ends where it broke: do not read a verdict from it."),
+        "running": ("This report was not finished", "It is still being executed, or was killed. Run it again."),
+    }.get(report.outcome, (f"This report: {word}", ""))
+    error = f"<pre>{escape(report.error.strip())}</pre>" if report.error.strip() else ""
+    return f'<div class="cvkit-banner cvkit-{state}" role="alert">{light(state)}<div><strong>{title}</strong><p>{words}</p>{error}</div></div>'
+
+
+def tidy(content: str) -> str:
+    """The notebook alone, out of what mkdocs-jupyter writes.
+
+    It wraps every page in 600 kB of style sheets, in scripts from other hosts (MathJax, Mermaid, widgets) and in copy
+    buttons with each cell's text a second time; the site brings its own small style sheet instead. Raises ReportError
+    where the page does not have the parts that are known here.
+    """
+    start, end = content.find(NOTEBOOK_START), content.rfind(NOTEBOOK_END)
+    if start < 0 or end < start:
+        raise ReportError(
+            "mkdocs-jupyter writes its pages in another form than cvkit knows",
+            expected=f"{NOTEBOOK_START} ... {NOTEBOOK_END}",
+            remedy="install the version of mkdocs-jupyter that constraints.txt names",
+        )
+    notebook = COPY_BUTTON.sub("", content[start:end])
+    return notebook.replace("highlight-ipynb", "highlight")  # the name under which the theme colours code

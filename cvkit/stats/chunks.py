@@ -1,0 +1,270 @@
+"""The spread of a healthy source, learnt from the reference's own chunks of time.
+
+Neighbouring frames are near copies and days differ as wholes, so a window of n images tells less than n independent
+ones. A *chunk* is a stretch of the reference as long as a window; a healthy window is one more chunk. What is asked of
+a window is therefore: does it lie further from the reference's chunks than they lie from each other?
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special, stats
+
+Floats = NDArray[np.float64]
+
+# Share of the error allowed that goes to a change of spread; a change of level is what most often harms, and is what
+# few chunks can prove, so it gets the rest (weighted Bonferroni).
+SPREAD_SHARE = 0.1
+# Fewest values whose variance is worth comparing: below, it is mostly noise.
+SPREAD_MINIMUM = 4
+# Points kept of the map to normal scores: enough for any shape, and small however large the reference.
+KNOTS = 512
+# Where the straight continuation of the map takes its slope from: the outermost tenth on either side.
+TAIL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How one statistic lies over the reference's chunks."""
+
+    centre: float  # mean over chunks, each counting once
+    between: float  # variance over chunks, ddof 1; includes what sampling alone makes of a chunk
+    per_image: float  # variance that one image's worth of sampling adds
+    size: float  # harmonic mean of the chunks' sizes
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """What `chunk_p_value` needs to know of a reference: made by `learn_chunks`."""
+
+    knots: Floats  # values, ascending
+    scores: Floats  # their normal scores
+    slopes: tuple[float, float]  # unit of value per score, below the first and above the last knot
+    level: Spread  # of chunk means
+    score_level: Spread  # of chunk means of normal scores
+    score_spread: Spread | None  # of chunk variances of normal scores, cube root; None where chunks are too small
+
+
+def learn_chunks(values: ArrayLike, groups: ArrayLike) -> Chunks | None:
+    """What the chunks of a reference say about a healthy window.
+
+    `groups` (n,) names the chunk of each value; NaN values are dropped. An infinity counts as one range of the finite
+    values beyond their end. None where fewer than two chunks or no finite value are left: then nothing is known about
+    how far one window lies from another.
+    """
+    values, labels = _grouped(values, groups)
+    finite = values[np.isfinite(values)]
+    count = int(labels.max(initial=-1)) + 1
+    if count < 2 or not finite.size:
+        return None
+    knots, scores = _normal_scores(finite)
+    slopes = _tail_slopes(knots, scores, float(np.std(finite)))
+    values = _bounded(values, knots)
+    rank = _score(values, knots, scores, slopes)
+    return Chunks(
+        knots, scores, slopes, _spread_of_means(values, labels), _spread_of_means(rank, labels),
+        _spread_of_variances(np.clip(rank, scores[0], scores[-1]), labels),
+    )  # fmt: skip
+
+
+def chunk_p_value(values: ArrayLike, chunks: Chunks) -> float:
+    """Probability that a healthy window lies as far from the reference's chunks as this one, in level or in spread.
+
+    Level: t = (m - centre) / sqrt(v + between / k), v the variance of a healthy window's mean, on Student's t with
+    k - 1 degrees of freedom (k chunks), once on the values and once on their normal scores under the reference; the
+    larger p-value counts, so that neither skew nor lumpy chunks alone can raise an alarm. Spread: the same with the
+    cube root of the variance of normal scores, clipped to the reference's range. Both are joined by weighted
+    Bonferroni. Exact for normal chunk means; 0..1, small means different. NaN dropped, NaN where nothing is left.
+    """
+    values = np.asarray(values, dtype=np.float64).ravel()
+    values = _bounded(values[~np.isnan(values)], chunks.knots)
+    n = values.size
+    if not n:
+        return math.nan
+    rank = _score(values, chunks.knots, chunks.scores, chunks.slopes)
+    level = max(
+        float(shift_p_value(values.mean(), n, chunks.level)),
+        float(shift_p_value(rank.mean(), n, chunks.score_level)),
+    )
+    spread = chunks.score_spread
+    if spread is None or n < SPREAD_MINIMUM:
+        return min(1.0, level / (1 - SPREAD_SHARE))
+    width = np.cbrt(np.var(np.clip(rank, chunks.scores[0], chunks.scores[-1]), ddof=1))
+    return min(1.0, level / (1 - SPREAD_SHARE), float(shift_p_value(width, n, spread)) / SPREAD_SHARE)
+
+
+def shift_p_value(statistic: ArrayLike, n: int, spread: Spread) -> Any:
+    """Two-sided p-value of a healthy window's statistic lying this far out: Student's t with k - 1 degrees of freedom.
+
+    Works on arrays of `statistic`. 1 where it equals the centre, 0 where chunks do not vary at all and it differs.
+    """
+    distance = np.abs(np.asarray(statistic) - spread.centre)
+    error = math.sqrt(window_variance(spread, n) + spread.between / spread.chunks)
+    t = np.divide(distance, error, out=np.where(distance > 0, np.inf, 0.0), where=error > 0)
+    return 2 * special.stdtr(spread.chunks - 1, -t)
+
+
+def window_variance(spread: Spread, n: int) -> float:
+    """Variance of the statistic over healthy windows of n images.
+
+    A window with fewer images than a chunk varies more, by sampling; one with more is not trusted to vary less.
+    """
+    return spread.between + spread.per_image * max(0.0, 1 / n - 1 / spread.size)
+
+
+def detectable_shift(chunks: Chunks, n: int, alpha: float) -> float:
+    """Shift of the mean that a window of n images proves at level `alpha` in about half of all windows.
+
+    In the feature's unit. Says what a reference is good for: with 6 chunks the t quantile at 5e-5 is 12.5, with 20 it
+    is 5.1. inf at n = 0.
+    """
+    if n < 1:
+        return math.inf
+    quantile = stats.t.isf(alpha * (1 - SPREAD_SHARE) / 2, chunks.level.chunks - 1)
+    return float(quantile * math.sqrt(window_variance(chunks.level, n) + chunks.level.between / chunks.level.chunks))
+
+
+def design_effect(values: ArrayLike, groups: ArrayLike) -> float:
+    """How many images of a reference tell as much as one independent image (Kish's design effect).
+
+    1 + (m - 1) * icc, with the intraclass correlation icc = (B - W) / (B + (m0 - 1) W) from the mean squares between
+    and within chunks (one-way analysis of variance; m mean chunk size, m0 its correction for unequal sizes).
+    At least 1. NaN and infinite values are dropped; 1 where fewer than two chunks, or no chunk with two values, are
+    left, or all values are equal. With few chunks the estimate is noisy (relative error sqrt(2 / (chunks - 1))):
+    a p-value that divides n by it does not hold its level; `chunk_p_value` does.
+
+    Source: L. Kish, Survey Sampling (1965); A. Donner, Int. Stat. Review 54 (1986) 67-82.
+
+    >>> design_effect([1, 1, 1, 5, 5, 5], [0, 0, 0, 1, 1, 1])
+    3.0
+    """
+    values, labels = _grouped(values, groups)
+    values, labels = _grouped(values[np.isfinite(values)], labels[np.isfinite(values)])
+    sizes = np.bincount(labels)
+    count, total = sizes.size, values.size
+    if count < 2 or total == count or np.ptp(values) == 0:
+        return 1.0
+    means = np.bincount(labels, values) / sizes
+    between = float(sizes @ (means - values.mean()) ** 2) / (count - 1)
+    within = float(np.sum((values - means[labels]) ** 2)) / (total - count)
+    size = (total - float(sizes @ sizes) / total) / (count - 1)
+    icc = (between - within) / (between + (size - 1) * within)
+    return max(1.0, 1.0 + (total / count - 1) * icc)
+
+
+def design_effect_counts(counts: ArrayLike) -> float:
+    """How many boxes tell as much about the class mix as one independent box (mean generalised design effect).
+
+    `counts` (clusters, classes): boxes per image and class, or per chunk and class. With p the pooled mix, N boxes,
+    k clusters and r_ic = n_ic - p_c n_i: deff = mean over classes of k / (k - 1) sum_i r_ic^2 / (N p_c (1 - p_c)),
+    weighted by 1 - p_c, so that its product with the degrees of freedom is the chi-square's null mean. At least 1.
+    Clusters with NaN or without boxes, and classes without boxes, are dropped; 1 where fewer than two of either are
+    left.
+
+    Source: J. N. K. Rao, A. J. Scott, J. Am. Stat. Assoc. 76 (1981) 221-230.
+
+    >>> design_effect_counts([[2, 0], [0, 2], [2, 0], [0, 2]]), design_effect_counts([[1, 0]])
+    (2.6666666666666665, 1.0)
+    """
+    table = np.atleast_2d(np.asarray(counts, dtype=np.float64))
+    table = table[~np.isnan(table).any(axis=1)]
+    table = table[table.sum(axis=1) > 0]
+    table = table[:, table.sum(axis=0) > 0]
+    clusters, classes = table.shape
+    if clusters < 2 or classes < 2:
+        return 1.0
+    total = table.sum()
+    mix = table.sum(axis=0) / total
+    residual = table - np.outer(table.sum(axis=1), mix)
+    effects = clusters / (clusters - 1) * np.sum(residual**2, axis=0) / (total * mix)  # times (1 - p_c) already
+    return max(1.0, float(effects.sum() / (classes - 1)))
+
+
+def spread_of_means(values: ArrayLike, groups: ArrayLike) -> Spread | None:
+    """How the means of the chunks lie; non-finite values dropped; None where fewer than two chunks are left."""
+    values, labels = _grouped(values, groups)
+    finite = np.isfinite(values)
+    values, labels = _grouped(values[finite], labels[finite])
+    return _spread_of_means(values, labels) if labels.max(initial=0) > 0 else None
+
+
+def _grouped(values: ArrayLike, groups: ArrayLike) -> tuple[Floats, NDArray[np.intp]]:
+    """Values that are not NaN, with the number of their chunk, 0.. without gaps."""
+    numbers, names = np.asarray(values, dtype=np.float64).ravel(), np.asarray(groups).ravel()
+    if numbers.size != names.size:
+        raise ValueError(f"each value needs its group: {numbers.size} values, {names.size} groups")
+    known = ~np.isnan(numbers)
+    labels = np.unique(names[known], return_inverse=True)[1]
+    return numbers[known], labels
+
+
+def _spread_of_means(values: Floats, labels: NDArray[np.intp]) -> Spread:
+    sizes = np.bincount(labels)
+    means = np.bincount(labels, values) / sizes
+    freedom = values.size - sizes.size
+    within = float(np.sum((values - means[labels]) ** 2)) / freedom if freedom else 0.0
+    return _spread(means, sizes, within)
+
+
+def _spread_of_variances(scores: Floats, labels: NDArray[np.intp]) -> Spread | None:
+    """Of the cube root of the variance, which is close to normal (Wilson and Hilferty 1931)."""
+    sizes = np.bincount(labels)
+    means = np.bincount(labels, scores) / sizes
+    large = sizes >= SPREAD_MINIMUM
+    if np.count_nonzero(large) < 2:
+        return None
+    squares = np.bincount(labels, (scores - means[labels]) ** 2)[large]
+    widths = np.cbrt(squares / (sizes[large] - 1))
+    return _spread(widths, sizes[large], 2 / 9 * float(np.mean(widths)) ** 2)
+
+
+def _spread(statistics: Floats, sizes: NDArray[np.intp], per_image: float) -> Spread:
+    harmonic = sizes.size / float(np.sum(1 / sizes))
+    return Spread(float(statistics.mean()), float(statistics.var(ddof=1)), per_image, harmonic, sizes.size)
+
+
+def _normal_scores(finite: Floats) -> tuple[Floats, Floats]:
+    """Distinct values and the normal quantile of their mid-rank; thinned evenly in rank to `KNOTS`."""
+    knots, counts = np.unique(finite, return_counts=True)
+    middle = (np.cumsum(counts) - counts / 2) / finite.size
+    if knots.size > KNOTS:
+        kept = np.unique(np.searchsorted(middle, np.linspace(middle[0], middle[-1], KNOTS)))
+        knots, middle = knots[kept], middle[kept]
+    return knots, special.ndtri(middle)
+
+
+def _tail_slopes(knots: Floats, scores: Floats, sd: float) -> tuple[float, float]:
+    """Slope of the normal quantile plot in the outermost tenths, at least the sd: a lump at the end must not make
+    what lies just beyond it look far away.
+    """  # fmt: skip
+    last = knots.size - 1
+    low = min(int(np.searchsorted(scores, special.ndtri(TAIL))), last)
+    high = max(int(np.searchsorted(scores, special.ndtri(1 - TAIL))) - 1, 0)
+    floor = sd or 1.0
+    below = (knots[low] - knots[0]) / (scores[low] - scores[0]) if low > 0 else 0.0
+    above = (knots[last] - knots[high]) / (scores[last] - scores[high]) if high < last else 0.0
+    return max(float(below), floor), max(float(above), floor)
+
+
+def _score(values: Floats, knots: Floats, scores: Floats, slopes: tuple[float, float]) -> Floats:
+    """Normal score of each value under the reference, continued straight beyond the reference's ends."""
+    inside = np.interp(values, knots, scores)
+    beyond = np.maximum(values - knots[-1], 0) / slopes[1] - np.maximum(knots[0] - values, 0) / slopes[0]
+    return np.asarray(inside + beyond)
+
+
+def _bounded(values: Floats, knots: Floats) -> Floats:
+    """Infinities drawn in to one range beyond the reference's ends, or to the sample's own end where that is out."""
+    if np.isfinite(values).all():
+        return values
+    width = (knots[-1] - knots[0]) or 1.0
+    finite = values[np.isfinite(values)]
+    low = min(knots[0] - width, finite.min(initial=np.inf))
+    high = max(knots[-1] + width, finite.max(initial=-np.inf))
+    return np.clip(values, low, high)

@@ -1,0 +1,33 @@
+"""Many tests at once: p-values corrected so that the chance of any false alarm stays what was asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """p-values adjusted by Holm's step-down method: rejecting those at most alpha makes any false rejection at most
+    alpha likely, however the tests depend on each other.
+
+    adjusted_(i) = max over j <= i of min(1, (m - j + 1) p_(j)), with p_(1) <= ... <= p_(m). Shape as given; each at
+    least its p-value, at most 1; ties get equal values. NaN stays NaN and does not count in m; empty gives empty.
+    Raises ValueError on values outside 0..1.
+
+    Source: S. Holm, Scand. J. Stat. 6 (1979) 65-70.
+
+    >>> holm([0.01, float("nan"), 0.04, 0.03]).tolist()
+    [0.03, nan, 0.06, 0.06]
+    """  # fmt: skip
+    p = np.asarray(p_values, dtype=np.float64)
+    known = ~np.isnan(p)
+    tested = p[known]
+    if np.any((tested < 0) | (tested > 1)):
+        raise ValueError(f"p-values lie between 0 and 1, not {tested.min()} to {tested.max()}")
+    order = np.argsort(tested, kind="stable")
+    stepped = np.minimum(1.0, np.maximum.accumulate(tested[order] * np.arange(tested.size, 0, -1)))
+    adjusted = np.full(p.shape, np.nan)
+    values = np.empty_like(tested)
+    values[order] = stepped
+    adjusted[known] = values
+    return adjusted

@@ -1,0 +1,96 @@
+"""Where a number may lie: intervals of means and shares, and the range of a healthy window."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special, stats
+
+from cvkit.stats.chunks import Floats, Spread, spread_of_means, window_variance
+
+
+def normal_range(
+    values: ArrayLike, groups: ArrayLike | None, n: int, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Where the mean of a healthy window of n images falls in the share `level` of windows: (expected, low, high).
+
+    With `groups` (the chunk of each reference value): the mean of chunk means, -/+ t sqrt(v + B / k), with B the
+    variance of the k chunk means, v that of a window of n images (at least B) and t the quantile of Student's t with
+    k - 1 degrees of freedom: a prediction interval. Without: the same with every value its own chunk, which is too
+    narrow where neighbouring frames are alike. In the values' unit. Non-finite values are dropped; `low` and `high`
+    are NaN where fewer than two chunks are left or n is 0, `expected` where no value is left.
+
+    >>> [round(end, 2) for end in normal_range([1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 2, 2], n=2)]
+    [3.5, -6.44, 13.44]
+    """
+    numbers = np.asarray(values, dtype=np.float64).ravel()
+    finite = np.isfinite(numbers)
+    if groups is not None:
+        spread = spread_of_means(numbers[finite], np.asarray(groups).ravel()[finite])
+        return _range_of_chunks(numbers[finite], spread, n, level)
+    return _range_of_values(numbers[finite], n, level)
+
+
+def _range_of_chunks(numbers: Floats, spread: Spread | None, n: int, level: float) -> tuple[float, float, float]:
+    if spread is None or n < 1:
+        return float(numbers.mean()) if numbers.size else math.nan, math.nan, math.nan
+    error = math.sqrt(window_variance(spread, n) + spread.between / spread.chunks)
+    half = float(stats.t.ppf((1 + level) / 2, spread.chunks - 1)) * error
+    return spread.centre, spread.centre - half, spread.centre + half
+
+
+def _range_of_values(numbers: Floats, n: int, level: float) -> tuple[float, float, float]:
+    if numbers.size < 2 or n < 1:
+        return float(numbers.mean()) if numbers.size else math.nan, math.nan, math.nan
+    error = float(numbers.std(ddof=1)) * math.sqrt(1 / n + 1 / numbers.size)
+    half = float(stats.t.ppf((1 + level) / 2, numbers.size - 1)) * error
+    mean = float(numbers.mean())
+    return mean, mean - half, mean + half
+
+
+def mean_interval(values: ArrayLike, deff: float = 1.0, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean and its interval, (mean, low, high): mean -/+ t s sqrt(deff / n), t with n / deff - 1 degrees of freedom.
+
+    Non-finite values are dropped. `low` and `high` are NaN where less than two values' worth is left (n / deff < 2),
+    all are NaN where no value is left. Raises ValueError on deff < 1.
+
+    >>> [round(end, 3) for end in mean_interval([1.0, 2.0, 3.0])]
+    [2.0, -0.484, 4.484]
+    """
+    _check_deff(deff)
+    numbers = np.asarray(values, dtype=np.float64).ravel()
+    numbers = numbers[np.isfinite(numbers)]
+    if not numbers.size:
+        return math.nan, math.nan, math.nan
+    mean, worth = float(numbers.mean()), numbers.size / deff
+    if worth < 2:
+        return mean, math.nan, math.nan
+    half = float(stats.t.ppf((1 + level) / 2, worth - 1) * numbers.std(ddof=1) / math.sqrt(worth))
+    return mean, mean - half, mean + half
+
+
+def wilson(count: float, n: float, deff: float = 1.0, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share, (low, high), within 0..1 (Wilson 1927): count and n are divided by `deff`.
+
+    NaN at n = 0. Raises ValueError on deff < 1 and where count is not between 0 and n.
+
+    >>> [round(end, 3) for end in wilson(0, 10)]
+    [0.0, 0.278]
+    """
+    _check_deff(deff)
+    if not 0 <= count <= n:
+        raise ValueError(f"count must lie between 0 and n, not {count} of {n}")
+    if not n:
+        return math.nan, math.nan
+    share, worth, z = count / n, n / deff, float(special.ndtri((1 + level) / 2))
+    middle = share + z * z / (2 * worth)
+    half = z * math.sqrt(share * (1 - share) / worth + z * z / (4 * worth * worth))
+    scale = 1 + z * z / worth
+    return (middle - half) / scale if count else 0.0, (middle + half) / scale if count < n else 1.0
+
+
+def _check_deff(deff: float) -> None:
+    if not deff >= 1:
+        raise ValueError(f"a design effect is at least 1, not {deff}")

@@ -1,0 +1,88 @@
+"""The command line: every command helps, is documented, and answers a mistake with words and a documented code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cvkit import cli, errors
+
+COMMANDS = ("demo", "init", "run", "schedule", "status", "reference", "site", "schema")
+PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+
+
+def test_the_list_of_commands_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    listed = re.findall(r"^    (\w+)  ", capsys.readouterr().out, flags=re.MULTILINE)
+    assert tuple(listed) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_helps_and_has_its_place_in_the_docs(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--config"}
+    assert f"`cvkit {command}" in PAGE
+    missing = [option for option in options if option not in PAGE]
+    assert not missing, f"docs/reference/commands.md does not mention {missing} of {command}"
+
+
+def test_every_exit_code_is_documented() -> None:
+    codes = {value.exit_code for value in vars(errors).values() if isinstance(value, type)} - {1}
+    codes |= {errors.DONE, errors.WINDOWS_FAILED, errors.VERDICT_REACHED}
+    assert not [code for code in codes if f"| {code} |" not in PAGE]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run"], 2, "cvkit init"),
+        (["run", "--window", "yesterday"], 2, "not a date"),
+        (["run", "--window", "2026-10-01T05:00"], 2, "no window begins"),
+        (["run", "--window", "2199-01-01"], 2, "future"),
+        (["init", "new", "--data", "nowhere.yaml"], 3, "does not exist"),
+        (["init", "new", "--data", ".", "--weights", "nowhere.pt"], 3, "does not exist"),
+        (["status"], 2, "cvkit init"),
+        (["site"], 2, "cvkit init"),
+    ],
+)
+def test_a_mistake_is_answered_in_words(
+    arguments: list[str],
+    code: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "--window" in arguments:
+        (tmp_path / "cvkit.yml").write_text("reference: {data: data.yaml}\n")
+    assert cli.main(arguments) == code
+    assert words in capsys.readouterr().err
+
+
+def test_a_missing_reference_is_a_data_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cvkit.yml").write_text("reference: {data: nowhere.yaml}\n")
+    (tmp_path / "captures" / "cam" / "2026-10-01").mkdir(parents=True)
+    assert cli.main(["run", "--window", "2026-10-01"]) == 3
+    assert "nowhere.yaml" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_light() -> None:
+    code = (
+        "import sys, time; from cvkit import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'pandas', 'numpy', 'evidently', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")

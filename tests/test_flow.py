@@ -1,0 +1,172 @@
+"""The main job without torch: images and predictions in, history out; bad input is counted and loses nothing."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from cvkit.monitoring.history import History
+
+from cvkit import job
+from cvkit.config import Config, load_config
+from cvkit.errors import BusyError, DataError
+from cvkit.monitoring import monitor
+from cvkit.monitoring.rules import lights
+from cvkit.storage import lock
+from cvkit.tables import Window
+
+CAMERAS = ("cam-1", "cam-2")
+SETTINGS = """
+model: {name: test, classes: [nut, bolt]}
+captures:
+  images: "captures/{source}/{date}/{time}.jpg"
+  predictions: "predictions/{source}/{date}.jsonl"
+reference: {start: 2026-09-01, end: 2026-09-07}
+"""
+
+
+def take(folder: Path, camera: str, day: str, n: int = 24, dark: float = 1.0) -> list[Path]:
+    """A camera's day: `n` noisy pictures of a belt with one to three parts, and what a model said about them."""
+    rng = np.random.default_rng([CAMERAS.index(camera), int(day.replace("-", ""))])
+    lines, paths = [], []
+    for i in range(n):
+        picture = rng.normal(110, 6, (96, 128, 3)) + rng.normal(0, 3)
+        boxes = []
+        for _ in range(rng.integers(1, 4)):
+            x, y, size = rng.uniform(10, 90), rng.uniform(10, 60), rng.uniform(12, 24)
+            cv2.rectangle(picture, (int(x), int(y)), (int(x + size), int(y + size)), (190, 190, 200), -1)
+            boxes.append(
+                {
+                    "class_id": int(rng.random() < 0.3),
+                    "confidence": rng.uniform(0.6, 0.95),
+                    "xyxy": [x, y, x + size, y + size],
+                }
+            )
+        path = folder / "captures" / camera / day / f"{6 + i // 2:02d}{i % 2 * 30:02d}00.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.clip(picture * dark, 0, 255).astype(np.uint8))
+        lines.append(json.dumps({"image": path.relative_to(folder).as_posix(), "boxes": boxes}))
+        paths.append(path)
+    file = folder / "predictions" / camera / f"{day}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join(lines))
+    return paths
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Config:
+    """Two cameras, six reference days, one healthy day."""
+    for camera in CAMERAS:
+        for day in [f"2026-09-0{d}" for d in range(1, 7)] + ["2026-10-01"]:
+            take(tmp_path, camera, day)
+    (tmp_path / "cvkit.yml").write_text(SETTINGS)
+    return load_config(tmp_path)
+
+
+def judged(config: Config, day: str = "2026-10-01") -> pd.DataFrame:
+    return monitor.observe(config, Window.day(day)).verdicts
+
+
+def states(verdicts: pd.DataFrame, *states: str) -> set[tuple[str, str]]:
+    rows = verdicts[verdicts["state"].isin(states)]
+    return set(zip(rows["source"], rows["feature"], strict=True))
+
+
+def test_a_healthy_day_is_ok(workspace: Config) -> None:
+    assert lights(judged(workspace)) == {"cam-1": "ok", "cam-2": "ok"}
+
+
+def test_a_darkened_camera_is_found_and_the_other_is_not_accused(workspace: Config) -> None:
+    take(workspace.workspace, "cam-1", "2026-10-01", dark=0.5)
+    found = judged(workspace)
+    assert lights(found) == {"cam-1": "critical", "cam-2": "ok"}
+    assert {("cam-1", "brightness"), ("cam-1", "too_dark")} <= states(found, "critical")
+
+
+def test_broken_files_are_counted_and_the_run_goes_on(workspace: Config) -> None:
+    images = take(workspace.workspace, "cam-1", "2026-10-01", n=26)
+    images[0].write_bytes(b"")
+    images[1].write_bytes(images[1].read_bytes()[:-20])
+    images[2].write_bytes(b"no picture at all")
+    cv2.imwrite(str(images[3].with_suffix(".png")), np.zeros((96, 128, 4), np.uint8))
+    images[3].with_suffix(".png").replace(images[3])
+    observation = monitor.observe(workspace, Window.day("2026-10-01"))
+    found = set(observation.findings["finding"])
+    assert {"empty_file", "truncated", "unreadable", "wrong_format", "wrong_mode"} <= found
+    assert len(observation.features) == 50
+    assert lights(observation.verdicts)["cam-2"] == "ok"
+
+
+def test_a_frozen_camera_is_one_observation_a_day(workspace: Config) -> None:
+    images = take(workspace.workspace, "cam-2", "2026-10-01")
+    for path in images[1:]:
+        path.write_bytes(images[0].read_bytes())
+    verdicts = judged(workspace)
+    assert ("cam-2", "frozen") in states(verdicts, "critical")
+    assert ("cam-2", "images") in states(verdicts, "unknown")
+    assert not states(verdicts[verdicts["rule"] == "drift"], "warning", "critical")
+
+
+@pytest.mark.parametrize("n", [0, 1, 19])
+def test_too_few_images_are_unknown(workspace: Config, n: int) -> None:
+    folder = workspace.workspace / "captures" / "cam-1" / "2026-10-01"
+    for path in sorted(folder.iterdir())[n:]:
+        path.unlink()
+    assert ("cam-1", "images") in states(judged(workspace), "unknown")
+
+
+def test_a_day_without_any_image_is_unknown_for_every_camera(workspace: Config) -> None:
+    assert lights(judged(workspace, "2026-10-09")) == {"cam-1": "unknown", "cam-2": "unknown"}
+
+
+def test_a_camera_the_reference_does_not_know_is_unknown(workspace: Config) -> None:
+    (workspace.workspace / "captures" / "cam-2").rename(workspace.workspace / "captures" / "cam-9")
+    assert lights(judged(workspace))["cam-9"] == "unknown"
+
+
+def test_rerunning_replaces_and_never_doubles(workspace: Config) -> None:
+    window = Window.day("2026-10-01")
+    with History.open(workspace.history_url) as history:
+        monitor.run(workspace, window, history)
+        first = history.measurements()
+        monitor.run(workspace, window, history)
+        second = history.measurements()
+        assert len(history.runs()) == 1
+    order = ["source", "feature", "metric"]
+    columns = [*order, "value", "p_value", "p_adjusted", "n"]
+    pd.testing.assert_frame_equal(
+        first[columns].sort_values(order, ignore_index=True), second[columns].sort_values(order, ignore_index=True)
+    )
+
+
+def test_due_windows_are_the_complete_ones_not_measured_yet(workspace: Config) -> None:
+    now = datetime(2026, 10, 2, 12, tzinfo=UTC)
+    with History.open(workspace.history_url) as history:
+        due = monitor.due(workspace, history, now)
+        assert due[-1] == Window.day("2026-10-01")
+        monitor.run(workspace, due[-1], history)
+        assert Window.day("2026-10-01") not in monitor.due(workspace, history, now)
+
+
+def test_two_runs_at_once_are_refused(workspace: Config) -> None:
+    with lock(workspace.workspace / "locks" / "run.lock", "testing"), pytest.raises(BusyError, match="another process"):
+        job.run(workspace, [Window.day("2026-10-01")], notebooks=[])
+
+
+def test_the_reference_is_frozen(workspace: Config) -> None:
+    before = judged(workspace)
+    for path in (workspace.workspace / "captures" / "cam-1" / "2026-09-01").iterdir():
+        path.unlink()
+    pd.testing.assert_frame_equal(before, judged(workspace))
+
+
+def test_a_reference_without_a_readable_image_is_an_error(workspace: Config) -> None:
+    for path in workspace.workspace.glob("captures/*/2026-09-*/*.jpg"):
+        path.write_bytes(b"x")
+    with pytest.raises(DataError, match="no image of the reference can be read"):
+        judged(workspace)
