@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cvkit import __version__, errors
 
 if TYPE_CHECKING:
+    from cvkit import schedule
     from cvkit.config import Config
     from cvkit.tables import Window
 
@@ -141,6 +142,18 @@ def schema(options: argparse.Namespace) -> int:
 
     print(json.dumps(config.schema(), indent=2))
     return errors.DONE
+
+
+def _show_slots(outcomes: list[schedule.Outcome]) -> int:
+    for outcome in outcomes:
+        print(
+            f"{outcome.slot.time:%Y-%m-%d %H:%M} {outcome.slot.job.notebook} of {outcome.slot.window}: {outcome.status}"
+        )
+        if outcome.error:
+            print(outcome.error, file=sys.stderr)
+    if not outcomes:
+        print("nothing is due")
+    return errors.WINDOWS_FAILED if any(outcome.status == "failed" for outcome in outcomes) else errors.DONE
 
 
 def _windows(options: argparse.Namespace, config: Config, now: datetime) -> list[Window]:

@@ -42,32 +42,43 @@ def run(
     notebooks: Sequence[str] | None = None,
     reports: int = 1,
     source: str = "",
+    timeout_s: int = notebook_step.TIMEOUT_S,
+    wait_s: float = 0,
 ) -> Outcome:
     """Measure `windows`, then execute `notebooks` (default: all scheduled ones) for the newest `reports` of them.
 
     A window whose data cannot be used, or a report that breaks, is recorded as failed and the others go on.
-    Raises BusyError where another process runs this workspace.
+    Raises BusyError where another process runs this workspace, and still does after `wait_s` seconds.
     """
     names = list(dict.fromkeys(job.notebook for job in config.schedule)) if notebooks is None else notebooks
-    failures: list[str] = []
-    measured: dict[Window, str] = {}
+    for name in names:
+        notebook_step.find_notebook(config, name)  # a misspelt name is told before the work, not after it
     with ExitStack() as stack:
-        stack.enter_context(lock(config.workspace / "locks" / "run.lock", "running this workspace"))
+        stack.enter_context(lock(config.workspace / "locks" / "run.lock", "running this workspace", wait_s))
         history = stack.enter_context(History.open(config.history_url))
-        reference = measure_reference(config)
-        for window in tqdm(windows, desc="measuring windows", unit="window", disable=None):
-            try:
-                verdicts = monitor.run(config, window, history, reference).verdicts
-                measured[window] = worst(list(verdicts["state"]))
-            except DataError as error:
-                failures.append(f"{window}: {error}")
-        wanted = [(window, name) for window in list(measured)[-reports:] for name in names] if reports else []
+        history.close_reports("the process that wrote it was killed")
+        states, failures = _measure(config, windows, history)
+        wanted = [(window, name) for window in list(states)[-reports:] for name in names] if reports else []
         for window, name in tqdm(wanted, desc="writing reports", unit="report", disable=None):
-            report = notebook_step.execute(config, name, window, source)
+            report = notebook_step.execute(config, name, window, source, timeout_s)
             if report.status != "done":
                 failures.append(f"report {name} of {window}: {report.error}")
         summary = diagnosis.text(history.verdicts(model=config.model.name, version=config.version))
-    return Outcome(tuple(measured), worst(list(measured.values())), tuple(failures), summary)
+    return Outcome(tuple(states), worst(list(states.values())), tuple(failures), summary)
+
+
+def _measure(config: Config, windows: Sequence[Window], history: History) -> tuple[dict[Window, str], list[str]]:
+    """The worst state of each window that could be measured, and the failures of those that could not."""
+    reference = measure_reference(config)
+    states: dict[Window, str] = {}
+    failures: list[str] = []
+    for window in tqdm(windows, desc="measuring windows", unit="window", disable=None):
+        try:
+            verdicts = monitor.run(config, window, history, reference).verdicts
+            states[window] = worst(list(verdicts["state"]))
+        except DataError as error:
+            failures.append(f"{window}: {error}")
+    return states, failures
 
 
 def measure_reference(config: Config) -> reference_step.Reference:

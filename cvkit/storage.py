@@ -63,16 +63,16 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 
 
 @contextmanager
-def lock(path: Path, doing: str) -> Iterator[None]:
+def lock(path: Path, doing: str, wait_s: float = 0) -> Iterator[None]:
     """Hold the lock file `path` for the block; the kernel lets go of it when the process dies.
 
-    Raises BusyError at once where another process holds it.
+    Raises BusyError where another process holds it and keeps it for `wait_s` seconds.
     """
     from filelock import FileLock, Timeout
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path, timeout=0):
+        with FileLock(path, timeout=wait_s):
             yield
     except Timeout:
         raise BusyError(

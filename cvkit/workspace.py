@@ -37,7 +37,8 @@ def create(folder: Path, settings: dict[str, dict[str, Any]]) -> Config:
     folder = folder.absolute()
     if (folder / "cvkit.yml").exists():
         raise ConfigError(
-            "there is a workspace already", where=str(folder / "cvkit.yml"), remedy="edit that file, or name another folder"
+            "there is a workspace already", where=str(folder / "cvkit.yml"),
+            remedy="edit that file, or name another folder",
         )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     settled = {section: _seen_from(folder, values) for section, values in settings.items()}

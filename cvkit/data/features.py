@@ -16,6 +16,8 @@ from cvkit.data import cache, images
 from cvkit.data.records import Records
 from cvkit.tables import FEATURES, PREDICTION_FEATURES, conform
 
+VERSION = "1"  # of the definitions of PROPERTIES: raised when a value changes, so that caches are made anew
+
 
 def extract(
     config: Config,

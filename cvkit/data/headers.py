@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import math
 import os
 import stat
@@ -30,6 +29,9 @@ BROKEN = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
+
+# Not waiting for a pipe's other end; bytes as they are on Windows.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0..SOF15 without DHT, JPG and DAC
 
@@ -66,7 +68,7 @@ def header(path: str | os.PathLike[str]) -> Header:
     A header that can be read says nothing about the pixels behind it: that takes `measure`.
     """
     try:
-        with open_regular(path) as file:
+        with os.fdopen(open_file(path)[0], "rb") as file:
             start = file.read(HEADER_BYTES)
             if not start:
                 return Header(math.nan, math.nan, "", "", None, None, "empty_file", "the file has no bytes")
@@ -176,17 +178,31 @@ def _text(value: Any) -> str:
     return text.strip("\0 ")
 
 
-def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
-    """The file opened for reading; a pipe or a device would block or never end."""
-    status = os.stat(path)  # noqa: PTH116 - a Path costs more than the call
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    if status.st_size > BYTE_LIMIT:
-        words = f"{status.st_size:,} bytes are more than the {BYTE_LIMIT:,} cvkit reads of one file"
-        raise OSError(errno.EFBIG, words, path)
-    return open(path, "rb", buffering=0)  # noqa: PTH123
+def open_file(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Descriptor and size of a regular file; OSError for one that is not, as a pipe or a device may never end."""
+    descriptor = os.open(path, _READ)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        if status.st_size > BYTE_LIMIT:
+            limit = f"{status.st_size:,} bytes are more than the {BYTE_LIMIT:,} cvkit reads of one file"
+            raise OSError(errno.EFBIG, limit, path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor, status.st_size
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """All bytes of a regular file. Raises OSError, and ValueError for a path with a NUL in it."""
+    descriptor, size = open_file(path)
+    try:
+        return os.read(descriptor, size)
+    finally:
+        os.close(descriptor)
 
 
 def words(error: BaseException) -> str:

@@ -29,11 +29,17 @@ OUTCOMES = {
     "damaged": ("file damaged", "critical"),
 }
 
+TITLE_BRACKETS = str.maketrans(
+    {
+        "<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
+        ">": "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
+    }
+)
 # Where the notebook begins and ends in what mkdocs-jupyter makes of it, and what it adds to every cell.
 NOTEBOOK_START, NOTEBOOK_END = '<div class="jupyter-wrapper">', "<!-- jupyter-wrapper -->"
 COPY_BUTTON = re.compile(
     r'<div class="zeroclipboard-container">.*?</clipboard-copy>\s*</div>'
-    r'|<div id="cell-\d+" class="clipboard-copy-txt">.*?</div>',
+    r'|<div [^>]*class="clipboard-copy-txt"[^>]*>.*?</div>',
     re.DOTALL,
 )
 
@@ -43,6 +49,7 @@ class Report:
     """One report of the history, and where its page is."""
 
     notebook: str
+    version: str  # of the model it is about
     source: str  # "" for all
     window: Window
     outcome: str  # a key of OUTCOMES
@@ -54,8 +61,9 @@ class Report:
 
     @property
     def title(self) -> str:
-        """Name of the report, as plain text."""
-        return " · ".join(part for part in (self.notebook, str(self.window), self.source) if part)
+        """Name of the report, as HTML that stays harmless where a theme takes the escapes back, as in a <title>."""
+        words = " · ".join(part for part in (self.notebook, str(self.window), self.source) if part)
+        return escape(words.translate(TITLE_BRACKETS))
 
 
 def read(table: pd.DataFrame, workspace: Path, check: Callable[[Path], str]) -> tuple[Report, ...]:
@@ -64,19 +72,22 @@ def read(table: pd.DataFrame, workspace: Path, check: Callable[[Path], str]) -> 
     `check` tells for a file "" (fine), "missing" or "damaged".
     """
     rows: list[dict[str, Any]] = table.sort_values("started", kind="stable").to_dict("records")  # type: ignore[assignment]
-    reports = {report.address or str(report.file): report for report in (_report(row, workspace, check) for row in rows)}
+    reports = {
+        report.address or str(report.file): report for report in (_report(row, workspace, check) for row in rows)
+    }
     in_order = sorted(reports.values(), key=lambda report: (report.notebook, report.source))
     return tuple(sorted(in_order, key=lambda report: report.window, reverse=True))
 
 
 def _report(row: dict[str, Any], workspace: Path, check: Callable[[Path], str]) -> Report:
-    window = Window(row["window_start"].to_pydatetime(), row["window_end"].to_pydatetime())
+    window = window_of(row)
     file = workspace / str(row["path"])
     flaw = check(file)
     status = str(row["status"])
     name = "--".join(safe_name(part) for part in (str(row["notebook"]), str(row["source"])) if part)
     return Report(
         notebook=str(row["notebook"]),
+        version=str(row["version"]),
         source=str(row["source"]),
         window=window,
         outcome=flaw if flaw and status == "done" else status,
@@ -86,6 +97,11 @@ def _report(row: dict[str, Any], workspace: Path, check: Callable[[Path], str]) 
         finished=_moment(row["finished"]),
         error=str(row["error"] or ""),
     )
+
+
+def window_of(row: dict[Any, Any]) -> Window:
+    """The window of a row of the history."""
+    return Window(row["window_start"].to_pydatetime(), row["window_end"].to_pydatetime())
 
 
 def _moment(value: Any) -> datetime | None:
@@ -148,7 +164,9 @@ def index(reports: Sequence[Report], lights: dict[Window, str], strangers: Seque
     `lights` is the state of each window; `strangers` are files among the reports of which the history knows nothing.
     """
     if not reports:
-        words = '<p class="cvkit-empty">No report has been written yet. <code>cvkit run</code> measures the windows that'
+        words = (
+            '<p class="cvkit-empty">No report has been written yet. <code>cvkit run</code> measures the windows that'
+        )
         return f"{words} are due and writes their reports; then build the site again.</p>{_strangers(strangers)}"
     failed = sum(report.outcome != "done" for report in reports)
     total = f"{len(reports)} report{'s' * (len(reports) != 1)}"
@@ -201,6 +219,7 @@ def head(report: Report, reports: Sequence[Report], link: Link, notebook_href: s
         "Window": f"{short(report.window)}",
         "Source": escape(report.source) or "all",
         "Notebook": escape(report.notebook),
+        "Model version": f"<code>{escape(report.version)}</code>",
         "Status": outcome_badge(report),
         "Executed": _executed(report),
     }
@@ -229,7 +248,8 @@ def _banner(report: Report) -> str:
         "running": ("This report was not finished", "It is still being executed, or was killed. Run it again."),
     }.get(report.outcome, (f"This report: {word}", ""))
     error = f"<pre>{escape(report.error.strip())}</pre>" if report.error.strip() else ""
-    return f'<div class="cvkit-banner cvkit-{state}" role="alert">{light(state)}<div><strong>{title}</strong><p>{words}</p>{error}</div></div>'
+    text = f"<strong>{title}</strong><p>{words}</p>{error}"
+    return f'<div class="cvkit-banner cvkit-{state}" role="alert">{light(state)}<div>{text}</div></div>'
 
 
 def tidy(content: str) -> str:

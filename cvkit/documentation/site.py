@@ -30,11 +30,12 @@ from cvkit.documentation.report_pages import Report
 from cvkit.errors import ConfigError, CvkitError, ReportError
 from cvkit.monitoring.history import History
 from cvkit.storage import lock
-from cvkit.tables import Window, worst
+from cvkit.tables import worst
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.livereload import LiveReloadServer
+    from mkdocs.structure.nav import Navigation
     from mkdocs.structure.pages import Page
 
 STYLE = "assets/cvkit.css"
@@ -46,7 +47,7 @@ POLICY = (
 )
 
 
-class Options(MkDocsOptions):
+class Options(MkDocsOptions):  # type: ignore[no-untyped-call]
     """The plugin's settings in mkdocs.yml."""
 
     workspace = config_options.Type(str, default=".")  # folder of cvkit.yml, seen from mkdocs.yml
@@ -61,7 +62,7 @@ class NotebookFile(File):
         return True
 
 
-class CvkitPlugin(BasePlugin[Options]):
+class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     """Adds the status page, the index of reports and a page per report to a site."""
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
@@ -88,13 +89,23 @@ class CvkitPlugin(BasePlugin[Options]):
             added.append(_page(config, f"{REPORTS}.md", "Reports"))
         for file in added[1:]:
             if file.src_uri in files.src_uris:
-                raise PluginError(f"cvkit makes the page {file.src_uri}: give the one in {config.docs_dir} another name")
+                raise PluginError(
+                    f"cvkit makes the page {file.src_uri}: give the one in {config.docs_dir} another name"
+                )
         self.by_page = {f"{r.address}.ipynb": r for r in self.situation.reports if r.address} if self.situation else {}
         notebooks = [
             NotebookFile.generated(config, page, abs_src_path=str(report.file), inclusion=InclusionLevel.NOT_IN_NAV)
             for page, report in self.by_page.items()
         ]
         return Files([*added, *files, *notebooks])
+
+    def on_nav(self, nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
+        """Put the reports after the status, where mkdocs.yml leaves the order to MkDocs."""
+        reports = files.get_file_from_path(f"{REPORTS}.md")
+        if config.nav is None and self.workspace and reports and reports.page in nav.items:
+            nav.items.remove(reports.page)
+            nav.items.insert(1, reports.page)
+        return nav
 
     @event_priority(-100)
     def on_page_content(self, html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -107,7 +118,7 @@ class CvkitPlugin(BasePlugin[Options]):
             return get_relative_url(file.url if file else address, page.url)
 
         if report is not None:
-            page.title = report_pages.escape(report.title)
+            page.title = report.title
             return self._head(report, config, link) + self._tidy(html)
         if here == self.status_page:
             return html + (status.render(self.situation, link) if self.situation else NO_WORKSPACE)
@@ -130,9 +141,9 @@ class CvkitPlugin(BasePlugin[Options]):
         return self._sealed(output_content) if template_name.endswith(".html") else output_content
 
     def on_serve(self, server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:
-        """Build anew when the settings change or a report is written."""
+        """Build anew when the settings change, a window is measured or a report written."""
         if self.workspace is not None:
-            for path in (self.workspace / "cvkit.yml", self.workspace / REPORTS):
+            for path in (self.workspace / name for name in ("cvkit.yml", "history.db", REPORTS)):
                 if path.exists():
                     server.watch(str(path))
         return server
@@ -156,8 +167,8 @@ class CvkitPlugin(BasePlugin[Options]):
 
 
 NO_WORKSPACE = (
-    '<div class="cvkit-empty"><p><strong>There is no workspace here yet.</strong></p><p><code>cvkit demo</code> makes one '
-    "to look at, <code>cvkit init</code> one for your own model; this page then shows its state.</p></div>"
+    '<div class="cvkit-empty"><p><strong>There is no workspace here yet.</strong></p><p><code>cvkit demo</code> makes '
+    "one to look at, <code>cvkit init</code> one for your own model; this page then shows its state.</p></div>"
 )
 
 
@@ -215,13 +226,14 @@ def survey(config: Config, now: datetime) -> status.Situation:
     """What the history and the reports folder say about the deployed version."""
     model, version = config.model.name, config.version
     with History.open(config.history_url) as history:
+        runs = history.runs()
         verdicts = history.verdicts(model=model, version=version)
         return status.Situation(
             model=model,
             version=version,
             made=now,
             window_length=config.window_length,
-            runs=_of(history.runs(), model, version),
+            runs=runs[(runs["model"] == model) & (runs["version"] == version)],
             verdicts=verdicts,
             measurements=_measurements(history, verdicts, model, version),
             reports=report_pages.read(history.reports(), config.workspace, flaw),
@@ -231,8 +243,8 @@ def survey(config: Config, now: datetime) -> status.Situation:
 def report_index(situation: status.Situation, workspace: Path, link: report_pages.Link) -> str:
     """The page of all reports of a workspace."""
     lights = {
-        Window(start.to_pydatetime(), end.to_pydatetime()): worst(list(part["state"]))
-        for (start, end), part in situation.verdicts.groupby(["window_start", "window_end"])
+        report_pages.window_of(part.iloc[0].to_dict()): worst(list(part["state"]))
+        for _, part in situation.verdicts.groupby("window_start")
     }
     known = {report.file for report in situation.reports}
     found = sorted((workspace / REPORTS).glob("*/*.ipynb"), reverse=True)
@@ -253,16 +265,15 @@ def flaw(file: Path) -> str:
     return ""
 
 
-def _of(table: pd.DataFrame, model: str, version: str) -> pd.DataFrame:
-    return table[(table["model"] == model) & (table["version"] == version)]
-
-
 def _measurements(history: History, verdicts: pd.DataFrame, model: str, version: str) -> pd.DataFrame:
     """The measurements the status page draws: of what is not ok in the newest window, and of the key features."""
     newest = verdicts[verdicts["window_start"] == verdicts["window_start"].max()]
     wanted = {*status.KEY_FEATURES, *newest.loc[newest["state"].isin(["warning", "critical"]), "feature"]}
-    parts = [history.measurements(feature=feature) for feature in sorted(wanted)]
-    return _of(pd.concat(parts, ignore_index=True), model, version)
+    start = min(status.shown_windows(verdicts), default=None)
+    parts = [
+        history.measurements(start=start, model=model, version=version, feature=feature) for feature in sorted(wanted)
+    ]
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
 def _page(config: MkDocsConfig, uri: str, title: str) -> File:

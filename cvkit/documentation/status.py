@@ -10,16 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from cvkit.documentation.report_pages import Link, Report, items, safe_name, short
+from cvkit.documentation.report_pages import Link, Report, items, safe_name, short, window_of
 from cvkit.documentation.trends import Trend, expectation, light, sparkline, strip
 from cvkit.monitoring import diagnosis
-from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, STATES, Window, worst
+from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, STATES, worst
 
 KEY_FEATURES = ("brightness", "sharpness", "confidence", "boxes")  # shown where nothing else stands out
 TREND_METRICS = ("mean", "share", "jensen_shannon", "count")  # what a feature's line shows, the first there is
 SHOWN_WINDOWS = 30  # about a month of days: as much as is legible on a phone
 SHOWN_TRENDS = 4
-SHOWN_REASONS = 2  # the others are a click away
+SHOWN_REASONS = 1  # the others are a click away
 SHOWN_REPORTS = 6
 LATE_WINDOWS = 2  # a newest window older than this many windows is said to be old
 FOLDED_FROM = 12  # with more sources, the trend lines of those that are ok are a click away
@@ -40,13 +40,23 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """What is probably the matter with a source."""
+
+    state: str
+    words: str
+    since: datetime
+    features: Sequence[str]  # that show it, the most telling first
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """What is known of one source."""
 
     name: str
     state: str
     since: datetime | None  # start of the first window of this state in a row
-    causes: tuple[tuple[str, str, datetime], ...]  # state, words, since
+    causes: tuple[Cause, ...]
     reasons: tuple[tuple[str, str, str], ...]  # state, feature, reason; the most urgent first
     images: str
     past: tuple[tuple[str, str], ...]  # window, state; oldest first
@@ -72,22 +82,28 @@ def sources(verdicts: pd.DataFrame, measurements: pd.DataFrame) -> list[Source]:
     if verdicts.empty:
         return []
     states = verdicts.groupby(["source", "window_start"])["state"].agg(lambda column: worst(list(column)))
-    shown = sorted(verdicts["window_start"].unique())[-SHOWN_WINDOWS:]
-    lasting = diagnosis.diagnose(verdicts)
-    lasting = lasting[lasting["until"].isna()]
+    shown = shown_windows(verdicts)
+    diagnosed = diagnosis.diagnose(verdicts)
+    lasting = diagnosed[diagnosed["until"].isna()]
     found = []
     for name in sorted(verdicts.loc[verdicts["window_start"].isin(shown), "source"].unique()):
-        causes = tuple((row.state, row.what, row.since) for row in lasting[lasting["source"] == name].itertuples())
+        rows = lasting[lasting["source"] == name].itertuples()
+        causes = tuple(Cause(str(row.state), str(row.what), row.since, str(row.evidence).split(", ")) for row in rows)
         part = verdicts[verdicts["source"] == name]
         found.append(_source(name, part, states[name], causes, measurements[measurements["source"] == name], shown))
     return sorted(found, key=lambda source: (-STATES.index(source.state), source.name))
+
+
+def shown_windows(verdicts: pd.DataFrame) -> list[pd.Timestamp]:
+    """Starts of the windows the page shows, oldest first."""
+    return sorted(verdicts["window_start"].unique())[-SHOWN_WINDOWS:]
 
 
 def _source(
     name: str,
     verdicts: pd.DataFrame,
     states: pd.Series,
-    causes: tuple[Any, ...],
+    causes: tuple[Cause, ...],
     measurements: pd.DataFrame,
     shown: Sequence[pd.Timestamp],
 ) -> Source:
@@ -97,14 +113,21 @@ def _source(
     if current.empty:
         words = f"nothing was measured of it since the window of {_day(states.index[-1])}"
         return Source(name, "unknown", states.index[-1], (), (("unknown", "images", words),), "", past, ())
-    rows = sorted(current.itertuples(), key=lambda row: -STATES.index(str(row.state)))
-    reasons = tuple((str(row.state), str(row.feature), str(row.reason)) for row in rows if row.state != "ok")
-    images = next((str(row.reason) for row in rows if (row.rule, row.state) == ("data", "ok")), "")
+    telling = [feature for cause in causes for feature in cause.features]
+    rows = sorted(current.to_dict("records"), key=lambda row: _urgency(row, telling))
+    reasons = tuple((row["state"], row["feature"], row["reason"]) for row in rows if row["state"] != "ok")
+    images = next((row["reason"] for row in rows if (row["rule"], row["state"]) == ("data", "ok")), "")
     state = worst(list(current["state"]))
-    since = min((cause[2] for cause in causes), default=_since(states))
+    since = min((cause.since for cause in causes), default=_since(states))
     features = list(dict.fromkeys([feature for kind, feature, _ in reasons if kind != "unknown"]))
     trends = tuple(_trends(features, measurements[measurements["window_start"].isin(shown)], verdicts))
     return Source(name, state, since, causes, reasons, images, past, trends)
+
+
+def _urgency(row: dict[Any, Any], telling: Sequence[str]) -> tuple[int, int]:
+    """Where a verdict stands among the reasons: the worst first, of these what a likely cause names first."""
+    place = telling.index(row["feature"]) if row["feature"] in telling else len(telling)
+    return -STATES.index(row["state"]), place
 
 
 def _since(states: pd.Series) -> datetime:
@@ -168,7 +191,7 @@ def _facts(situation: Situation, found: Sequence[Source]) -> str:
     newest = _newest_run(situation.runs)
     facts = {"Model": escape(situation.model), "Champion version": f"<code>{escape(situation.version)}</code>"}
     if newest is not None:
-        facts["Last measured window"] = short(_window(newest))
+        facts["Last measured window"] = short(window_of(newest))
         facts["Images in it"] = f"{int(newest['images']):,}"
         facts["Bad images in it"] = f"{int(newest['bad_images']):,}"
     broken = sum(report.outcome != "done" for report in situation.reports[: 2 * SHOWN_REPORTS])
@@ -183,10 +206,6 @@ def _newest_run(runs: pd.DataFrame) -> dict[str, Any] | None:
     return None if done.empty else dict(done.sort_values("window_start").iloc[-1])
 
 
-def _window(row: dict[str, Any]) -> Window:
-    return Window(row["window_start"].to_pydatetime(), row["window_end"].to_pydatetime())
-
-
 def _warnings(situation: Situation) -> str:
     """What keeps the page from telling the present: a measurement that failed, or none for long."""
     newest = _newest_run(situation.runs)
@@ -194,7 +213,7 @@ def _warnings(situation: Situation) -> str:
     after = pd.Timestamp.min.tz_localize("UTC") if newest is None else newest["window_start"]
     broken = situation.runs[(situation.runs["status"] != "done") & (situation.runs["window_start"] >= after)]
     for row in broken.sort_values("window_start").to_dict("records")[-3:]:
-        words = f"The window of {short(_window(row))} could not be measured"  # type: ignore[arg-type]
+        words = f"The window of {short(window_of(row))} could not be measured"
         parts.append(_banner("critical", words, str(row["error"] or "no reason was recorded: was it killed?")))
     if newest is not None:
         end = newest["window_end"].to_pydatetime()
@@ -233,7 +252,8 @@ def _card(source: Source, folded: bool) -> str:
         f'<div class="cvkit-title">{light(source.state)}<h3 id="{_anchor(source)}">'
         f'{escape(source.name) or "(no source)"}</h3><span class="cvkit-word">{source.state}</span></div>'
     )
-    since = f'<p class="cvkit-quiet">{source.state} since {_day(source.since)}</p>' if source.since else ""
+    begun = f"{'ok ' * (source.state == 'ok')}since {_day(source.since)}" if source.since else ""
+    since = f'<p class="cvkit-quiet">{begun}</p>'
     past = f'<div class="cvkit-past">{strip(source.past)}</div>'
     lines = "".join(_trend_row(trend, source.name or "no source") for trend in source.trends)
     if folded and lines:
@@ -246,8 +266,9 @@ def _why(source: Source) -> str:
         images = f" ({escape(source.images)})" if source.images else ""
         return f'<p class="cvkit-cause">nothing stands out{images}</p>'
     causes = "".join(
-        f'<p class="cvkit-cause">{escape(what)}{f", since {_day(since)}" if len(source.causes) > 1 else ""}</p>'
-        for state, what, since in source.causes
+        f'<p class="cvkit-cause">{escape(cause.words)}'
+        f"{f', since {_day(cause.since)}' if len(source.causes) > 1 else ''}</p>"
+        for cause in source.causes
     )
     reasons = [
         f"<li>{light(state)}<span><b>{escape(feature.replace('_', ' '))}</b>: {escape(reason)}</span></li>"
@@ -297,8 +318,8 @@ def _legend(situation: Situation) -> str:
     listed = "".join(f"<li>{light(state)}<span><b>{state}</b>: {words[state]}</span></li>" for state in STATES)
     return (
         f'<div class="cvkit-legend"><ul class="cvkit-reasons">{listed}</ul><p class="cvkit-quiet">The shaded band is '
-        "where 95 % of healthy windows lie, the dashed line the reference. Bars are past windows, the higher the worse. "
-        f"Times are in UTC. Page made {situation.made:%Y-%m-%d %H:%M} UTC.</p></div>"
+        "where 95 % of healthy windows lie, the dashed line the reference. Bars are past windows, the higher the "
+        f"worse. Times are in UTC. Page made {situation.made:%Y-%m-%d %H:%M} UTC.</p></div>"
     )
 
 

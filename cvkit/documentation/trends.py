@@ -13,7 +13,7 @@ from datetime import datetime
 from html import escape
 
 WIDTH, HEIGHT = 280, 64  # of a trend line, in units of its own
-LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 8  # room for the labels and the last dot
+LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 8  # room for the labels and the last dot
 SHAPES = {
     "ok": '<circle cx="12" cy="12" r="10"/><path class="cvkit-mark" d="M7.5 12.5l3 3 6-6.5"/>',
     "warning": '<path d="M12 2.2 23 21.5H1z"/><path class="cvkit-mark" d="M12 9.2v5.6M12 18v.2"/>',
@@ -60,7 +60,9 @@ def number(value: float, *, percent: bool = False) -> str:
 
 def light(state: str) -> str:
     """The sign of a state; decoration only, as the word stands beside it."""
-    return f'<svg class="cvkit-light cvkit-{escape(state)}" viewBox="0 0 24 24" aria-hidden="true">{SHAPES[state]}</svg>'
+    return (
+        f'<svg class="cvkit-light cvkit-{escape(state)}" viewBox="0 0 24 24" aria-hidden="true">{SHAPES[state]}</svg>'
+    )
 
 
 def strip(windows: Sequence[tuple[str, str]]) -> str:
@@ -72,10 +74,8 @@ def strip(windows: Sequence[tuple[str, str]]) -> str:
         bars.append(f'{shape} class="cvkit-{escape(state)}"><title>{escape(label)}: {escape(state)}</title></rect>')
     told = ", ".join(f"{label} {state}" for label, state in windows if state != "ok") or "all ok"
     words = f"The last {len(windows)} windows: {told}"
-    return (
-        f'<svg class="cvkit-strip" viewBox="0 0 {max(len(windows), 15) * 10} 28" role="img"'
-        f' aria-label="{escape(words)}">{"".join(bars)}</svg>'
-    )
+    box = f'viewBox="0 0 {max(len(windows), 15) * 10} 28" preserveAspectRatio="xMinYMid"'
+    return f'<svg class="cvkit-strip" {box} role="img" aria-label="{escape(words)}">{"".join(bars)}</svg>'
 
 
 def sparkline(trend: Trend, about: str) -> str:
@@ -178,7 +178,9 @@ def _marks(xs: Sequence[float], ys: Sequence[float], states: Sequence[str]) -> I
             corner = f'x="{x - size:.1f}" y="{y - size:.1f}" width="{2 * size}" height="{2 * size}"'
             yield f'<rect class="cvkit-{state}" {corner}/>'
         elif state == "warning":
-            points = f"{x:.1f},{y - size * 1.2:.1f} {x - size * 1.2:.1f},{y + size:.1f} {x + size * 1.2:.1f},{y + size:.1f}"
+            points = (
+                f"{x:.1f},{y - size * 1.2:.1f} {x - size * 1.2:.1f},{y + size:.1f} {x + size * 1.2:.1f},{y + size:.1f}"
+            )
             yield f'<polygon class="cvkit-{state}" points="{points}"/>'
         else:
             yield f'<circle class="cvkit-{escape(state)}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>'
@@ -187,7 +189,7 @@ def _marks(xs: Sequence[float], ys: Sequence[float], states: Sequence[str]) -> I
 def _labels(trend: Trend, height: Callable[[float], float]) -> Iterator[str]:
     known = [value for value in trend.values if math.isfinite(value)]
     ends = sorted({min(known), max(known)}) if known else []
-    if len(ends) == 2 and abs(height(ends[0]) - height(ends[1])) < 11:  # they would lie on each other
+    if len(ends) == 2 and abs(height(ends[0]) - height(ends[1])) < 12:  # they would lie on each other
         ends = ends[1:] if trend.values[-1] == ends[1] else ends[:1]
     for value in ends:
         y = min(max(height(value), 9), HEIGHT - 5)

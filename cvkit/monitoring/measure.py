@@ -14,7 +14,8 @@ from scipy.stats import hypergeom
 from cvkit.data.records import Records
 from cvkit.monitoring.quality import RANGE_FINDINGS
 from cvkit.monitoring.reference import Reference
-from cvkit.stats import correction, drift, intervals
+from cvkit.stats import class_mix, correction, drift, intervals
+from cvkit.stats.chunks import design_effect_counts
 from cvkit.tables import FINDING_WORDS, MEASUREMENTS, PREDICTION_FEATURES, PROPERTIES, conform
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
@@ -69,6 +70,8 @@ def _measure_source(
     if len(expected) and len(distinct):
         for name in (*PROPERTIES, *PREDICTION_FEATURES):
             yield from ({**row, "source": source} for row in _drift(name, distinct[name], expected[name], chunks))
+        mix = _boxes_by_class(records.predictions, distinct), _boxes_by_class(reference.predictions, expected)
+        yield from ({**row, "source": source} for row in _class_mix(*mix, chunks))
 
 
 def _drift(feature: str, current: pd.Series, expected: pd.Series, chunks: NDArray[np.intp] | None) -> Iterator[Row]:
@@ -84,6 +87,26 @@ def _drift(feature: str, current: pd.Series, expected: pd.Series, chunks: NDArra
            "expected": usual, "expected_low": usual_low, "expected_high": usual_high}  # fmt: skip
     for metric, result in drift.compare(now, sample).items():
         yield {**here, "metric": metric, "value": result.statistic, "p_value": result.p_value, "effect": result.effect}
+
+
+def _class_mix(current: pd.DataFrame, expected: pd.DataFrame, chunks: NDArray[np.intp] | None) -> Iterator[Row]:
+    """How far the shares of the predicted classes lie from the reference's."""
+    classes = sorted({*current.columns, *expected.columns})
+    if not classes:
+        return
+    now, then = (table.reindex(columns=classes, fill_value=0).to_numpy(float) for table in (current, expected))
+    sample = then if chunks is None else class_mix.prepare_classes(then, chunks)
+    deff = design_effect_counts(then) if chunks is None else 1.0  # boxes of one image are alike
+    result = class_mix.chi_square(now, sample, deff=deff)
+    yield {"feature": "class_mix", "metric": "chi_square", "value": result.statistic, "p_value": result.p_value,
+           "effect": result.effect, "n": len(now), "n_reference": len(then)}  # fmt: skip
+
+
+def _boxes_by_class(predictions: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Boxes per image (rows, in the order of `images`) and class (columns)."""
+    boxes = predictions[predictions["image_id"].isin(images["image_id"])]
+    counts = pd.crosstab(boxes["image_id"], boxes["class_id"])
+    return counts.reindex(images["image_id"], fill_value=0)
 
 
 def _distinct(features: pd.DataFrame) -> pd.DataFrame:

@@ -83,9 +83,10 @@ def class_mix_p_value(current: ArrayLike, reference: ClassSample) -> float:
     Classes of which the window should hold at least `EXPECTED_MINIMUM` boxes: F = (chi-square / freedom) / phi on
     Fisher's F with the degrees of freedom d and d (k - 1), phi the chunks' own chi-square per degree of freedom
     (brought to the window's number of boxes), d at most classes - 1 and fewer where the chunks vary in one direction
-    only (Satterthwaite). All rarer and new classes together: the hypergeometric chance of so many images that hold
-    one, and not less than the chance against the chunks' shares of such images. Both are joined by Bonferroni.
-    `current` (images, classes). NaN with fewer than two chunks or no boxes.
+    only (Satterthwaite). All rarer classes together: the hypergeometric chance of so many images that hold one, and
+    not less than the chance against the chunks' shares of such images. New classes together: the same against the
+    reference's images with a class that no other chunk has, as these would have been new in their day. The parts
+    that apply are joined by Bonferroni. `current` (images, classes). NaN with fewer than two chunks or no boxes.
 
     Source: D. R. Thomas, J. N. K. Rao, J. Am. Stat. Assoc. 82 (1987) 630-636.
     """
@@ -95,10 +96,12 @@ def class_mix_p_value(current: ArrayLike, reference: ClassSample) -> float:
     if chunks < 2 or not n or not then.sum():
         return math.nan
     rare = n * then.sum(axis=0) / then.sum() < EXPECTED_MINIMUM
-    common = [_common_p_value(_merged(now, rare), _merged(then, rare), reference.labels)]
-    if now[:, rare].any():
-        common.append(_rare_p_value(now[:, rare].any(axis=1), then[:, rare].any(axis=1), reference.labels))
-    return min(1.0, len(common) * min(common))
+    parts = [_common_p_value(_merged(now, rare), _merged(then, rare), reference.labels)]
+    seen_in = np.stack([np.bincount(reference.labels, column > 0) > 0 for column in then.T]).sum(axis=1)
+    for tried, before in (((seen_in > 0) & rare, (seen_in > 0) & rare), (seen_in == 0, seen_in == 1)):
+        if np.any(now[:, tried]):
+            parts.append(_images_p_value(_holding(now, tried), _holding(then, before), reference.labels))
+    return min(1.0, len(parts) * min(parts))
 
 
 def _merged(table: Floats, rare: NDArray[np.bool_]) -> Floats:
@@ -137,11 +140,16 @@ def _overdispersion(by_chunk: Floats) -> tuple[float, float]:
     return total / free, total**2 / float(np.sum(variances**2)) if total else 1.0
 
 
-def _rare_p_value(now: NDArray[np.bool_], then: NDArray[np.bool_], labels: NDArray[np.intp]) -> float:
+def _images_p_value(now: NDArray[np.bool_], then: NDArray[np.bool_], labels: NDArray[np.intp]) -> float:
     held, held_before = int(now.sum()), int(then.sum())
     chance = float(stats.hypergeom.sf(held - 1, now.size + then.size, held + held_before, now.size))
     spread = spread_of_means(then, labels)
     return chance if spread is None else max(chance, float(shift_p_value(now.mean(), now.size, spread)))
+
+
+def _holding(table: Floats, classes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which images hold any of the classes."""
+    return np.asarray(table[:, classes].sum(axis=1) > 0)
 
 
 def _pearson(observed: Floats) -> tuple[float, int]:

@@ -90,7 +90,7 @@ def psi(current: ArrayLike | Sample, reference: ArrayLike | Sample) -> Drift:
     Bins are (a, b] with open ends; equal deciles collapse, and a value that fills several deciles is a bin of its own,
     so that values on either side of a constant reference are told from it. Shares are (count + 0.5) / (n + 0.5 bins),
     so an empty bin gives no infinity. 0 equal, without upper limit; symmetric but for the choice of bins. No p-value:
-    without drift its mean is about `psi_expected(n, m, bins)`, not 0, and larger where frames are alike. Effect as `ks`.
+    without drift its mean is about `psi_expected(n, m, bins)`, not 0, more where frames are alike. Effect as `ks`.
 
     Source: N. Siddiqi, Credit Risk Scorecards (2006); B. Yurdakul, Western Michigan University (2018).
     """

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -17,8 +16,8 @@ from cvkit.data.records import Records
 from cvkit.data.sources import listing, patterns, times
 from cvkit.data.sources import told as told_by
 from cvkit.data.sources.classes import by_id_or_name, class_names
-from cvkit.data.sources.patterns import Pattern, compile_pattern
-from cvkit.data.sources.said import clean, problem
+from cvkit.data.sources.patterns import Pattern, compile_pattern, workspace
+from cvkit.data.sources.said import Problem, clean, problem
 from cvkit.errors import ConfigError, DataError
 from cvkit.tables import TIME, Window
 
@@ -29,7 +28,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # further off could not be found without opening every image there is, so the path counts for them.
 DAY_SLACK = timedelta(days=1)
 
-Problem = dict[str, Any]
 Wanted = Callable[[str], bool]
 
 
@@ -43,7 +41,7 @@ def load_captures(config: Config, window: Window) -> Records:
     """
     pattern = images_pattern(config)
     told = {kind: told_by.told_pattern(config, kind) for kind in told_by.SUFFIXES}
-    wanted = _dates_around(window, config)
+    wanted = _dates_around(window, config, pattern)
     undated = any(one is not None and "date" not in one.fields for one in told.values())  # may speak of any image
     problems: list[Problem] = []
     images = _list_images(config, pattern, (lambda date: True) if undated else wanted, problems)
@@ -69,28 +67,23 @@ def capture_days(config: Config) -> tuple[datetime, datetime] | None:
 
     From the dates of the paths where these have one, and then it is cheap; else from the images' own times.
     """
-    pattern = images_pattern(config)
-    days: list[str] = []
-    if "date" in pattern.fields:
-        days = [day for day in patterns.dates(pattern) if times.as_date(day)]
-        bounds = [bound for day in days if (bound := times.day_bounds(day, ZoneInfo(config.captures.time_zone)))]
-        if config.captures.time_from == "path" or not bounds:
-            return (min(start for start, _ in bounds), max(end for _, end in bounds)) if bounds else None
-        in_order = sorted(days, key=lambda day: day.replace("-", ""))
-        days = [in_order[0], in_order[-1]]  # the only ones whose images may lie outside of the others' days
-    images = _list_images(config, pattern, lambda date: not days or date in days, [])
-    known = _image_times(images, config, []).dropna()
-    if known.empty:
-        return None
-    first, last = known.min().to_pydatetime(), known.max().to_pydatetime() + timedelta(microseconds=1)
-    if days:
-        first, last = min(first, *(start for start, _ in bounds)), max(last, *(end for _, end in bounds))
-    return first, last
+    pattern, zone = images_pattern(config), ZoneInfo(config.captures.time_zone)
+    days = patterns.dates(pattern) if "date" in pattern.fields else []
+    known = {day: bounds for day in days if (bounds := times.day_bounds(day, zone))}
+    ends = [end for bounds in known.values() for end in bounds]
+    if not ends or config.captures.time_from != "path":
+        # Of dated folders only the first and the last can hold images from outside of all the folders' days.
+        edges = {min(known, key=lambda day: known[day]), max(known, key=lambda day: known[day])} if known else set()
+        images = _list_images(config, pattern, lambda day: not edges or day in edges, [])
+        moments = _image_times(images, config, []).dropna()
+        if len(moments):
+            ends += [moments.min().to_pydatetime(), moments.max().to_pydatetime() + timedelta(microseconds=1)]
+    return (min(ends), max(ends)) if ends else None
 
 
 def images_pattern(config: Config) -> Pattern:
     """`captures.images`, taken apart. Raises ConfigError where times shall come from paths that have no {date}."""
-    pattern = compile_pattern(config.captures.images, config.workspace, "captures.images")
+    pattern = compile_pattern(config.captures.images, workspace(config), "captures.images")
     if config.captures.time_from == "path" and "date" not in pattern.fields:
         raise ConfigError(
             "the images' times cannot be read from their paths", where=f"{config.path}, captures",
@@ -100,13 +93,13 @@ def images_pattern(config: Config) -> Pattern:
     return pattern
 
 
-def _dates_around(window: Window, config: Config) -> Wanted:
+def _dates_around(window: Window, config: Config, pattern: Pattern) -> Wanted:
     """Whether images of a path's {date} may lie in `window`; text that is no date, or none, may."""
     zone = ZoneInfo(config.captures.time_zone)
     slack = timedelta() if config.captures.time_from == "path" else DAY_SLACK
     first, last = window.start - slack, window.end + slack
     # A {time} that names its own zone shifts an image by up to 14 hours from the local day, west or east.
-    if "{time}" in config.captures.images:
+    if "time" in pattern.fields:
         first, last = first - timedelta(days=1), last + timedelta(days=1)
     known: dict[str, bool] = {}
 
@@ -117,12 +110,6 @@ def _dates_around(window: Window, config: Config) -> Wanted:
         return known[day]
 
     return wanted
-
-
-def _index_scope(pattern: Pattern, told: dict[str, Pattern | None], wanted: Wanted) -> Wanted:
-    """Which dates to list images of: all where a file without {date} may speak of any image."""
-    undated = any(one is not None and "date" not in one.fields for one in told.values())
-    return (lambda date: True) if undated else wanted
 
 
 def _list_images(config: Config, pattern: Pattern, wanted: Wanted, problems: list[Problem]) -> pd.DataFrame:
@@ -144,7 +131,8 @@ def _list_images(config: Config, pattern: Pattern, wanted: Wanted, problems: lis
 
 def id_root(config: Config, pattern: Pattern) -> Path:
     """What image ids are seen from: the workspace, or the pattern's fixed folder where that lies elsewhere."""
-    return config.workspace if pattern.folder.is_relative_to(config.workspace) else pattern.folder
+    home = workspace(config)
+    return home if pattern.folder.is_relative_to(home) else pattern.folder
 
 
 def _image_times(images: pd.DataFrame, config: Config, problems: list[Problem]) -> pd.Series:
@@ -153,7 +141,7 @@ def _image_times(images: pd.DataFrame, config: Config, problems: list[Problem]) 
     heads: list[Header] = listing.headers(images["path"].tolist(), config) if kind == "exif" else []
     moments = []
     for number, (image_id, source, date, clock, modified) in enumerate(
-        zip(*(images[name] for name in ("image_id", "source", "date", "clock", "modified_ns")), strict=True)
+        zip(*(images[name].tolist() for name in ("image_id", "source", "date", "clock", "modified_ns")), strict=True)
     ):
         moment, why = times.moment(date, clock, zone) if date else (None, "")
         if kind == "exif":
@@ -175,7 +163,10 @@ def _settled(
         return by_path, f"no {name} time" + ("; the path's is used" if by_path else "")
     bounds = times.day_bounds(date, zone) if date else None
     if bounds and not bounds[0] - DAY_SLACK <= own < bounds[1] + DAY_SLACK:
-        return by_path, f"the {name} time {own:%Y-%m-%d %H:%M} UTC is more than a day off the path's {date}; the path's is used"
+        return (
+            by_path,
+            f"the {name} time {own:%Y-%m-%d %H:%M} UTC is more than a day off the path's {date}; the path's is used",
+        )
     return own, ""
 
 

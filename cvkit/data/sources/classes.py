@@ -27,7 +27,11 @@ def class_names(config: Config) -> dict[int, str]:
         return {}
     kind, path = dataset_kind(config)
     names = written_names(kind, path, config.reference.split)
-    return {int(number): name for number, name in names.items()} if kind == "data.yaml" else dict(enumerate(names.values()))
+    return (
+        {int(number): name for number, name in names.items()}
+        if kind == "data.yaml"
+        else dict(enumerate(names.values()))
+    )
 
 
 def by_id_or_name(classes: Mapping[int, str]) -> Classes:
@@ -46,7 +50,9 @@ def by_data_set(written: Mapping[Any, str], classes: Mapping[int, str]) -> Class
 def dataset_kind(config: Config) -> tuple[Kind, Path]:
     """What `reference.data` is, and the file or folder to read. Raises DataError where it is none of the known."""
     path = config.resolve(config.reference.data)
-    if path.is_file() and (kind := {".yaml": "data.yaml", ".yml": "data.yaml", ".json": "coco"}.get(path.suffix.lower())):
+    if path.is_file() and (
+        kind := {".yaml": "data.yaml", ".yml": "data.yaml", ".json": "coco"}.get(path.suffix.lower())
+    ):
         return kind, path  # type: ignore[return-value]
     if path.is_dir():
         if description := next((path / name for name in data_yaml.FILES if (path / name).is_file()), None):
@@ -60,7 +66,9 @@ def dataset_kind(config: Config) -> tuple[Kind, Path]:
 
 def class_folders(root: Path, split: str) -> dict[str, Path]:
     """The folders of a tree with a folder per class, by name; below a folder named like the split if there is one."""
-    top = root / split if (root / split).is_dir() and any(child.is_dir() for child in (root / split).iterdir()) else root
+    top = (
+        root / split if (root / split).is_dir() and any(child.is_dir() for child in (root / split).iterdir()) else root
+    )
     inside = (path for path in sorted(top.iterdir()) if path.is_dir() and not path.name.startswith("."))
     return {path.name: path for path in inside if any(patterns.is_image(file.name) for file in path.rglob("*"))}
 
@@ -83,11 +91,12 @@ def _written_names(kind: Kind, path: Path, stamp: int, split: str) -> Mapping[An
 
 
 def _unknown_kind(config: Config, path: Path) -> DataError:
+    there = "a file of another kind" if path.exists() else "nothing there"
     looks = "images and labels: a YOLO data set; its data.yaml is asked for" if (path / "labels").is_dir() else ""
     return DataError(
         "the reference's data set cannot be used" if path.exists() else "the reference's data set is missing",
         where=f"{config.path}, reference.data: {config.reference.data}",
         expected="a data.yaml, a COCO .json, a Pascal VOC folder, or a folder with one folder of images per class",
-        found=looks or (patterns.describe(path) if path.is_dir() else f"{path}, {'a file' if path.exists() else 'nothing'}"),
+        found=looks or (patterns.describe(path) if path.is_dir() else f"{path}: {there}"),
         remedy="correct reference.data, or give `start` and `end` of a stretch of captures instead",
     )  # fmt: skip

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cvkit.data.sources.patterns import Found
 from cvkit.data.sources.said import Said, as_float, is_number
 from cvkit.errors import DataError
 
 log = logging.getLogger(__name__)
 
 Key = int | str
+ANNOTATION_FOLDERS = ("annotations", "labels")  # the images then lie beside this folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,11 @@ def read_coco(path: Path) -> Coco:
         remedy = "copy or export the file again: it is cut short or not JSON"
         raise DataError("the labels cannot be read", found=str(error)[:200], remedy=remedy, **wrong) from None
     keys = ("images", "annotations", "categories")
-    if not isinstance(data, dict) or not all(isinstance(data.get(key, []), list) for key in keys) or "images" not in data:
+    if (
+        not isinstance(data, dict)
+        or not all(isinstance(data.get(key, []), list) for key in keys)
+        or "images" not in data
+    ):
         found = f"keys {', '.join(list(data)[:6])}" if isinstance(data, dict) else f"a {type(data).__name__}"
         raise DataError("this JSON is not COCO's", found=found, remedy="name the instances file of the set", **wrong)
     broken: list[str] = []
@@ -66,9 +74,34 @@ def read_annotations(said: Said, coco: Coco, image_ids: Mapping[Key, str], shown
             detail = f"{shown}:annotation:{number}: bbox {entry.get('bbox')!r}; expected [x, y, width, height]"
             said.report("bad_record", image_ids[key], detail)
             continue
-        said.rows.append((image_ids[key], _category(coco, entry.get("category_id")), None, *corners, f"{shown}:annotation", number))
+        said.rows.append(
+            (image_ids[key], _category(coco, entry.get("category_id")), None, *corners, f"{shown}:annotation", number)
+        )
     if crowds:
         log.info("%s: %d crowd regions left out of the labels", shown, crowds)
+
+
+def image_folders(path: Path) -> list[Path]:
+    """Where the images of a COCO file are looked for: beside it, in `images`, or so seen from the folder above.
+
+    Above `annotations` also in the folder of the split: `instances_val2017.json` has its images in `val2017`.
+    """
+    split = path.stem.rpartition("_")[2]
+    above = path.parent.parent
+    return [path.parent, path.parent / "images", above / "images", above / split, above / "images" / split, above]
+
+
+def image_file(folders: list[Path], name: str) -> Found | None:
+    """The image called `name` in the first of `folders` that has it."""
+    for folder in folders:
+        path = os.path.normpath(folder / name)
+        try:
+            status = os.stat(path)  # noqa: PTH116  a hot path
+        except (OSError, ValueError):  # a zero byte in the name is a ValueError
+            continue
+        if stat.S_ISREG(status.st_mode):
+            return Found(path, status.st_size, status.st_mtime_ns, "", "", "", path)
+    return None
 
 
 def _category(coco: Coco, key: Any) -> str:

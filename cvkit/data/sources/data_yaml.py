@@ -49,7 +49,11 @@ def split_images(data: DataYaml, split: str, said: Said) -> list[Found]:
         known = ", ".join(data.splits) or "none at all"
         remedy = "set reference.split to one of them, or add the split to the file"
         raise DataError(
-            f"there is no split `{split}`", where=str(data.path), expected=split, found=f"splits: {known}", remedy=remedy
+            f"there is no split `{split}`",
+            where=str(data.path),
+            expected=split,
+            found=f"splits: {known}",
+            remedy=remedy,
         )
     files: dict[str, Found] = {}
     for entry in data.splits[split]:
@@ -67,6 +71,22 @@ def label_path(image: str) -> str:
     above, found, below = image.rpartition(mark)
     mirrored = f"{above}{os.sep}labels{os.sep}{below}" if found else image
     return f"{os.path.splitext(mirrored)[0]}.txt"  # noqa: PTH122  a hot path
+
+
+def stray_labels(images: list[Found]) -> list[str]:
+    """Label files, in the folders that mirror those of `images`, with no image of their name; sorted."""
+    stems: dict[str, set[str]] = {}
+    for folder in {os.path.dirname(file.path) for file in images}:  # noqa: PTH120
+        mirrored = os.path.dirname(label_path(os.path.join(folder, "any.jpg")))  # noqa: PTH118, PTH120
+        stems.setdefault(mirrored, set()).update(Path(name).stem for name in os.listdir(folder) if is_image(name))  # noqa: PTH208
+    strays = [
+        str(file)
+        for folder, known in stems.items()
+        if folder not in {os.path.dirname(image.path) for image in images} and Path(folder).is_dir()  # noqa: PTH120
+        for file in Path(folder).glob("*.txt")
+        if file.stem not in known
+    ]
+    return sorted(strays)
 
 
 def found_file(path: str) -> Found:
@@ -95,7 +115,7 @@ def _listed(file: Path, said: Said) -> list[Found]:
 
 
 def _place(data: DataYaml, entry: str) -> Path:
-    """Where an entry of a split lies. `../train/images` is also looked for as `train/images`: some exports mean that."""
+    """Where an entry of a split lies. Some exports say `../train/images` and mean `train/images`: both are tried."""
     for name in (entry, entry.removeprefix("../")):
         if (path := Path(os.path.normpath(data.folder / name))).exists():
             return path
@@ -123,7 +143,9 @@ def _names(data: dict[Any, Any], path: Path) -> dict[int, str]:
 
 def _unusable(path: Path, expected: str, found: str) -> DataError:
     remedy = "correct the file; Ultralytics' documentation describes it"
-    return DataError("the data set's description cannot be used", where=str(path), expected=expected, found=found, remedy=remedy)
+    return DataError(
+        "the data set's description cannot be used", where=str(path), expected=expected, found=found, remedy=remedy
+    )
 
 
 def _without_images(data: DataYaml, split: str) -> DataError:

@@ -13,7 +13,7 @@ from cvkit.config import Config
 from cvkit.data.headers import Header, header
 from cvkit.data.records import Records
 from cvkit.data.sources.patterns import Found
-from cvkit.data.sources.said import Classes, Said, checked, findings_table, raw_boxes
+from cvkit.data.sources.said import Classes, Problem, Said, checked, findings_table, raw_boxes
 from cvkit.tables import BOXES, IMAGES, conform
 
 
@@ -50,7 +50,7 @@ def assemble(
     images: pd.DataFrame,
     predictions: tuple[Said, Classes],
     labels: tuple[Said, Classes],
-    problems: list[dict[str, object]],
+    problems: list[Problem],
     classes: dict[int, str],
 ) -> Records:
     """Records of `images` (columns of IMAGES without sizes) and of what was said about them.
@@ -72,9 +72,8 @@ def assemble(
     )
     table = conform(sized[[name for name in IMAGES if name in sized]], IMAGES)
     table = table.sort_values(["source", "time", "image_id"], ignore_index=True)
-    return Records(
-        table, *(_in_order(boxes, table) for boxes in tables), findings_table(problems, table), classes
-    )  # fmt: skip
+    predicted, labelled = (_in_order(boxes, table) for boxes in tables)
+    return Records(table, predicted, labelled, findings_table(problems, table), classes)
 
 
 def _sizes(images: pd.DataFrame, wanted: set[str], config: Config) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from cvkit.config import Config
 from cvkit.errors import ConfigError
 
 # What a field matches. A time may have no separators, may end early, and may name its zone.
@@ -48,6 +49,9 @@ class Found:
     deep: str  # its path from where the pattern says `**`; its name where the pattern does not
 
 
+NOBODY = Found("", 0, 0, "", "", "", "")  # where it does not matter which file says something
+
+
 def compile_pattern(text: str, base: Path, key: str) -> Pattern:
     """The pattern `text`, seen from the folder `base`; `key` is the setting named in errors.
 
@@ -62,6 +66,11 @@ def compile_pattern(text: str, base: Path, key: str) -> Pattern:
     segments = tuple(None if part is None else re.compile(_once(part), re.DOTALL) for part in written)
     fields = frozenset(name for segment in segments if segment for name in segment.groupindex)
     return Pattern(text, key, Path(os.path.normpath(Path(given.anchor or base, *parts[:plain]))), segments, fields)
+
+
+def workspace(config: Config) -> Path:
+    """The workspace's folder without `..`, so that the paths found below it begin with it."""
+    return Path(os.path.abspath(config.workspace))  # noqa: PTH100  links stay as they are
 
 
 def matcher(text: str, key: str) -> re.Pattern[str]:

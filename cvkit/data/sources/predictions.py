@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cvkit.data.sources.joins import Index, which_image
+from cvkit.data.sources.joins import Index, resolve
 from cvkit.data.sources.patterns import Found
 from cvkit.data.sources.said import CORNERS, RAW, Said, as_float, is_number
 
@@ -27,23 +27,19 @@ def read_parquet(said: Said, file: Found, shown: str, index: Index, wanted: Set[
     A row with neither class nor corners says that the image was seen and nothing was found on it.
     """
     try:
-        table = _read_columns(file.path)
+        table, unfit = _read_columns(file.path)
     except (OSError, pa.ArrowException) as error:
-        said.report("bad_record", shown, f"{shown}: cannot be read as Parquet: {error}", file.source)
+        table, unfit = pd.DataFrame(), f"cannot be read as Parquet: {error}"
+    if unfit:
+        said.report("bad_record", shown, f"{shown}: {unfit}", file.source)
         return
-    image = next((name for name in IMAGE if name in table), "")
-    lacking = [] if image else ["image"]
-    lacking += [] if set(CLASS) & set(table) else ["class_id"]
-    lacking += [name for name in ("confidence", *CORNERS) if name not in table]
-    if lacking:
-        said.report("bad_record", shown, f"{shown}: no columns {', '.join(lacking)}", file.source)
-        return
+    image = next(name for name in IMAGE if name in table)
     table = table.assign(line=range(1, len(table) + 1), file=shown, cls=_class_column(table))
-    lost = table[image].isna()
-    for line in table.loc[lost, "line"]:
+    for line in table.loc[table[image].isna(), "line"]:
         said.report("bad_record", f"{shown}:{line}", f"{shown}:{line}: no image is named", file.source)
-    table = table[~lost]
-    table["image_id"] = table[image].map(_resolved(said, table[image], file, shown, index, wanted))
+    table = table[table[image].notna()]
+    names = table[image].astype(str)
+    table = table.assign(image_id=names.map(_resolved(said, names, table["line"], file, shown, index, wanted)))
     covered = [name for name in table["image_id"].dropna().unique() if said.cover(name, shown, scored=True)]
     seen = table["cls"].isna() & table[CORNERS].isna().all(axis=1)
     said.frames.append(table.loc[table["image_id"].isin(covered) & ~seen, RAW])
@@ -64,41 +60,48 @@ def read_jsonl(said: Said, file: Found, shown: str, index: Index, wanted: Set[st
         except (ValueError, RecursionError) as error:
             said.report("bad_record", f"{shown}:{number}", f"{shown}:{number}: {error}", file.source)
             continue
-        image_id = resolve(said, image, file, shown, number, index)
+        image_id = resolve(said, image, file, f"{shown}:{number}", index)
         if image_id in wanted and said.cover(image_id, f"{shown}:{number}", scored=True):
             for place, box in enumerate(boxes, start=1):
                 _add_box(said, image_id, box, shown, number, place)
 
 
-def resolve(said: Said, name: str, file: Found, shown: str, line: int, index: Index) -> str:
-    """The image that `name` in `file` means; "" and a finding where there is none, or more than one."""
-    image_id, why = which_image(index, name, file)
-    if not image_id:
-        place = f"{shown}:{line}" if line else shown
-        detail = why or "there is no such image"
-        said.report("bad_record" if why else "missing_image", name, f"{place}: {detail}", file.source)
-    return image_id
-
-
-def _resolved(said: Said, names: pd.Series, file: Found, shown: str, index: Index, wanted: Set[str]) -> dict[Any, Any]:
+def _resolved(
+    said: Said, names: pd.Series, lines: pd.Series, file: Found, shown: str, index: Index, wanted: Set[str]
+) -> dict[str, str]:
     """The image of each name, as far as it is in `wanted`; every name is looked up, and reported, once."""
-    first = names.drop_duplicates()
-    ids = {name: resolve(said, str(name), file, shown, int(row) + 1, index) for row, name in first.items()}
+    first = dict(zip(reversed(names.tolist()), reversed(lines.tolist()), strict=True))
+    ids = {name: resolve(said, name, file, f"{shown}:{line}", index) for name, line in reversed(first.items())}
     return {name: image_id for name, image_id in ids.items() if image_id in wanted}
 
 
-def _read_columns(path: str) -> pd.DataFrame:
-    known = {*IMAGE, *CLASS, "confidence", *CORNERS}
+def _read_columns(path: str) -> tuple[pd.DataFrame, str]:
+    """The columns that count, or in words what is wrong with them."""
     with pq.ParquetFile(path) as file:
-        table = file.read([name for name in file.schema_arrow.names if name in known])
-    return table.to_pandas()  # type: ignore[no-any-return]
+        types = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
+        numbers = ("confidence", *CORNERS)
+        lacking = [] if set(IMAGE) & set(types) else ["image"]
+        lacking += [] if set(CLASS) & set(types) else ["class_id"]
+        lacking += [name for name in numbers if name not in types]
+        if lacking:
+            return pd.DataFrame(), f"no columns {', '.join(lacking)}"
+        wrong = [f"{name} is {types[name]}" for name in numbers if not _is_numeric(types[name])]
+        if wrong or len(types) < len(file.schema_arrow.names):
+            return pd.DataFrame(), "; ".join(wrong) + ", not numbers" if wrong else "two columns of one name"
+        return file.read([name for name in types if name in {*IMAGE, *CLASS, *numbers}]).to_pandas(), ""
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind))
 
 
 def _class_column(table: pd.DataFrame) -> pd.Series:
     """The class of each row: its id, or its name where it has no id."""
     ids, names = (table.get(name, pd.Series(None, index=table.index, dtype=object)).astype(object) for name in CLASS)
     written = ids.where(ids.notna(), names)
-    return written.map(lambda value: repr(value) if isinstance(value, (bool, list, dict)) else value)
+    return written.map(
+        lambda value: repr(value) if not isinstance(value, (int, float, str)) or isinstance(value, bool) else value
+    )
 
 
 def _parsed(line: bytes) -> tuple[str, list[Any]]:
@@ -114,19 +117,17 @@ def _parsed(line: bytes) -> tuple[str, list[Any]]:
 
 
 def _add_box(said: Said, image_id: str, box: Any, shown: str, line: int, place: int) -> None:
-    where = f"{shown}:{line}: box {place}"
     if not isinstance(box, dict):
-        said.report("bad_record", image_id, f"{where} is no object: {box!r}")
+        said.report("bad_record", image_id, f"{shown}:{line}: box {place} is no object: {box!r}")
         return
-    corners, category = box.get("xyxy"), next((box[name] for name in CLASS if box.get(name) is not None), None)
-    if not isinstance(corners, list) or len(corners) != 4 or not all(is_number(number) for number in corners):
-        said.report("bad_record", image_id, f"{where} has xyxy {corners!r}; expected [x1, y1, x2, y2]")
+    corners, category = box.get("xyxy"), box.get("class_id")
+    if not isinstance(corners, list) or len(corners) != 4 or not all(map(is_number, corners)):
+        detail = f"{shown}:{line}: box {place} has xyxy {corners!r}; expected [x1, y1, x2, y2]"
+        said.report("bad_record", image_id, detail)
         return
-    if isinstance(category, bool) or not isinstance(category, (int, float, str)):
+    category = box.get("class") if category is None else category
+    if type(category) not in (int, float, str):
         category = repr(category)
-    confidence = box.get("confidence")
-    said.rows.append(
-        (image_id, category, as_float(confidence) if is_number(confidence) else math.nan,
-         *(as_float(number) for number in corners), shown, line)
-    )  # fmt: skip
-
+    confidence: Any = box.get("confidence")
+    score = as_float(confidence) if is_number(confidence) else math.nan
+    said.rows.append((image_id, category, score, *map(as_float, corners), shown, line))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ RAW = ["image_id", "cls", "confidence", *CORNERS, "file", "line"]  # `cls`: id o
 OUTSIDE_PX = 1.0  # rounding may push a corner this far out of an image
 LONGEST_DETAIL = 300  # characters
 
+Problem = dict[str, Any]  # a row of FINDINGS without its time
 Classes = Mapping[Any, int] | None  # class id by what a file writes; None: every id counts, no name is known
 
 
@@ -28,13 +29,12 @@ class Said:
     covered: dict[str, str] = field(default_factory=dict)  # image_id -> the file that speaks of it
     rows: list[tuple[Any, ...]] = field(default_factory=list)  # of RAW
     frames: list[pd.DataFrame] = field(default_factory=list)  # of RAW, from formats that come as tables
-    problems: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     doubted: set[str] = field(default_factory=set)  # images whose labels stand in two files
 
     def report(self, finding: str, image_id: str, detail: str, source: str = "", value: float = math.nan) -> None:
         """Note something wrong; see `problem`."""
         self.problems.append(problem(finding, image_id, detail, source, value))
-
 
     def cover(self, image_id: str, file: str, scored: bool) -> bool:
         """Note that `file` speaks of an image; False where another did before, and this one is not to be used.
@@ -55,7 +55,7 @@ class Said:
 
 def problem(
     finding: str, image_id: str, detail: str, source: str = "", value: float = math.nan, limit: float = math.nan
-) -> dict[str, Any]:
+) -> Problem:
     """A row of FINDINGS. Text that UTF-8 cannot write is written with `?`, overlong detail is cut."""
     return {
         "image_id": clean(image_id), "source": clean(source), "finding": finding, "value": value, "limit": limit,
@@ -91,7 +91,7 @@ def raw_boxes(said: Said) -> pd.DataFrame:
 
 def checked(
     said: Said, raw: pd.DataFrame, sizes: pd.DataFrame, classes: Classes, scored: bool
-) -> tuple[pd.DataFrame, list[dict[str, Any]], set[str]]:
+) -> tuple[pd.DataFrame, list[Problem], set[str]]:
     """Boxes in pixels that can be used (table BOXES), what is wrong with others, and images none of which could be.
 
     `raw` are the boxes of `said`; `sizes` has width and height by image_id, NaN where not known. `scored` boxes need
@@ -109,8 +109,8 @@ def checked(
         unknown = table["width"].isna()
         lost = set(table.loc[unknown, "image_id"])
         table = table[~unknown]
-        for name, side in zip(CORNERS, ("width", "height") * 2, strict=True):
-            table[name] *= table[side]
+        sides = zip(CORNERS, ("width", "height") * 2, strict=True)
+        table = table.assign(**{name: table[name] * table[side] for name, side in sides})
     wrong, out = _verdicts(table, scored)
     good = table[wrong == ""]
     boxes = good if scored else good.assign(confidence=math.nan)
@@ -122,7 +122,7 @@ def checked(
     return conform(boxes[list(BOXES)], BOXES), problems, lost
 
 
-def findings_table(problems: Iterable[dict[str, Any]], images: pd.DataFrame) -> pd.DataFrame:
+def findings_table(problems: Iterable[Problem], images: pd.DataFrame) -> pd.DataFrame:
     """Table FINDINGS of `problems`, sorted; source and time are those of the image where it is one of `images`."""
     rows = list(problems)
     if not rows:
@@ -144,46 +144,52 @@ def _class_ids(written: pd.Series, classes: Classes) -> pd.Series:
 def _class_id(name: Any, classes: Classes) -> int:
     if classes is not None:
         return classes.get(name, -1)
-    whole = isinstance(name, (int, float, np.integer)) and not math.isnan(name) and name >= 0 and float(name).is_integer()
+    whole = (
+        isinstance(name, (int, float, np.integer)) and not math.isnan(name) and name >= 0 and float(name).is_integer()
+    )
     return int(name) if whole and name < 2**31 else -1
 
 
 def _verdicts(table: pd.DataFrame, scored: bool) -> tuple[pd.Series, pd.Series]:
     """The finding that keeps each box out, "" where none does, and how far it reaches out of its image in pixels."""
-    finite = np.isfinite(table[CORNERS]).all(axis=1)
-    bad_box = ~finite | ~(table["x2"] > table["x1"]) | ~(table["y2"] > table["y1"])
-    choices = {"unknown_class": table["class_id"] < 0, "bad_box": bad_box}
+    x1, y1, x2, y2 = (table[name].to_numpy(float) for name in CORNERS)
+    wide, high = table["width"].to_numpy(float), table["height"].to_numpy(float)
+    score = table["confidence"].to_numpy(float)
+    finite = np.isfinite(x1) & np.isfinite(y1) & np.isfinite(x2) & np.isfinite(y2)
+    wrong = np.full(len(table), "", dtype=object)  # from the least to the most telling; a box has one finding
     if scored:
-        choices["bad_confidence"] = ~table["confidence"].between(0, 1)
-    wrong = np.select([mask.to_numpy(bool) for mask in choices.values()], list(choices), default="")
-    beyond = pd.concat(
-        [-table["x1"], -table["y1"], table["x2"] - table["width"], table["y2"] - table["height"]], axis=1
-    )
-    return pd.Series(wrong, index=table.index), beyond.max(axis=1)
+        wrong[~((score >= 0) & (score <= 1))] = "bad_confidence"
+    wrong[~(finite & (x2 > x1) & (y2 > y1))] = "bad_box"
+    wrong[table["class_id"].to_numpy() < 0] = "unknown_class"
+    beyond = np.fmax.reduce([-x1, -y1, x2 - wide, y2 - high])  # ignores what an unknown size makes NaN
+    return pd.Series(wrong, index=table.index), pd.Series(beyond, index=table.index)
 
 
-def _explained(bad: pd.DataFrame, wrong: pd.Series, classes: Classes) -> Iterable[dict[str, Any]]:
+def _explained(bad: pd.DataFrame, wrong: pd.Series, classes: Classes) -> Iterator[Problem]:
     known = "class ids only, as no names are known" if classes is None else _listed(classes)
-    for row, finding in zip(bad.itertuples(index=False), wrong, strict=True):
-        where = f"{row.file}:{row.line}"
+    for row, finding in zip(bad.to_dict("records"), wrong, strict=True):
+        where, value = f"{row['file']}:{row['line']}", math.nan
         if finding == "unknown_class":
-            detail, value = f"{where}: class {row.cls!r}; expected {known}", math.nan
+            detail = f"{where}: class {row['cls']!r}; expected {known}"
         elif finding == "bad_box":
-            corners = ", ".join(f"{number:g}" for number in (row.x1, row.y1, row.x2, row.y2))
-            detail, value = f"{where}: corners {corners}; expected x1 < x2 and y1 < y2", math.nan
+            detail = f"{where}: corners {_corners(row)}; expected x1 < x2 and y1 < y2"
         else:
-            detail, value = f"{where}: confidence {row.confidence:g}; expected 0 to 1", float(row.confidence)
-        yield problem(finding, row.image_id, detail, value=value)
+            detail, value = f"{where}: confidence {row['confidence']:g}; expected 0 to 1", row["confidence"]
+        yield problem(finding, row["image_id"], detail, value=value)
 
 
-def _outside(rows: pd.DataFrame, out: pd.Series) -> Iterable[dict[str, Any]]:
-    for index, row in zip(rows.index, rows.itertuples(index=False), strict=True):
-        corners = ", ".join(f"{number:g}" for number in (row.x1, row.y1, row.x2, row.y2))
-        detail = f"{row.file}:{row.line}: corners {corners} in {row.width:.0f}x{row.height:.0f} pixels; kept as it is"
-        yield problem("box_outside", row.image_id, detail, value=float(out[index]), limit=OUTSIDE_PX)
+def _outside(rows: pd.DataFrame, out: pd.Series) -> Iterator[Problem]:
+    for row, pixels in zip(rows.to_dict("records"), out.loc[rows.index], strict=True):
+        where, size = f"{row['file']}:{row['line']}", f"{row['width']:.0f}x{row['height']:.0f}"
+        detail = f"{where}: corners {_corners(row)} in {size} pixels; kept as it is"
+        yield problem("box_outside", row["image_id"], detail, value=pixels, limit=OUTSIDE_PX)
 
 
-def _sizeless(said: Said, lost: set[str]) -> Iterable[dict[str, Any]]:
+def _corners(row: Mapping[Hashable, Any]) -> str:
+    return ", ".join(f"{row[name]:g}" for name in CORNERS)
+
+
+def _sizeless(said: Said, lost: set[str]) -> Iterator[Problem]:
     for image_id in sorted(lost):
         detail = f"{said.covered.get(image_id, '')}: boxes are shares of the image's size, which cannot be read"
         yield problem("bad_record", image_id, detail)
@@ -191,4 +197,6 @@ def _sizeless(said: Said, lost: set[str]) -> Iterable[dict[str, Any]]:
 
 def _listed(classes: Mapping[Any, int], most: int = 8) -> str:
     names = [str(name) for name in classes]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "no class at all"
+    return (
+        ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "no class at all"
+    )

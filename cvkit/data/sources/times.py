@@ -61,7 +61,10 @@ def _local(midnight: datetime, clock: str) -> datetime | None:
     hour, minute, second, fraction, utc, sign, hours, minutes = match.groups()
     try:
         local = midnight.replace(
-            hour=int(hour), minute=int(minute), second=int(second or 0), microsecond=int((fraction or "0").ljust(6, "0"))
+            hour=int(hour),
+            minute=int(minute),
+            second=int(second or 0),
+            microsecond=int((fraction or "0").ljust(6, "0")),
         )
         if utc:
             return local.replace(tzinfo=UTC)

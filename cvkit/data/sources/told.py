@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Set
+from pathlib import Path
 
 import pandas as pd
 
 from cvkit.config import Config
 from cvkit.data.sources import coco, listing, predictions, voc, yolo_txt
-from cvkit.data.sources.joins import Index, index_images, which_image
-from cvkit.data.sources.patterns import Found, Pattern, any_match, compile_pattern, describe, matching
+from cvkit.data.sources.joins import Index, index_images, resolve, which_image
+from cvkit.data.sources.patterns import Found, Pattern, any_match, compile_pattern, describe, matching, workspace
 from cvkit.data.sources.said import Said, clean
 from cvkit.errors import ConfigError, DataError
 
@@ -31,7 +32,7 @@ def told_pattern(config: Config, kind: str) -> Pattern | None:
             expected=f"a pattern that ends in {', '.join(SUFFIXES[kind])}", found=text,
             remedy="end the pattern in the files' suffix; all of them are of one kind",
         )  # fmt: skip
-    return compile_pattern(text, config.workspace, f"captures.{kind}")
+    return compile_pattern(text, workspace(config), f"captures.{kind}")
 
 
 def read(
@@ -59,7 +60,7 @@ def read(
         for folder, why in unlisted:
             said[kind].report("bad_record", folder, f"the folder cannot be listed: {why}")
         for file in found:
-            _read_file(said[kind], file, clean(listing.image_id(file.path, config.workspace)), index, inside, kind)
+            _read_file(said[kind], file, clean(listing.image_id(file.path, workspace(config))), index, inside, kind)
         outside = index.places.keys() - inside
         said[kind].problems = [row for row in said[kind].problems if row["image_id"] not in outside]
     return said
@@ -84,7 +85,7 @@ def _read_file(said: Said, file: Found, shown: str, index: Index, inside: Set[st
 def _read_coco(said: Said, file: Found, shown: str, index: Index, inside: Set[str]) -> None:
     """Labels of many images; a file that is no COCO is a finding here, as the next window may have a good one."""
     try:
-        content = coco.read_coco(file.path)
+        content = coco.read_coco(Path(file.path))
     except DataError as error:
         said.report("bad_record", shown, f"{shown}: {error.problem}: {error.found}", file.source)
         return
@@ -97,7 +98,7 @@ def _read_coco(said: Said, file: Found, shown: str, index: Index, inside: Set[st
 
 def _read_voc(said: Said, file: Found, shown: str, index: Index, inside: Set[str]) -> None:
     """Labels of one image: the one named like the file, else the one that the file names."""
-    image_id, why = which_image(index, _stem(file), file)
+    image_id, _ = which_image(index, _stem(file), file)
     if image_id and image_id not in inside:
         return  # without opening it
     annotation = voc.read_voc(file.path)
@@ -108,15 +109,6 @@ def _read_voc(said: Said, file: Found, shown: str, index: Index, inside: Set[str
         image_id = resolve(said, annotation.filename or _stem(file), file, shown, index)
     if image_id in inside:
         voc.add_annotation(said, image_id, annotation, shown)
-
-
-def resolve(said: Said, name: str, file: Found, shown: str, index: Index) -> str:
-    """The image that `name` in `file` means; "" and a finding where there is none, or more than one."""
-    image_id, why = which_image(index, name, file)
-    if not image_id:
-        detail = f"{shown}: {why or 'there is no such image'}"
-        said.report("bad_record" if why else "missing_image", name, detail, file.source)
-    return image_id
 
 
 def _stem(file: Found) -> str:

@@ -30,7 +30,7 @@ def read_voc(path: str) -> Annotation | str:
         content = Path(path).read_bytes()
         if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
             return "has a document type, which annotations do not need and cvkit does not read"
-        root = ElementTree.fromstring(content)  # noqa: S314  no DTD, so no entities
+        root = ElementTree.fromstring(content)  # noqa: S314  no DTD, so no entities that grow
     except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: unknown encodings
         return f"cannot be read: {error}"
     if root.tag != "annotation":

@@ -30,9 +30,7 @@ def read_yolo_file(said: Said, image_id: str, path: str, shown: str, scored: boo
             _read_line(said, image_id, f"{shown}:{number}", columns, scored, (shown, number))
 
 
-def _read_line(
-    said: Said, image_id: str, where: str, columns: list[str], scored: bool, place: tuple[str, int]
-) -> None:
+def _read_line(said: Said, image_id: str, where: str, columns: list[str], scored: bool, place: tuple[str, int]) -> None:
     polygon = not scored and len(columns) >= FEWEST_POLYGON_COLUMNS and len(columns) % 2 == 1
     fitting = PREDICTION_COLUMNS if scored else (LABEL_COLUMNS,)
     # Predictions without a confidence get as far as the check of confidences, which says what is missing.

@@ -1,0 +1,181 @@
+"""Exemplars: the few images and features of a window that are worth a person's look."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cvkit.config import Config
+from cvkit.monitoring.monitor import Observation
+from cvkit.tables import BOXES, FEATURE_UNITS, FINDING_WORDS, empty
+
+# Findings that a look at the picture shows or explains, the plainest first.
+VISIBLE = (
+    "unreadable", "empty_file", "truncated", "frozen", "exact_duplicate", "near_duplicate", "blurred", "too_dark",
+    "too_bright", "noisy", "low_information", "wrong_size", "wrong_mode", "wrong_format", "unknown_class",
+    "box_outside", "bad_box",
+)  # fmt: skip
+COLUMNS = ("image_id", "path", "caption")
+
+
+def only(observation: Observation, source: str) -> Observation:
+    """What `observation` holds about one source; all of it where `source` is "".
+
+    A source of which nothing is known gives empty tables, as one that sent nothing does.
+    """
+    if not source:
+        return observation
+    records = observation.records
+    images = _of(records.images, source)
+    parts = {
+        name: getattr(records, name)[getattr(records, name)["image_id"].isin(images["image_id"])]
+        for name in ("predictions", "labels")
+    }
+    tables = {name: _of(getattr(observation, name), source) for name in ("features", "measurements", "verdicts")}
+    findings = _of(observation.findings, source)
+    records = dataclasses.replace(records, images=images, findings=_of(records.findings, source), **parts)
+    return dataclasses.replace(observation, records=records, findings=findings, **tables)
+
+
+def worst_images(observation: Observation, *, most: int = 12, each: int = 3) -> pd.DataFrame:
+    """At most `most` images with findings, with path and caption: `each` of every source and finding, by turns.
+
+    Those furthest beyond their limit come first, then the earliest. One row per image, whatever it has of findings.
+    """
+    findings = observation.findings[observation.findings["finding"].isin(VISIBLE)]
+    about = findings.merge(observation.records.images[["image_id", "path"]], on="image_id")
+    if about.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    about["rank"] = about["finding"].map(VISIBLE.index)
+    about["excess"] = (about["value"] - about["limit"]).abs().fillna(0.0)
+    about = about.sort_values(["excess", "time", "image_id"], ascending=[False, True, True])
+    about["turn"] = about.groupby(["source", "finding"]).cumcount()
+    by_turns = about.sort_values(["turn", "rank", "source"], kind="stable")
+    chosen = by_turns[by_turns["turn"] < each].drop_duplicates("image_id").head(most)
+    in_order = about[about["image_id"].isin(chosen["image_id"])].sort_values("rank", kind="stable")
+    words = {str(key): _finding_words(part) for key, part in in_order.groupby("image_id")}
+    captions = [f"{_whence(row)}\n{words[str(row.image_id)]}" for row in chosen.itertuples()]
+    return chosen.assign(caption=captions)[list(COLUMNS)].reset_index(drop=True)
+
+
+def most_moved(
+    observation: Observation, features: Collection[str] = tuple(FEATURE_UNITS), *, most: int = 4
+) -> list[tuple[str, str]]:
+    """Pairs (feature, source) whose values lie furthest from the reference's, in reference standard deviations.
+
+    Those a rule calls warning or critical come first; then every source's furthest feature, before any second one.
+    Only features that are numbers of images: the class mix has no distance.
+    """
+    rows = observation.measurements
+    rows = rows[(rows["metric"] == "wasserstein") & rows["feature"].isin(list(features))].dropna(subset="effect")
+    verdicts = observation.verdicts
+    drift = verdicts[(verdicts["rule"] == "drift") & verdicts["state"].isin(["warning", "critical"])]
+    flagged = set(zip(drift["source"], drift["feature"], strict=True))
+    pairs = list(zip(rows["source"], rows["feature"], strict=True))
+    rows = rows.assign(
+        calm=[pair not in flagged for pair in pairs],
+        place=rows.groupby("source")["effect"].rank(ascending=False, method="first"),
+    ).sort_values(["calm", "place", "effect"], ascending=[True, True, False], kind="stable")
+    return list(zip(rows["feature"].head(most), rows["source"].head(most), strict=True))
+
+
+def samples(
+    observation: Observation, feature: str, source: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The values of `feature` of readable images: the reference's and the window's, NaN where there is none."""
+    expected, current = _reference_part(observation, source), _of(observation.features, source)
+    return expected[feature].to_numpy(), _readable(current)[feature].to_numpy()
+
+
+def predictions(observation: Observation, source: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The predicted boxes (table BOXES) of one source: the reference's and the window's."""
+    expected, current = _reference_part(observation, source), _of(observation.features, source)
+    then, now = observation.reference.predictions, observation.records.predictions
+    return then[then["image_id"].isin(expected["image_id"])], now[now["image_id"].isin(current["image_id"])]
+
+
+def moved_images(observation: Observation, feature: str, source: str, *, most: int = 3) -> pd.DataFrame:
+    """The window's images that lie furthest from the reference's mean of `feature`, on the side it moved to.
+
+    Copies of one image are shown once. No rows where the window or the reference has no values.
+    """
+    expected = _reference_part(observation, source)[feature].mean()
+    current = _readable(_of(observation.features, source)).dropna(subset=feature).drop_duplicates("content")
+    side = np.sign(current[feature].mean() - expected) or 1.0
+    far = current.assign(distance=side * (current[feature] - expected)).dropna(subset="distance")
+    chosen = far.sort_values(["distance", "image_id"], ascending=[False, True]).head(most)
+    chosen = chosen.merge(observation.records.images[["image_id", "path"]], on="image_id")
+    numbers = chosen[feature]
+    captions = [
+        f"{_whence(row)}\n{_name(feature)} {value:.3g}" for row, value in zip(chosen.itertuples(), numbers, strict=True)
+    ]
+    return chosen.assign(caption=captions)[list(COLUMNS)]
+
+
+def typical_image(config: Config, observation: Observation, feature: str, source: str) -> pd.DataFrame:
+    """The reference image whose `feature` is nearest the median: what is normal to look at.
+
+    No row where the reference has no values, or its file is not found where the settings say (it may be gone since).
+    """
+    expected = _reference_part(observation, source).dropna(subset=feature)
+    far = (expected[feature] - expected[feature].median()).abs()
+    nearest = expected.assign(far=far).sort_values(["far", "image_id"]).head(1)
+    paths = [_reference_file(config, str(image_id)) for image_id in nearest["image_id"]]
+    captions = [f"reference, typical\n{_name(feature)} {value:.3g}" for value in nearest[feature]]
+    return nearest.assign(path=paths, caption=captions).loc[[bool(path) for path in paths], list(COLUMNS)]
+
+
+def boxes(observation: Observation, image_ids: Collection[str]) -> list[NDArray[np.float64]]:
+    """The predicted boxes of each image, corners in pixels, shape (boxes, 4)."""
+    corners = ["x1", "y1", "x2", "y2"]
+    then, now = observation.reference.predictions, observation.records.predictions
+    known = pd.concat([part for part in (now, then) if len(part)] or [empty(BOXES)])
+    return [known.loc[known["image_id"] == image_id, corners].to_numpy(dtype=float) for image_id in image_ids]
+
+
+def _of(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    return table[table["source"] == source]
+
+
+def _readable(features: pd.DataFrame) -> pd.DataFrame:
+    return features[features["damage"].isin(["", "truncated"])]
+
+
+def _reference_part(observation: Observation, source: str) -> pd.DataFrame:
+    part = observation.reference.part(source)
+    known = observation.reference.features
+    return _readable(_of(known, part)) if part is not None else known.iloc[:0]
+
+
+def _reference_file(config: Config, image_id: str) -> str:
+    """Where a reference image lies: its name is its path below the data set's folder, or below the workspace."""
+    folders = [config.workspace]
+    if config.reference.data:
+        data = config.resolve(config.reference.data)
+        folders = [data, data.parent, data.parent.parent]
+    return next((str(folder / image_id) for folder in folders if Path(folder / image_id).is_file()), "")
+
+
+def _whence(row: object) -> str:
+    source, time = getattr(row, "source", ""), getattr(row, "time", pd.NaT)
+    return f"{source or '(no source)'}, {'no time' if pd.isna(time) else format(time, '%d %b %H:%M')}"
+
+
+def _finding_words(findings: pd.DataFrame, most: int = 2) -> str:
+    words = [
+        _name(str(row.finding)) + (f": {row.value:.3g} (limit {row.limit:.3g})" if pd.notna(row.limit) and pd.notna(row.value) else "")
+        for row in findings.drop_duplicates("finding").itertuples()
+    ]  # fmt: skip
+    return "\n".join(words[:most]) + (f"\nand {len(words) - most} more" if len(words) > most else "")
+
+
+def _name(word: str) -> str:
+    return word.replace("_", " ")
+
+
+assert set(VISIBLE) <= set(FINDING_WORDS)

@@ -1,0 +1,171 @@
+"""The site in a real browser: what a person sees, on a screen and on a phone, by day and by night."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_workspace import HOSTILE, MadeUp, make
+
+from cvkit.documentation import site
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no chromium at /usr/bin/chromium")
+
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+PAGES = ("", "reports/", "reports/2026-11-08/02-drift/", "about-this-model/")
+READABLE = 4.5  # WCAG 2.1 AA, contrast of text
+# The least contrast of text a person can see against what is painted behind it, and the text it was found on.
+CONTRAST = """
+() => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgba = colour => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
+  };
+  const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3]));
+  const behind = node => {
+    const layers = [];
+    for (let n = node; n; n = n.parentElement) layers.push(rgba(getComputedStyle(n).backgroundColor));
+    return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255]);
+  };
+  const light = colour => {
+    const [r, g, b] = colour.map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  let worst = [99, ''];
+  const walker = document.createTreeWalker(document.querySelector('.md-content'), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
+    const style = getComputedStyle(node);
+    if (!text || !node.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+    if (['TITLE', 'SCRIPT', 'STYLE'].includes(node.tagName.toUpperCase())) continue;
+    const ground = behind(node), ink = rgba(node.tagName === 'text' ? style.fill : style.color);
+    const [a, b] = [light(over(ink, ground)), light(ground)].sort((x, y) => y - x);
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < worst[0]) worst = [contrast, text];
+  }
+  return worst;
+}
+"""
+
+
+@dataclass
+class Visit:
+    """An open page, and what it asked for and complained of."""
+
+    page: Any
+    address: str
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.address + path, wait_until="networkidle")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    reports = (
+        (7, "01-data-quality", "", "done"), (7, "02-drift", "", "failed"), (7, "02-drift", HOSTILE, "done"),
+        (6, "02-drift", "", "missing"),
+    )  # fmt: skip
+    folder = site.build(make(tmp_path_factory.mktemp("browser") / "workspace", MadeUp(reports=reports)))
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """A page in the colour scheme and width that the test asks for; it must ask nobody else, nor complain."""
+    scheme, width = getattr(request, "param", ("light", 1280))
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 844})
+    seen = Visit(context.new_page(), address)
+    seen.page.on("request", lambda request: seen.requests.append(request.url))
+    seen.page.on("console", lambda message: seen.complaints.append(message.text) if message.type == "error" else None)
+    seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    yield seen
+    context.close()
+    outside = [url for url in seen.requests if not url.startswith((address, "data:", "blob:"))]
+    assert not outside
+    assert not seen.complaints
+
+
+def test_lights_have_words(visit: Visit) -> None:
+    visit.open("")
+    cards = visit.page.locator(".cvkit-card")
+    assert [card.locator(".cvkit-word").inner_text() for card in cards.all()] == ["critical", "ok", "ok"]
+    assert cards.locator(".cvkit-title .cvkit-light").first.is_visible()
+    assert cards.last.locator("h3").inner_text() == HOSTILE
+    assert cards.first.locator("svg.cvkit-trend").first.is_visible()
+    shapes = {card.locator(".cvkit-title .cvkit-light").inner_html() for card in cards.all()}
+    assert len(shapes) == 2, "a state is told by its shape, not by colour alone"
+
+
+def test_search_finds_a_report(visit: Visit) -> None:
+    visit.open("")
+    visit.page.locator("label[for='__search'].md-search__icon").first.click(force=True)
+    visit.page.locator("input.md-search__input").fill("zebrafish 2026-11-08")
+    visit.page.locator(".md-search-result__link[href*='reports/2026-11-08']").first.click()
+    visit.page.wait_for_url("**/reports/2026-11-08/**")
+    assert "Zebrafish" in visit.page.locator(".md-content").inner_text()
+
+
+def test_a_failed_report_is_plainly_marked(visit: Visit) -> None:
+    visit.open("reports/")
+    visit.page.locator("li", has_text="failed").locator("a").first.click()
+    banner = visit.page.locator(".cvkit-banner")
+    assert "This report failed" in banner.inner_text()
+    assert banner.bounding_box()["y"] < visit.page.locator("h1").bounding_box()["y"]
+
+
+def test_code_is_shown_when_asked_for(visit: Visit) -> None:
+    visit.open("reports/2026-11-08/01-data-quality/")
+    code = visit.page.locator(".jp-CodeCell .jp-Cell-inputWrapper").first
+    assert not code.is_visible()
+    visit.page.locator("label[for='cvkit-code']").click()
+    assert code.is_visible()
+
+
+@pytest.mark.parametrize("visit", [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)], indirect=True)
+def test_every_text_can_be_read_and_nothing_is_wider_than_the_page(visit: Visit) -> None:
+    for path in PAGES:
+        visit.open(path)
+        width = visit.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+        assert width[0] <= width[1], path
+        contrast, text = visit.page.evaluate(CONTRAST)
+        assert contrast >= READABLE, f"{path}: {contrast:.2f} on {text!r}"
+
+
+def test_the_scheme_can_be_switched(visit: Visit) -> None:
+    visit.open("")
+    before = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    visit.page.locator("form[data-md-component='palette'] label:not([hidden])").first.click()
+    visit.page.wait_for_function("document.body.dataset.mdColorScheme === 'slate'")
+    assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") != before
