@@ -221,7 +221,8 @@ def _belt(rng: np.random.Generator, place: int) -> Picture:
 
 def _tint(place: int) -> NDArray[np.float32]:
     """Each camera's own colour and brightness."""
-    return np.array([(0, 0, 0), (6, 2, -3), (-4, 1, 6)][place], np.float32) + (0, 5, -4)[place]
+    colour = np.array([(0, 0, 0), (11, 7, 2), (-8, -3, 2)], np.float32)
+    return np.asarray(colour[place], np.float32)
 
 
 def _see_through(picture: NDArray[np.float32], dirt: float, seed: int, place: int) -> NDArray[np.float32]:

@@ -125,7 +125,9 @@ def test_a_day_without_any_image_is_unknown_for_every_camera(workspace: Config) 
 
 
 def test_a_camera_the_reference_does_not_know_is_unknown(workspace: Config) -> None:
-    (workspace.workspace / "captures" / "cam-2").rename(workspace.workspace / "captures" / "cam-9")
+    unknown = workspace.workspace / "captures" / "cam-9"
+    unknown.mkdir()
+    (workspace.workspace / "captures" / "cam-2" / "2026-10-01").rename(unknown / "2026-10-01")
     assert lights(judged(workspace))["cam-9"] == "unknown"
 
 

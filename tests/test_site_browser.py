@@ -70,7 +70,7 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
 
     def open(self, path: str) -> None:
-        self.page.goto(self.address + path, wait_until="networkidle")
+        self.page.goto(self.address + path)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = site.build(make(tmp_path_factory.mktemp("browser") / "workspace", MadeUp(reports=reports)))
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *arguments: object) -> None:
+        def log_message(self, *arguments: object) -> None:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
@@ -131,7 +131,7 @@ def test_lights_have_words(visit: Visit) -> None:
 def test_search_finds_a_report(visit: Visit) -> None:
     visit.open("")
     visit.page.locator("label[for='__search'].md-search__icon").first.click(force=True)
-    visit.page.locator("input.md-search__input").fill("zebrafish 2026-11-08")
+    visit.page.locator("input.md-search__input").press_sequentially("zebrafish 2026-11-08")
     visit.page.locator(".md-search-result__link[href*='reports/2026-11-08']").first.click()
     visit.page.wait_for_url("**/reports/2026-11-08/**")
     assert "Zebrafish" in visit.page.locator(".md-content").inner_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,11 +18,15 @@ KEY = ["image_id", "bytes", "modified_ns"]  # another file under the same name i
 
 
 def by_image(
-    folder: Path, images: pd.DataFrame, compute: Callable[[pd.DataFrame], pd.DataFrame], chunk: int = 2000
+    folder: Path,
+    images: pd.DataFrame,
+    compute: Callable[[pd.DataFrame], pd.DataFrame],
+    columns: Sequence[str],
+    chunk: int = 2000,
 ) -> pd.DataFrame:
     """Rows for `images` (table IMAGES): from the cache in `folder`, else from `compute` and kept.
 
-    `compute` gets some rows of `images` and gives at most one row per image, named by `image_id`. It is called with
+    `compute` gets some rows of `images` and gives at most one row per image, `image_id` and `columns`. It is called with
     at most `chunk` images at a time and each answer is written before the next call, so that a kill loses one chunk.
     The answer has the rows of `images` that have one, in the order of `images`, without duplicates.
     """
@@ -40,7 +44,7 @@ def by_image(
             kept = old[~old["image_id"].isin(rows["image_id"])] if len(old) else old
             write_parquet(pd.concat([kept, rows], ignore_index=True) if len(kept) else rows, path)
         found = pd.concat([found, made], ignore_index=True) if len(found) else made
-    return images[["image_id"]].merge(found.drop(columns=KEY[1:]), on="image_id")
+    return images[["image_id"]].merge(found.reindex(columns=["image_id", *columns]), on="image_id")
 
 
 def _parts(folder: Path, images: pd.DataFrame) -> Iterator[tuple[Path, pd.DataFrame]]:

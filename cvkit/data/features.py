@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from cvkit.data import cache, images
 from cvkit.data.records import Records
 from cvkit.tables import FEATURES, PREDICTION_FEATURES, conform
 
+FACTS = [field.name for field in fields(images.ImageFacts)]
 VERSION = "1"  # of the definitions of PROPERTIES: raised when a value changes, so that caches are made anew
 
 
@@ -44,7 +45,7 @@ def extract(
                 progress(done, len(records.images))
         return pd.DataFrame(rows).astype({"dhash": "uint64"})
 
-    facts = cache.by_image(cache_folder, records.images, compute)
+    facts = cache.by_image(cache_folder, records.images, compute, FACTS)
     wide = records.images[["image_id", "source", "time"]].merge(facts, on="image_id", how="left")
     sized = records.images.assign(
         width=records.images["width"].fillna(wide["width"]), height=records.images["height"].fillna(wide["height"])

@@ -58,6 +58,15 @@ ACROSS = 200  # grid points on a row
 NOISE_RUN = 64  # pixels: enough for a steady mean, few enough that many lie between a picture's edges
 
 
+_SECOND_DIFFERENCE = np.array([1, -2, 1], np.float32)
+
+# What R - G and (R + G) / 2 - B are of Cr - 128 and Cb - 128, as OpenCV defines them: Cr - 128 = 0.713 (R - Y),
+# Cb - 128 = 0.564 (B - Y), and 0.587 (G - Y) = -0.299 (R - Y) - 0.114 (B - Y).
+_OPPONENTS = (
+    ((1 + 0.299 / 0.587) / 0.713, 0.114 / 0.587 / 0.564),
+    ((1 - 0.299 / 0.587) / 2 / 0.713, -(1 + 0.114 / 0.587 / 2) / 0.564),
+)
+
 _Numbers = tuple[float, float, float, float, float, float, float]  # the seven properties, in the order of `ImageFacts`
 _NOTHING: _Numbers = (math.nan,) * 7
 
@@ -162,19 +171,24 @@ def _measure_jpeg(data: bytes, frame: Frame, content: str) -> ImageFacts:
 
 
 def _decode_jpeg(data: bytes, frame: Frame) -> tuple[NDArray[np.uint8] | None, str, str]:
-    """Pixels (rows, columns, channels) in this thread's own buffer, damage and its detail."""
+    """Pixels (rows, columns[, channels]) in this thread's own buffer, damage and its detail."""
     channels, colours = (1, "GRAY") if frame.mode == "L" else (3, "RGB")
     # Fast upsampling touches colour only; the fast cosine transform would darken by half a grey level.
     decode = functools.partial(simplejpeg.decode_jpeg, data, colours, fastupsample=True)
     buffer = _pixel_buffer(frame.width * frame.height * channels)
     try:
-        return decode(buffer=buffer, strict=True), "", ""
+        return _flat(decode(buffer=buffer, strict=True)), "", ""
     except ValueError as error:
         detail = str(error)
     try:
-        return decode(buffer=buffer, strict=False), "" if "extraneous bytes" in detail else "truncated", detail
+        damage = "" if "extraneous bytes" in detail else "truncated"
+        return _flat(decode(buffer=buffer, strict=False)), damage, detail
     except ValueError as error:
         return None, "unreadable", str(error)
+
+
+def _flat(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 
 
 def _pixel_buffer(size: int) -> bytearray:
@@ -229,76 +243,66 @@ def _to_array(image: Image.Image) -> NDArray[np.uint8]:
 
 def _properties(strips: NDArray[np.uint8], layout: _Layout) -> tuple[int, _Numbers]:
     """Perceptual hash and the seven properties of strips that lie one below the other: (rows, columns[, channels])."""
-    stack = strips.reshape(len(layout.tops), layout.rows, *strips.shape[1:])
-    middle = stack[:, layout.rows // 2] if layout.rows == STRIP_ROWS else strips
-    grid = cv2.resize(
-        middle[:, : layout.columns * layout.stride],
-        (layout.columns, len(middle)),
-        interpolation=cv2.INTER_NEAREST_EXACT,
-    )
-    colour = (0.0, 0.0)
-    if grid.ndim == 3:
-        colour, grid = _colour_statistics(grid), cv2.cvtColor(grid, cv2.COLOR_RGB2GRAY)
+    middle = strips.reshape(-1, STRIP_ROWS, *strips.shape[1:])[:, 1] if layout.rows == STRIP_ROWS else strips
+    covered = middle[:, : layout.columns * layout.stride]
+    grid = cv2.resize(covered, (layout.columns, len(middle)), interpolation=cv2.INTER_NEAREST_EXACT)
+    if grid.ndim == 2:
+        means, deviations = cv2.meanStdDev(grid)
+        saturation = colourfulness = 0.0
+    else:
+        saturation = cv2.mean(cv2.cvtColor(grid, cv2.COLOR_RGB2HSV))[1] / 255
+        luma_chroma = cv2.cvtColor(grid, cv2.COLOR_RGB2YCrCb)
+        means, deviations = cv2.meanStdDev(luma_chroma)
+        grid, red, blue = cv2.split(luma_chroma)
+        colourfulness = _colourfulness(red, blue, means, deviations)
         strips = cv2.cvtColor(strips, cv2.COLOR_RGB2GRAY)
-    brightness, contrast, entropy = _grey_statistics(grid)
-    detail = _detail_statistics(strips.reshape(stack.shape[:3]))
-    return _dhash(grid), (brightness, contrast, *colour, entropy, *detail)
+    sharpness, noise = _detail(strips, layout.rows)
+    brightness, contrast = float(means[0, 0]), float(deviations[0, 0])
+    return _dhash(grid), (brightness, contrast, saturation, colourfulness, _entropy(grid), sharpness, noise)
 
 
-def _grey_statistics(grey: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Mean, standard deviation and entropy."""
-    mean, deviation = cv2.meanStdDev(grey)
+def _entropy(grey: NDArray[np.uint8]) -> float:
     shares = cv2.calcHist([grey], [0], None, [256], [0, 256]) / np.float32(grey.size)
     logarithms = cv2.log(cv2.max(shares, _ALMOST_NOTHING))
-    entropy = -float(np.vdot(shares, logarithms)) / math.log(2)
-    return float(mean[0, 0]), float(deviation[0, 0]), max(entropy, 0.0)
+    return max(-float(np.vdot(shares, logarithms)) / math.log(2), 0.0)
 
 
-def _colour_statistics(rgb: NDArray[np.uint8]) -> tuple[float, float]:
-    """Saturation and colourfulness.
+def _colourfulness(red: NDArray[np.uint8], blue: NDArray[np.uint8], means: Any, deviations: Any) -> float:
+    """M3 from Cr and Cb, of which rg and yb are weighted sums; means and deviations are those of Y, Cr, Cb."""
+    (_, mean_r, mean_b), (_, sd_r, sd_b) = means.ravel().tolist(), deviations.ravel().tolist()
+    distance = cv2.norm(red, blue, cv2.NORM_L2SQR) / red.size
+    covariance = (sd_r**2 + sd_b**2 + (mean_r - mean_b) ** 2 - distance) / 2
+    spread = shift = 0.0
+    for r, b in _OPPONENTS:
+        spread += r * r * sd_r**2 + b * b * sd_b**2 + 2 * r * b * covariance
+        shift += (r * (mean_r - 128) + b * (mean_b - 128)) ** 2
+    return math.sqrt(max(spread, 0.0)) + 0.3 * math.sqrt(shift)
 
-    The moments of rg and of 2 yb = (R - B) + (G - B) follow from the planes' sums and squared distances, which cv2
-    takes in whole numbers: 2 (R - B)(G - B) = (R - B)^2 + (G - B)^2 - (R - G)^2.
+
+def _detail(strips: NDArray[np.uint8], rows: int) -> tuple[float, float]:
+    """Sharpness and noise of grey strips of `rows` rows that lie one below the other.
+
+    Filters run over the whole stack; the first and last row of each strip, whose neighbours are another strip's,
+    are left out. Left and right edges are mirrored.
     """
-    red, green, blue = cv2.split(rgb)
-    value = cv2.max(cv2.max(red, green), blue)
-    chroma = cv2.subtract(value, cv2.min(cv2.min(red, green), blue))
-    saturation = cv2.mean(cv2.divide(chroma, value, scale=255))[0] / 255  # cv2 divides whole numbers by 0 to 0
-    n, (reds, greens, blues, _) = red.size, cv2.sumElems(rgb)
-    pairs = ((red, green), (red, blue), (green, blue))
-    red_green, red_blue, green_blue = (cv2.norm(*pair, cv2.NORM_L2SQR) for pair in pairs)
-    mean_rg, mean_yb = (reds - greens) / n, (reds + greens - 2 * blues) / (2 * n)
-    variance_rg = red_green / n - mean_rg**2
-    variance_yb = (2 * red_blue + 2 * green_blue - red_green) / (4 * n) - mean_yb**2
-    return saturation, math.sqrt(max(variance_rg + variance_yb, 0.0)) + 0.3 * math.hypot(mean_rg, mean_yb)
-
-
-def _detail_statistics(strips: NDArray[np.uint8]) -> tuple[float, float]:
-    """Sharpness and noise of the pixels that have all their neighbours; grey, (strips, rows, columns)."""
-    if min(strips.shape[1:]) < 3:
+    width = strips.shape[1]
+    if rows < 3 or width < 3:
         return math.nan, math.nan
-    grey = strips.astype(np.int16)
-    down = grey[:, :-2] + grey[:, 2:] - 2 * grey[:, 1:-1]
-    middle = grey[:, 1:-1]
-    laplacian = _across(middle) + down[:, :, 1:-1]
-    mean = cv2.sumElems(laplacian.reshape(-1, 1))[0] / laplacian.size
-    variance = cv2.norm(laplacian.reshape(-1, 1), cv2.NORM_L2SQR) / laplacian.size - mean * mean
-    noise = math.sqrt(math.pi / 2) / 6 * _median_of_runs(np.abs(_across(down)).reshape(-1, down.shape[2] - 2))
-    return math.log10(1 + max(variance, 0.0)), noise
+    laplacian = cv2.Laplacian(strips, cv2.CV_16S).reshape(-1, rows * width)[:, width:-width]
+    _, deviation = cv2.meanStdDev(laplacian)
+    high_pass = cv2.sepFilter2D(strips, cv2.CV_16S, _SECOND_DIFFERENCE, _SECOND_DIFFERENCE)
+    size = cv2.convertScaleAbs(high_pass.reshape(-1, rows * width)[:, width:-width])
+    return math.log10(1 + float(deviation[0, 0]) ** 2), math.sqrt(math.pi / 2) / 6 * _median_of_runs(size)
 
 
-def _across(values: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Second differences along rows."""
-    return values[..., :-2] + values[..., 2:] - 2 * values[..., 1:-1]
-
-
-def _median_of_runs(size: NDArray[np.int16]) -> float:
+def _median_of_runs(size: NDArray[np.uint8]) -> float:
     """Median over runs of `NOISE_RUN` pixels of a row of their means; of the whole rows where they are shorter."""
     run = min(NOISE_RUN, size.shape[1])
     runs = size[:, : size.shape[1] // run * run].reshape(-1, run)
     sums = cv2.reduce(runs, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F).ravel()
     sums.sort()
-    return float(sums[(sums.size - 1) // 2] + sums[sums.size // 2]) / (2 * run)
+    middle: float = sums[(sums.size - 1) // 2].item() + sums[sums.size // 2].item()
+    return middle / (2 * run)
 
 
 def _dhash(grey: NDArray[np.uint8]) -> int:

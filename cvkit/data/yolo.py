@@ -122,8 +122,9 @@ def predict_missing(
 
         return predict(model, new, config, step)
 
-    rows = cache.by_image(cache_folder, images, compute)
-    boxes = rows.explode([name for name in BOXES if name != "image_id"]).dropna(subset=["class_id"])
+    columns = [name for name in BOXES if name != "image_id"]
+    rows = cache.by_image(cache_folder, images, compute, columns)
+    boxes = rows.explode(columns).dropna(subset=["class_id"])
     made = conform(boxes, BOXES) if len(boxes) else empty(BOXES)
     covered = records.images["predicted"] | records.images["image_id"].isin(rows["image_id"])
     return replace(

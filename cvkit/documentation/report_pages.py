@@ -37,6 +37,7 @@ TITLE_BRACKETS = str.maketrans(
 )
 # Where the notebook begins and ends in what mkdocs-jupyter makes of it, and what it adds to every cell.
 NOTEBOOK_START, NOTEBOOK_END = '<div class="jupyter-wrapper">', "<!-- jupyter-wrapper -->"
+CODE = 'class="jp-CodeMirrorEditor'
 COPY_BUTTON = re.compile(
     r'<div class="zeroclipboard-container">.*?</clipboard-copy>\s*</div>'
     r'|<div [^>]*class="clipboard-copy-txt"[^>]*>.*?</div>',
@@ -223,12 +224,13 @@ def head(report: Report, reports: Sequence[Report], link: Link, notebook_href: s
         "Status": outcome_badge(report),
         "Executed": _executed(report),
     }
-    listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
+    listed = "".join(f"<div><dt>{name}</dt> <dd>{value}</dd> </div>" for name, value in facts.items())
     checked = "" if report.outcome == "done" else " checked"
     return (
-        f'<nav class="cvkit-steps" aria-label="Reports">{"".join(steps)}</nav>'
+        f'<nav data-search-exclude class="cvkit-steps" aria-label="Reports">{"".join(steps)}</nav>'
         f'<dl class="cvkit-facts">{listed}</dl>{_banner(report)}'
-        f'<input type="checkbox" id="cvkit-code" class="cvkit-code"{checked}><label for="cvkit-code">Show code</label>'
+        f'<input type="checkbox" id="cvkit-code" class="cvkit-code"{checked}>'
+        '<label data-search-exclude for="cvkit-code">Show code</label>'
     )
 
 
@@ -267,4 +269,5 @@ def tidy(content: str) -> str:
             remedy="install the version of mkdocs-jupyter that constraints.txt names",
         )
     notebook = COPY_BUTTON.sub("", content[start:end])
+    notebook = notebook.replace(f"<div {CODE}", f"<div data-search-exclude {CODE}")
     return notebook.replace("highlight-ipynb", "highlight")  # the name under which the theme colours code

@@ -182,7 +182,7 @@ def _headline(found: Sequence[Source]) -> str:
     }[state]
     many = f"{len(found)} source{'s' * (len(found) != 1)}: {', '.join(told)}"
     return (
-        f'<div class="cvkit-headline cvkit-{state}">{light(state)}<div><strong>{words}</strong>'
+        f'<div class="cvkit-headline cvkit-{state}">{light(state)}<div><strong>{words}</strong> '
         f"<span>{many}</span></div></div>"
     )
 
@@ -197,7 +197,7 @@ def _facts(situation: Situation, found: Sequence[Source]) -> str:
     broken = sum(report.outcome != "done" for report in situation.reports[: 2 * SHOWN_REPORTS])
     if broken:
         facts["Reports in trouble"] = str(broken)
-    listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
+    listed = "".join(f"<div><dt>{name}</dt> <dd>{value}</dd> </div>" for name, value in facts.items())
     return f'<dl class="cvkit-facts">{listed}</dl>'
 
 
@@ -285,7 +285,7 @@ def _trend_row(trend: Trend, source: str) -> str:
     unit = f'<span class="cvkit-quiet">{escape(trend.unit)}</span>' if trend.unit else ""
     value = f"<b>{escape(trend.write(trend.values[-1]))}</b>"
     return (
-        f'<div class="cvkit-row"><div class="cvkit-label"><b>{escape(trend.name)}</b>{unit}</div>'
+        f'<div class="cvkit-row"><div class="cvkit-label"><b>{escape(trend.name)}</b> {unit}</div>'
         f"{sparkline(trend, f'{trend.name} of {source}')}"
         f'<div class="cvkit-now">{value}<span class="cvkit-quiet">{escape(expectation(trend))}</span></div></div>'
     )

@@ -75,7 +75,8 @@ def strip(windows: Sequence[tuple[str, str]]) -> str:
     told = ", ".join(f"{label} {state}" for label, state in windows if state != "ok") or "all ok"
     words = f"The last {len(windows)} windows: {told}"
     box = f'viewBox="0 0 {max(len(windows), 15) * 10} 28" preserveAspectRatio="xMinYMid"'
-    return f'<svg class="cvkit-strip" {box} role="img" aria-label="{escape(words)}">{"".join(bars)}</svg>'
+    attributes = f'data-search-exclude="" class="cvkit-strip" role="img" aria-label="{escape(words)}"'
+    return f"<svg {attributes} {box}>{''.join(bars)}</svg>"
 
 
 def sparkline(trend: Trend, about: str) -> str:
@@ -99,7 +100,7 @@ def sparkline(trend: Trend, about: str) -> str:
     ]
     words = escape(f"{about}: {describe(trend)}")
     return (
-        f'<svg class="cvkit-trend" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">'
+        f'<svg data-search-exclude="" class="cvkit-trend" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">'
         f"<title>{words}</title>{''.join(parts)}</svg>"
     )
 

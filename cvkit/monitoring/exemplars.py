@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cvkit.config import Config
 from cvkit.monitoring.monitor import Observation
-from cvkit.tables import BOXES, FEATURE_UNITS, FINDING_WORDS, empty
+from cvkit.tables import FEATURE_UNITS
 
 # Findings that a look at the picture shows or explains, the plainest first.
 VISIBLE = (
@@ -20,7 +20,7 @@ VISIBLE = (
     "too_bright", "noisy", "low_information", "wrong_size", "wrong_mode", "wrong_format", "unknown_class",
     "box_outside", "bad_box",
 )  # fmt: skip
-COLUMNS = ("image_id", "path", "caption")
+COLUMNS = ("image_id", "path", "caption", "boxes")  # boxes: (n, 4), corners of the predicted ones in pixels
 
 
 def only(observation: Observation, source: str) -> Observation:
@@ -60,7 +60,7 @@ def worst_images(observation: Observation, *, most: int = 12, each: int = 3) -> 
     in_order = about[about["image_id"].isin(chosen["image_id"])].sort_values("rank", kind="stable")
     words = {str(key): _finding_words(part) for key, part in in_order.groupby("image_id")}
     captions = [f"{_whence(row)}\n{words[str(row.image_id)]}" for row in chosen.itertuples()]
-    return chosen.assign(caption=captions)[list(COLUMNS)].reset_index(drop=True)
+    return _with_boxes(chosen.assign(caption=captions), observation.records.predictions)
 
 
 def most_moved(
@@ -84,9 +84,7 @@ def most_moved(
     return list(zip(rows["feature"].head(most), rows["source"].head(most), strict=True))
 
 
-def samples(
-    observation: Observation, feature: str, source: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def samples(observation: Observation, feature: str, source: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The values of `feature` of readable images: the reference's and the window's, NaN where there is none."""
     expected, current = _reference_part(observation, source), _of(observation.features, source)
     return expected[feature].to_numpy(), _readable(current)[feature].to_numpy()
@@ -114,7 +112,7 @@ def moved_images(observation: Observation, feature: str, source: str, *, most: i
     captions = [
         f"{_whence(row)}\n{_name(feature)} {value:.3g}" for row, value in zip(chosen.itertuples(), numbers, strict=True)
     ]
-    return chosen.assign(caption=captions)[list(COLUMNS)]
+    return _with_boxes(chosen.assign(caption=captions), observation.records.predictions)
 
 
 def typical_image(config: Config, observation: Observation, feature: str, source: str) -> pd.DataFrame:
@@ -127,19 +125,22 @@ def typical_image(config: Config, observation: Observation, feature: str, source
     nearest = expected.assign(far=far).sort_values(["far", "image_id"]).head(1)
     paths = [_reference_file(config, str(image_id)) for image_id in nearest["image_id"]]
     captions = [f"reference, typical\n{_name(feature)} {value:.3g}" for value in nearest[feature]]
-    return nearest.assign(path=paths, caption=captions).loc[[bool(path) for path in paths], list(COLUMNS)]
-
-
-def boxes(observation: Observation, image_ids: Collection[str]) -> list[NDArray[np.float64]]:
-    """The predicted boxes of each image, corners in pixels, shape (boxes, 4)."""
-    corners = ["x1", "y1", "x2", "y2"]
-    then, now = observation.reference.predictions, observation.records.predictions
-    known = pd.concat([part for part in (now, then) if len(part)] or [empty(BOXES)])
-    return [known.loc[known["image_id"] == image_id, corners].to_numpy(dtype=float) for image_id in image_ids]
+    found = nearest.assign(path=paths, caption=captions).loc[[bool(path) for path in paths]]
+    return _with_boxes(found, observation.reference.predictions)
 
 
 def _of(table: pd.DataFrame, source: str) -> pd.DataFrame:
     return table[table["source"] == source]
+
+
+def _with_boxes(chosen: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
+    corners = [
+        predicted.loc[predicted["image_id"] == image_id, ["x1", "y1", "x2", "y2"]].to_numpy(dtype=float)
+        for image_id in chosen["image_id"]
+    ]
+    return chosen.assign(boxes=pd.Series(corners, index=chosen.index, dtype=object))[list(COLUMNS)].reset_index(
+        drop=True
+    )
 
 
 def _readable(features: pd.DataFrame) -> pd.DataFrame:
@@ -176,6 +177,3 @@ def _finding_words(findings: pd.DataFrame, most: int = 2) -> str:
 
 def _name(word: str) -> str:
     return word.replace("_", " ")
-
-
-assert set(VISIBLE) <= set(FINDING_WORDS)

@@ -156,4 +156,5 @@ def _unplaced(findings: pd.DataFrame, sources: list[str]) -> Iterator[Row]:
     """Findings that belong to none of the window's sources, such as predictions for images that do not exist."""
     stray = findings[~findings["source"].isin(sources)]
     for (source, finding), rows in stray.groupby(["source", "finding"]):
-        yield {"source": source, "feature": finding, "metric": "count", "value": len(rows), "expected": 0.0}
+        here = {"source": source, "n": 0, "n_reference": 0}
+        yield {**here, "feature": finding, "metric": "count", "value": len(rows), "expected": 0.0}

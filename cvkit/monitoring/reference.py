@@ -141,7 +141,8 @@ def describe(reference: Reference) -> str:
     lines = [
         f"reference {reference.id}: {len(reference.features)} images, {len(reference.predictions)} predicted boxes"
     ]
-    for source, part in reference.features.groupby("source", sort=True):
+    for source in reference.sources:
+        part = reference.features[reference.features["source"] == source]
         times = part["time"].dropna()
         days = f", {times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}" if len(times) else ", no times"
         bad = reference.findings.loc[reference.findings["source"] == source, "image_id"].nunique()

@@ -26,6 +26,8 @@ SPREAD_MINIMUM = 4
 KNOTS = 512
 # Where the straight continuation of the map takes its slope from: the outermost tenth on either side.
 TAIL = 0.1
+# From this share of values at one end of the range on, a feature counts as bounded there (numbers of boxes, shares).
+LUMP = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,15 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Root:
+    """Spread of the root of the chunk means' distance from an end where many values lie."""
+
+    end: float
+    side: int  # 1 where values lie above the end, -1 where below
+    level: Spread
+
+
+@dataclass(frozen=True, slots=True)
 class Chunks:
     """What `chunk_p_value` needs to know of a reference: made by `learn_chunks`."""
 
@@ -48,6 +59,7 @@ class Chunks:
     slopes: tuple[float, float]  # unit of value per score, below the first and above the last knot
     level: Spread  # of chunk means
     score_level: Spread  # of chunk means of normal scores
+    roots: tuple[Root, ...]  # for each end of the range where many values lie
     score_spread: Spread | None  # of chunk variances of normal scores, cube root; None where chunks are too small
 
 
@@ -69,7 +81,7 @@ def learn_chunks(values: ArrayLike, groups: ArrayLike) -> Chunks | None:
     rank = _score(values, knots, scores, slopes)
     return Chunks(
         knots, scores, slopes, _spread_of_means(values, labels), _spread_of_means(rank, labels),
-        _spread_of_variances(np.clip(rank, scores[0], scores[-1]), labels),
+        _roots(values, labels), _spread_of_variances(np.clip(rank, scores[0], scores[-1]), labels),
     )  # fmt: skip
 
 
@@ -77,8 +89,9 @@ def chunk_p_value(values: ArrayLike, chunks: Chunks) -> float:
     """Probability that a healthy window lies as far from the reference's chunks as this one, in level or in spread.
 
     Level: t = (m - centre) / sqrt(v + between / k), v the variance of a healthy window's mean, on Student's t with
-    k - 1 degrees of freedom (k chunks), once on the values and once on their normal scores under the reference; the
-    larger p-value counts, so that neither skew nor lumpy chunks alone can raise an alarm. Spread: the same with the
+    k - 1 degrees of freedom (k chunks), on the values, on their normal scores under the reference, and, where many
+    values lie at an end of the range, on the root of the mean's distance from it; the largest p-value counts, so that
+    neither skew nor lumpy chunks alone can raise an alarm. Spread: the same with the
     cube root of the variance of normal scores, clipped to the reference's range. Both are joined by weighted
     Bonferroni. Exact for normal chunk means; 0..1, small means different. NaN dropped, NaN where nothing is left.
     """
@@ -91,6 +104,7 @@ def chunk_p_value(values: ArrayLike, chunks: Chunks) -> float:
     level = max(
         float(shift_p_value(values.mean(), n, chunks.level)),
         float(shift_p_value(rank.mean(), n, chunks.score_level)),
+        *(float(shift_p_value(_root(values.mean(), root.end, root.side), n, root.level)) for root in chunks.roots),
     )
     spread = chunks.score_spread
     if spread is None or n < SPREAD_MINIMUM:
@@ -210,6 +224,24 @@ def _spread_of_means(values: Floats, labels: NDArray[np.intp]) -> Spread:
     freedom = values.size - sizes.size
     within = float(np.sum((values - means[labels]) ** 2)) / freedom if freedom else 0.0
     return _spread(means, sizes, within)
+
+
+def _roots(values: Floats, labels: NDArray[np.intp]) -> tuple[Root, ...]:
+    """The root makes the means of counts close to normal; without a lump at either end there is nothing to mend."""
+    sizes = np.bincount(labels)
+    means = np.bincount(labels, values) / sizes
+    per_image = _spread_of_means(values, labels).per_image
+    roots = []
+    for end, side in ((float(values.min()), 1), (float(values.max()), -1)):
+        distance = abs(float(means.mean()) - end)
+        if distance > 0 and np.mean(values == end) >= LUMP:
+            spread = _spread(_root(means, end, side), sizes, per_image / (4 * distance))  # delta method
+            roots.append(Root(end, side, spread))
+    return tuple(roots)
+
+
+def _root(mean: ArrayLike, end: float, side: int) -> Floats:
+    return np.sqrt(np.maximum(side * (np.asarray(mean) - end), 0))
 
 
 def _spread_of_variances(scores: Floats, labels: NDArray[np.intp]) -> Spread | None:

@@ -1,0 +1,20 @@
+"""Figures: tables in, one matplotlib Figure out, readable by a newcomer, on a phone, and without telling colours apart.
+
+No function changes matplotlib's settings or pyplot's list of figures, none raises on empty tables: a figure without
+data says why. Names that users chose are shown as they are, never read as formulas.
+"""
+
+from cvkit.documentation.plots.distributions import class_mix, distributions
+from cvkit.documentation.plots.over_time import findings_over_time, trend
+from cvkit.documentation.plots.overview import heat_map, quality_bars
+from cvkit.documentation.plots.thumbnails import thumbnails
+
+__all__ = [
+    "class_mix",
+    "distributions",
+    "findings_over_time",
+    "heat_map",
+    "quality_bars",
+    "thumbnails",
+    "trend",
+]
