@@ -81,7 +81,7 @@ def _clear(folder: Path) -> None:
 
 
 @contextmanager
-def _bar(words: str, unit: str) -> Iterator[object]:
+def _bar(words: str, unit: str) -> Iterator[demo_world.Step]:
     with tqdm(desc=words, unit=unit, disable=None) as bar:
 
         def step(done: int, total: int) -> None:

@@ -96,8 +96,8 @@ def _run_slot(config: Config, history: History, slot: Slot, now: datetime, execu
     key = job_key(slot.job)
     try:
         with lock(config.workspace / "locks" / f"job-{quote(key, safe='')[:200]}.lock", f"running {key}"):
-            if not history.claim_slot(key, slot.time, now, slot.job.attempts):
-                return Outcome(slot, "done")  # by another process, between our look and our lock
+            if (status := history.claim_slot(key, slot.time, now, slot.job.attempts)) != "running":
+                return Outcome(slot, status)  # another process was faster, or the one that had it died once too often
             try:
                 error = execute(config, slot.job, slot.window)
             except CvkitError as failure:

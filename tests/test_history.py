@@ -109,14 +109,14 @@ def test_a_report_has_one_row(tmp_path: Path) -> None:
 
 def test_a_slot_is_taken_once_and_retried_within_bounds(tmp_path: Path) -> None:
     with History.open(url(tmp_path)) as history:
-        assert history.claim_slot("job", NOW, NOW, attempts=2)
+        assert history.claim_slot("job", NOW, NOW, attempts=2) == "running"
         history.finish_slot("job", NOW, NOW)
-        assert not history.claim_slot("job", NOW, NOW, attempts=2)
+        assert history.claim_slot("job", NOW, NOW, attempts=2) == "done"
         later = NOW + timedelta(days=1)
-        assert history.claim_slot("job", later, later, attempts=2)  # and the process dies here
-        assert history.claim_slot("job", later, later, attempts=2)
+        assert history.claim_slot("job", later, later, attempts=2) == "running"  # and the process dies here
+        assert history.claim_slot("job", later, later, attempts=2) == "running"
         history.finish_slot("job", later, later, error="boom")
-        assert not history.claim_slot("job", later, later, attempts=2)
+        assert history.claim_slot("job", later, later, attempts=2) == "failed"
         assert list(history.slots()["status"]) == ["done", "failed"]
 
 

@@ -58,6 +58,7 @@ ACROSS = 200  # grid points on a row
 NOISE_RUN = 64  # pixels: enough for a steady mean, few enough that many lie between a picture's edges
 
 
+_LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], np.float32)
 _SECOND_DIFFERENCE = np.array([1, -2, 1], np.float32)
 
 # What R - G and (R + G) / 2 - B are of Cr - 128 and Cb - 128, as OpenCV defines them: Cr - 128 = 0.713 (R - Y),
@@ -70,7 +71,8 @@ _OPPONENTS = (
 _Numbers = tuple[float, float, float, float, float, float, float]  # the seven properties, in the order of `ImageFacts`
 _NOTHING: _Numbers = (math.nan,) * 7
 
-_ALMOST_NOTHING = 1e-30  # for the logarithm of a share of 0, which 0 is multiplied with
+_MOST_POINTS = STRIPS * STRIP_ROWS * 3 * ACROSS  # of a grid: a low picture just too narrow for every third column
+_COUNT_BITS = np.arange(_MOST_POINTS) * np.log2(np.maximum(np.arange(_MOST_POINTS), 1))  # c log2 c of a count c
 _NO_BYTES = bytearray()
 _kept = threading.local()
 
@@ -243,7 +245,7 @@ def _to_array(image: Image.Image) -> NDArray[np.uint8]:
 
 def _properties(strips: NDArray[np.uint8], layout: _Layout) -> tuple[int, _Numbers]:
     """Perceptual hash and the seven properties of strips that lie one below the other: (rows, columns[, channels])."""
-    middle = strips.reshape(-1, STRIP_ROWS, *strips.shape[1:])[:, 1] if layout.rows == STRIP_ROWS else strips
+    middle = strips.reshape(-1, STRIP_ROWS, *strips.shape[1:])[:, 1] if len(layout.tops) == STRIPS else strips
     covered = middle[:, : layout.columns * layout.stride]
     grid = cv2.resize(covered, (layout.columns, len(middle)), interpolation=cv2.INTER_NEAREST_EXACT)
     if grid.ndim == 2:
@@ -262,21 +264,20 @@ def _properties(strips: NDArray[np.uint8], layout: _Layout) -> tuple[int, _Numbe
 
 
 def _entropy(grey: NDArray[np.uint8]) -> float:
-    shares = cv2.calcHist([grey], [0], None, [256], [0, 256]) / np.float32(grey.size)
-    logarithms = cv2.log(cv2.max(shares, _ALMOST_NOTHING))
-    return max(-float(np.vdot(shares, logarithms)) / math.log(2), 0.0)
+    counts = np.bincount(grey.ravel(), minlength=256)
+    return max(math.log2(grey.size) - float(_COUNT_BITS[counts].sum()) / grey.size, 0.0)
 
 
 def _colourfulness(red: NDArray[np.uint8], blue: NDArray[np.uint8], means: Any, deviations: Any) -> float:
-    """M3 from Cr and Cb, of which rg and yb are weighted sums; means and deviations are those of Y, Cr, Cb."""
+    """M3 from Cr and Cb, of which rg and yb are weighted sums; `means` and `deviations` are those of Y, Cr and Cb."""
     (_, mean_r, mean_b), (_, sd_r, sd_b) = means.ravel().tolist(), deviations.ravel().tolist()
     distance = cv2.norm(red, blue, cv2.NORM_L2SQR) / red.size
     covariance = (sd_r**2 + sd_b**2 + (mean_r - mean_b) ** 2 - distance) / 2
-    spread = shift = 0.0
+    variance = shift = 0.0
     for r, b in _OPPONENTS:
-        spread += r * r * sd_r**2 + b * b * sd_b**2 + 2 * r * b * covariance
+        variance += (r * sd_r) ** 2 + (b * sd_b) ** 2 + 2 * r * b * covariance
         shift += (r * (mean_r - 128) + b * (mean_b - 128)) ** 2
-    return math.sqrt(max(spread, 0.0)) + 0.3 * math.sqrt(shift)
+    return math.sqrt(max(variance, 0.0)) + 0.3 * math.sqrt(shift)
 
 
 def _detail(strips: NDArray[np.uint8], rows: int) -> tuple[float, float]:
@@ -288,7 +289,7 @@ def _detail(strips: NDArray[np.uint8], rows: int) -> tuple[float, float]:
     width = strips.shape[1]
     if rows < 3 or width < 3:
         return math.nan, math.nan
-    laplacian = cv2.Laplacian(strips, cv2.CV_16S).reshape(-1, rows * width)[:, width:-width]
+    laplacian = cv2.filter2D(strips, cv2.CV_16S, _LAPLACIAN).reshape(-1, rows * width)[:, width:-width]
     _, deviation = cv2.meanStdDev(laplacian)
     high_pass = cv2.sepFilter2D(strips, cv2.CV_16S, _SECOND_DIFFERENCE, _SECOND_DIFFERENCE)
     size = cv2.convertScaleAbs(high_pass.reshape(-1, rows * width)[:, width:-width])
@@ -299,15 +300,14 @@ def _median_of_runs(size: NDArray[np.uint8]) -> float:
     """Median over runs of `NOISE_RUN` pixels of a row of their means; of the whole rows where they are shorter."""
     run = min(NOISE_RUN, size.shape[1])
     runs = size[:, : size.shape[1] // run * run].reshape(-1, run)
-    sums = cv2.reduce(runs, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F).ravel()
+    sums: NDArray[np.float32] = cv2.reduce(runs, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F).ravel()
     sums.sort()
-    middle: float = sums[(sums.size - 1) // 2].item() + sums[sums.size // 2].item()
-    return middle / (2 * run)
+    return (float(sums[(sums.size - 1) // 2]) + float(sums[sums.size // 2])) / (2 * run)
 
 
 def _dhash(grey: NDArray[np.uint8]) -> int:
     down, across = grey.shape
-    if down >= 8 and across >= 9:  # whole cells, of which cv2 is quick to take the mean
+    if down == STRIPS and across >= 90:  # cells of whole pixels, of which cv2 is quick to take the mean
         grey = grey[: down // 8 * 8, : across // 9 * 9]
     cells = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
     return int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")

@@ -207,7 +207,8 @@ def serve(config: Config, address: str = "127.0.0.1:8000") -> None:
     with _listening() as told:
         _mkdocs_settings(config, False, told, dev_addr=address)
     log = logging.getLogger("mkdocs")
-    handler = logging.StreamHandler()
+    handler, level = logging.StreamHandler(), log.level
+    handler.addFilter(lambda record: "jupyter" not in record.name or record.levelno > logging.INFO)  # a line a report
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
@@ -220,6 +221,7 @@ def serve(config: Config, address: str = "127.0.0.1:8000") -> None:
         raise _explain(error, []) from error
     finally:
         log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def survey(config: Config, now: datetime) -> status.Situation:

@@ -49,12 +49,12 @@ def number(value: float, *, percent: bool = False) -> str:
     """A number as people read it.
 
     >>> number(0.01234), number(1234.5), number(0.256, percent=True), number(float("nan"))
-    ('0.0123', '1,234', '25.6 %', 'no value')
+    ('0.0123', '1,234', '25.6%', 'no value')
     """
     if not math.isfinite(value):
         return "no value"
     if percent:
-        return f"{100 * value:.3g} %"
+        return f"{100 * value:.3g}%"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
@@ -99,10 +99,8 @@ def sparkline(trend: Trend, about: str) -> str:
         *_labels(trend, height),
     ]
     words = escape(f"{about}: {describe(trend)}")
-    return (
-        f'<svg data-search-exclude="" class="cvkit-trend" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">'
-        f"<title>{words}</title>{''.join(parts)}</svg>"
-    )
+    attributes = f'data-search-exclude="" class="cvkit-trend" role="img" aria-label="{words}"'
+    return f'<svg {attributes} viewBox="0 0 {WIDTH} {HEIGHT}"><title>{words}</title>{"".join(parts)}</svg>'
 
 
 def describe(trend: Trend) -> str:

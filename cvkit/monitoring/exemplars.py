@@ -32,14 +32,21 @@ def only(observation: Observation, source: str) -> Observation:
         return observation
     records = observation.records
     images = _of(records.images, source)
-    parts = {
-        name: getattr(records, name)[getattr(records, name)["image_id"].isin(images["image_id"])]
-        for name in ("predictions", "labels")
-    }
-    tables = {name: _of(getattr(observation, name), source) for name in ("features", "measurements", "verdicts")}
-    findings = _of(observation.findings, source)
-    records = dataclasses.replace(records, images=images, findings=_of(records.findings, source), **parts)
-    return dataclasses.replace(observation, records=records, findings=findings, **tables)
+    records = dataclasses.replace(
+        records,
+        images=images,
+        predictions=records.predictions[records.predictions["image_id"].isin(images["image_id"])],
+        labels=records.labels[records.labels["image_id"].isin(images["image_id"])],
+        findings=_of(records.findings, source),
+    )
+    return dataclasses.replace(
+        observation,
+        records=records,
+        features=_of(observation.features, source),
+        findings=_of(observation.findings, source),
+        measurements=_of(observation.measurements, source),
+        verdicts=_of(observation.verdicts, source),
+    )
 
 
 def worst_images(observation: Observation, *, most: int = 12, each: int = 3) -> pd.DataFrame:
@@ -168,10 +175,11 @@ def _whence(row: object) -> str:
 
 
 def _finding_words(findings: pd.DataFrame, most: int = 2) -> str:
+    rows = findings.drop_duplicates("finding")
     words = [
-        _name(str(row.finding)) + (f": {row.value:.3g} (limit {row.limit:.3g})" if pd.notna(row.limit) and pd.notna(row.value) else "")
-        for row in findings.drop_duplicates("finding").itertuples()
-    ]  # fmt: skip
+        _name(finding) + (f" {value:.3g}, limit {limit:.3g}" if np.isfinite([value, limit]).all() else "")
+        for finding, value, limit in zip(rows["finding"], rows["value"], rows["limit"], strict=True)
+    ]
     return "\n".join(words[:most]) + (f"\nand {len(words) - most} more" if len(words) > most else "")
 
 

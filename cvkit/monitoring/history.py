@@ -183,29 +183,27 @@ class History:
 
     # -- the schedule's ledger --------------------------------------------------------------------------------------
 
-    def claim_slot(self, job: str, slot: datetime, now: datetime, attempts: int) -> bool:
-        """Take the slot of a job, if it is free: new, failed with attempts left, or left behind by a process that died.
+    def claim_slot(self, job: str, slot: datetime, now: datetime, attempts: int) -> str:
+        """Take the slot of a job and answer `running`, if it is open: new, failed with attempts left, or left behind.
 
-        To be called by the holder of the job's lock only: then a slot that is `running` has nobody who runs it.
+        Else the answer is what has become of it, done or failed. To be called by the holder of the job's lock only:
+        then a slot that is `running` was left behind by a process that died.
         """
         key = {"job": job, "slot": slot}
+        query = sa.select(_slots.c.status, _slots.c.attempts).where(*_equal(_slots, key))
         with self._transaction() as connection:
-            known = connection.execute(
-                sa.select(_slots.c.status, _slots.c.attempts).where(*_equal(_slots, key))
-            ).one_or_none()
+            known = connection.execute(query).one_or_none()
             if known is None:
-                connection.execute(
-                    _slots.insert(), {**key, "status": "running", "attempts": 1, "started": now, "error": ""}
-                )
-                return True
-            if known.status == "running" and known.attempts >= attempts:
-                given_up = {"status": "failed", "finished": now, "error": "the process that ran it died"}
-                connection.execute(_slots.update().where(*_equal(_slots, key)).values(given_up))
-            if known.status == "done" or known.attempts >= attempts:
-                return False
-            taken = {"status": "running", "attempts": known.attempts + 1, "started": now, "finished": None}
-            connection.execute(_slots.update().where(*_equal(_slots, key)).values(taken))
-            return True
+                row = {**key, "status": "running", "attempts": 1, "started": now, "error": ""}
+                connection.execute(_slots.insert(), row)
+                return "running"
+            if known.status == "done" or (known.status == "failed" and known.attempts >= attempts):
+                return str(known.status)
+            update = {"status": "running", "attempts": known.attempts + 1, "started": now, "finished": None}
+            if known.attempts >= attempts:
+                update = {"status": "failed", "finished": now, "error": "the process that ran it died"}
+            connection.execute(_slots.update().where(*_equal(_slots, key)).values(update))
+            return str(update["status"])
 
     def finish_slot(self, job: str, slot: datetime, now: datetime, error: str = "") -> None:
         """Close a slot: done, or failed with a reason."""

@@ -60,7 +60,9 @@ class Chunks:
     level: Spread  # of chunk means
     score_level: Spread  # of chunk means of normal scores
     roots: tuple[Root, ...]  # for each end of the range where many values lie
-    score_spread: Spread | None  # of chunk variances of normal scores, cube root; None where chunks are too small
+    score_spread: (
+        Spread | None
+    )  # of chunk variances of normal scores, cube root; None where chunks are too small or values lumped
 
 
 def learn_chunks(values: ArrayLike, groups: ArrayLike) -> Chunks | None:
@@ -79,9 +81,11 @@ def learn_chunks(values: ArrayLike, groups: ArrayLike) -> Chunks | None:
     slopes = _tail_slopes(knots, scores, float(np.std(finite)))
     values = _bounded(values, knots)
     rank = _score(values, knots, scores, slopes)
+    roots = _roots(values, labels)
+    inside = np.clip(rank, scores[0], scores[-1])
     return Chunks(
-        knots, scores, slopes, _spread_of_means(values, labels), _spread_of_means(rank, labels),
-        _roots(values, labels), _spread_of_variances(np.clip(rank, scores[0], scores[-1]), labels),
+        knots, scores, slopes, _spread_of_means(values, labels), _spread_of_means(rank, labels), roots,
+        None if roots else _spread_of_variances(inside, labels),
     )  # fmt: skip
 
 
@@ -92,7 +96,8 @@ def chunk_p_value(values: ArrayLike, chunks: Chunks) -> float:
     k - 1 degrees of freedom (k chunks), on the values, on their normal scores under the reference, and, where many
     values lie at an end of the range, on the root of the mean's distance from it; the largest p-value counts, so that
     neither skew nor lumpy chunks alone can raise an alarm. Spread: the same with the
-    cube root of the variance of normal scores, clipped to the reference's range. Both are joined by weighted
+    cube root of the variance of normal scores, clipped to the reference's range; left out where many values lie at an
+    end of the range, as spread then follows level. Both are joined by weighted
     Bonferroni. Exact for normal chunk means; 0..1, small means different. NaN dropped, NaN where nothing is left.
     """
     values = np.asarray(values, dtype=np.float64).ravel()

@@ -40,8 +40,8 @@ def distributions(reference_values: ArrayLike, current_values: ArrayLike, featur
     for values, given, current in ((then, reference_values, False), (now, current_values, True)):
         items.append((_swatch(current, single=values.size < FEW), _count_words(values.size, given, current)))
         if values.size:
-            axes.axvline(values.mean(), color=style.BLUE if current else style.QUIET, linestyle="-" if current else "--",
-                         linewidth=1.6, zorder=3)  # fmt: skip
+            axes.axvline(values.mean(), color=style.BLUE if current else style.QUIET,
+                         linestyle="-" if current else "--", linewidth=1.6, zorder=3)  # fmt: skip
     items.append((Line2D([], [], color=style.INK, linestyle="--"), "means"))
     axes.set_xlabel(style.with_unit(feature), fontsize=style.FONT, color=style.INK)
     axes.set_ylabel("share of images", fontsize=style.FONT, color=style.INK)
@@ -88,7 +88,8 @@ def _draw_sample(axes: Axes, values: Floats, bins: Floats, *, current: bool) -> 
     if values.size < FEW:
         height = 0.03 if current else 0.07
         marker, colour = ("d", style.BLUE) if current else ("|", style.QUIET)
-        axes.scatter(values, np.full(values.size, height), 40, colour, marker, transform=axes.get_xaxis_transform(),
+        places = axes.get_xaxis_transform()
+        axes.scatter(values, np.full(values.size, height), 40, colour, marker=marker, transform=places,
                      clip_on=False, zorder=4)  # fmt: skip
         return
     shares = np.histogram(values, bins)[0] / values.size
@@ -110,7 +111,8 @@ def _common_bins(then: Floats, now: Floats) -> Floats:
     quarters = np.quantile(sample, [0.25, 0.75])
     width = 2 * (quarters[1] - quarters[0]) / np.cbrt(min(sample.size, 1000))
     many = int(np.ceil((high - low) / width)) if width > 0 else MOST_BINS
-    return np.linspace(low, high, int(np.clip(many, 8, MOST_BINS)) + 1)
+    readable = 2 * int(np.sqrt(min(size for size in (then.size, now.size) if size)))  # or bars are single images
+    return np.linspace(low, high, int(np.clip(many, 8, np.clip(readable, 8, MOST_BINS))) + 1)
 
 
 def _count_words(n: int, given: ArrayLike, current: bool) -> str:
@@ -129,7 +131,7 @@ def _swatch(current: bool, *, single: bool) -> Line2D | Patch:
 
 
 def _finite(values: ArrayLike) -> Floats:
-    numbers = np.asarray(values, dtype=float).ravel()
+    numbers: Floats = np.asarray(values, dtype=np.float64).ravel()
     return numbers[np.isfinite(numbers)]
 
 

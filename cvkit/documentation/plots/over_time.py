@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import matplotlib.dates as mdates
 import numpy as np
@@ -19,9 +20,11 @@ from cvkit.documentation.plots.style import Item
 from cvkit.tables import FINDING_WORDS, STATES, Window, worst
 
 PANELS = 12  # sources drawn one by one; of more, those that stand out most
+DAYS_WITHOUT_CLOCK = 3.0  # from this many days on, ticks name days only
 DASHES = (0, (4, 3))
 FINDING_LINES = tuple(zip((style.BLUE, style.ORANGE, style.PURPLE, style.GREEN), "osD^", strict=True))
 
+Floats = NDArray[np.float64]
 States = Mapping[tuple[str, pd.Timestamp], str]  # by source and start of the window
 
 
@@ -52,7 +55,7 @@ def trend(
         _draw_trend(axes, part, marks, current)
         verdict = f": {style.SIGNS[marks[-1]]} {marks[-1]}" if marks[-1] else ""
         _name_panel(axes, f"{style.source_name(source)}{verdict}", share=metric == "share")
-    _label(figure, _axis_words(feature, metric), len(sources))
+    _label(figure, panels, _axis_words(feature, metric), rows, current)
     style.legend(figure, _trend_legend(rows, set(states.values()), current))
     return figure
 
@@ -74,18 +77,22 @@ def findings_over_time(measurements: pd.DataFrame, *, current: Window | None = N
         part = rows[rows["source"] == source]
         for finding, (colour, marker) in lines:
             line = part[part["feature"] == finding]
-            axes.plot(_middles(line), line["value"], color=colour, marker=marker, markersize=4, linewidth=1.4)
-        _dates(axes, part, current)
+            if (line["value"] > 0).any():
+                axes.plot(_middles(line), line["value"], color=colour, marker=marker, markersize=4, linewidth=1.4)
+        if not axes.lines:
+            axes.text(
+                0.5, 0.5, "no findings", transform=axes.transAxes, ha="center", fontsize=style.FONT, color=style.QUIET
+            )
+        _mark_current(axes, current)
         _name_panel(axes, style.source_name(source), share=True)
         axes.set_ylim(-0.04, 1.04)
-    _label(figure, "share of the window's images", len(sources))
+    _label(figure, panels, "share of the window's images", rows, current)
     items: list[Item] = [
         (Line2D([], [], color=colour, marker=marker, markersize=4), style.name(finding))
         for finding, (colour, marker) in lines
     ]
-    rarer = f"{len(peaks) - len(lines)} rarer findings not drawn" if len(peaks) > len(lines) else ""
-    words = rarer if lines else "no image had a finding"
-    items += [(Line2D([], [], linewidth=0), words)] if words else []
+    rarer = len(peaks) - len(lines)
+    items += [(Line2D([], [], linewidth=0), f"and {rarer} rarer finding{'s' * (rarer > 1)}")] if rarer else []
     style.legend(figure, items + _current_legend(current))
     return figure
 
@@ -98,7 +105,7 @@ def _draw_trend(axes: Axes, rows: pd.DataFrame, marks: Sequence[str], current: W
     # A bar per window and not one area: gaps between windows stay gaps, and a single window has a band too.
     axes.bar(starts[band], (high - low)[band], (ends - starts)[band], low[band], align="edge", color=style.BAND,
              linewidth=0, antialiased=False, zorder=0)  # fmt: skip
-    axes.hlines(rows["expected"], starts, ends, colors=style.QUIET, linestyles=[DASHES], linewidth=1, zorder=1)
+    axes.hlines(rows["expected"], starts, ends, colors=style.QUIET, linestyles=DASHES, linewidth=1, zorder=1)
     below, above = values - rows["low"].to_numpy(), rows["high"].to_numpy() - values
     known = np.isfinite(below) & np.isfinite(above)
     errors = np.clip([below[known], above[known]], 0, None)
@@ -109,8 +116,10 @@ def _draw_trend(axes: Axes, rows: pd.DataFrame, marks: Sequence[str], current: W
     for state in ("", *STATES):
         here = np.array([mark == state for mark in marks], dtype=bool)
         marker, colour = style.MARKS.get(state, ("o", style.BLUE))
-        axes.scatter(times[here], values[here], 26, colour, marker, edgecolors=style.INK, linewidths=0.6, zorder=4)
-    _dates(axes, rows, current)
+        axes.scatter(
+            times[here], values[here], 26, colour, marker=marker, edgecolors=style.INK, linewidths=0.6, zorder=4
+        )
+    _mark_current(axes, current)
 
 
 def _trend_legend(rows: pd.DataFrame, states: set[str], current: Window | None) -> list[Item]:
@@ -131,7 +140,7 @@ def _current_legend(current: Window | None) -> list[Item]:
 
 def _stand_out(rows: pd.DataFrame, states: States, title: str) -> tuple[list[str], str]:
     """The sources to draw, and the title, which says if they are not all."""
-    sources = sorted(set(rows["source"]))
+    sources = style.in_order(rows["source"])
     if len(sources) <= PANELS:
         return sources, title
     newest = rows.groupby(["source", "feature"]).tail(1)
@@ -139,7 +148,7 @@ def _stand_out(rows: pd.DataFrame, states: States, title: str) -> tuple[list[str
     off = ((newest["value"] - newest["expected"].fillna(0)).abs() / band).groupby(newest["source"]).max()
     last = {source: STATES.index(state) for (source, _), state in sorted(states.items())}
     urgent = sorted(sources, key=lambda source: (-last.get(source, 0), -off.get(source, 0.0), source))[:PANELS]
-    return sorted(urgent), f"{title}: the {PANELS} of {len(sources)} sources that stand out most"
+    return style.in_order(urgent), f"{title}: the {PANELS} of {len(sources)} sources that stand out most"
 
 
 def _states(verdicts: pd.DataFrame | None, feature: str) -> States:
@@ -147,7 +156,7 @@ def _states(verdicts: pd.DataFrame | None, feature: str) -> States:
         return {}
     part = verdicts[verdicts["feature"] == feature]
     found = part.groupby(["source", "window_start"])["state"].agg(lambda states: worst(list(states)))
-    return {(str(source), start): str(state) for (source, start), state in found.items()}
+    return dict(zip(found.index, found, strict=True))
 
 
 def _axis_words(feature: str, metric: str) -> str:
@@ -164,35 +173,40 @@ def _name_panel(axes: Axes, title: str, *, share: bool) -> None:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
-def _label(figure: Figure, words: str, n_panels: int) -> None:
-    figure.supylabel(style.wrap(words, 26 if n_panels == 1 else 48), fontsize=style.FONT, color=style.INK)
-    figure.supxlabel("time (UTC)", fontsize=style.FONT, color=style.INK)
+def _label(figure: Figure, panels: Sequence[Axes], words: str, rows: pd.DataFrame, current: Window | None) -> None:
+    """The axes' names, and one range of dates for all panels, few and readable."""
+    edges = np.concatenate([*_edges(rows), _days([current.start, current.end] if current else [])])
+    start, end = edges.min(), edges.max()
+    slack = 0.02 * (end - start) if rows["window_start"].nunique() > 1 else end - start
+    locator = mdates.AutoDateLocator(minticks=2, maxticks=5 if len(panels) <= 3 else 4)  # type: ignore[no-untyped-call]
+    form = mdates.DateFormatter("%d %b" if end - start > DAYS_WITHOUT_CLOCK else "%d %b\n%H:%M")  # type: ignore[no-untyped-call]
+    years = [pd.Timestamp(rows[column].iloc[place]).year for column, place in (("window_start", 0), ("window_end", -1))]
+    for axes in panels:
+        axes.set_xlim(start - slack, end + slack)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(form)
+    for axes in panels[-1:] if len(panels) <= 3 else panels[-2:]:
+        label = f"time (UTC), {'-'.join(map(str, dict.fromkeys(years)))}"
+        axes.set_xlabel(label, fontsize=style.FONT - 1, color=style.QUIET)
+    figure.supylabel(style.wrap(words, 26 if len(panels) == 1 else 48), fontsize=style.FONT, color=style.INK)
 
 
-def _edges(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Starts and ends of the windows, as matplotlib counts days."""
-    return _days(rows["window_start"]), _days(rows["window_end"])
-
-
-def _days(times: Sequence[object] | pd.Series) -> NDArray[np.float64]:
-    return np.asarray(mdates.date2num([pd.Timestamp(time).to_pydatetime() for time in times]), dtype=float)  # type: ignore[arg-type]
-
-
-def _middles(rows: pd.DataFrame) -> NDArray[np.float64]:
-    starts, ends = _edges(rows)
-    return (starts + ends) / 2
-
-
-def _dates(axes: Axes, rows: pd.DataFrame, current: Window | None) -> None:
-    """Few readable dates, and the window the report is about."""
-    edges = [*_edges(rows)[0], *_edges(rows)[1]]
+def _mark_current(axes: Axes, current: Window | None) -> None:
     if current is not None:
         start, end = _days([current.start, current.end])
         axes.axvspan(start, end, color=style.INK, alpha=0.12, linewidth=0, zorder=0.5)
-        edges += [start, end]
-    slack = 0.02 * (max(edges) - min(edges))
-    axes.set_xlim(min(edges) - slack, max(edges) + slack)
-    locator = mdates.AutoDateLocator(minticks=2, maxticks=5)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
-    axes.xaxis.get_offset_text().set_fontsize(style.FONT - 1)
+
+
+def _edges(rows: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Starts and ends of the windows, as matplotlib counts days."""
+    return _days(list(rows["window_start"])), _days(list(rows["window_end"]))
+
+
+def _days(times: Sequence[datetime]) -> Floats:
+    numbers: Floats = np.asarray(mdates.date2num(times), dtype=np.float64)  # type: ignore[no-untyped-call]
+    return numbers
+
+
+def _middles(rows: pd.DataFrame) -> Floats:
+    starts, ends = _edges(rows)
+    return (starts + ends) / 2

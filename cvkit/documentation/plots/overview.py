@@ -45,7 +45,7 @@ def heat_map(measurements: pd.DataFrame, verdicts: pd.DataFrame, *, cap: float =
     sources = table.max().sort_values(ascending=False, kind="stable").index[:MOST_SOURCES]
     if len(table.columns) > MOST_SOURCES:
         title += f": the {MOST_SOURCES} of {len(table.columns)} sources that moved most"
-    table = table.loc[order, sorted(sources)]
+    table = table.loc[order, style.in_order(sources)]
     wide = len(table.columns) <= UPRIGHT
     return _draw_heat_map(table if wide else table.T, effects, states, title, cap)
 
@@ -83,13 +83,15 @@ def _draw_bars(axes: Axes, shown: pd.DataFrame, verdicts: pd.DataFrame | None) -
     axes.barh(places, values, 0.68, color=style.SKY)
     below, above = values - shown["low"].fillna(shown["value"]), shown["high"].fillna(shown["value"]) - values
     axes.errorbar(values, places, xerr=np.clip([below, above], 0, None), fmt="none", ecolor=style.BLUE, elinewidth=1.4)
-    axes.scatter(shown["expected"].fillna(0), places, 180, style.INK, "|", linewidths=2.5, zorder=4, clip_on=False)
+    axes.scatter(
+        shown["expected"].fillna(0), places, 180, style.INK, marker="|", linewidths=2.5, zorder=4, clip_on=False
+    )
     states = _finding_states(verdicts)
     pairs = list(zip(shown["source"], shown["feature"], strict=True))
     for place, pair, value, high in zip(places, pairs, values, shown["high"].fillna(shown["value"]), strict=True):
         state = states.get(pair, "")
         words = f"{value:.0%}" + (f" {style.SIGNS[state]} {state}" if state not in ("", "ok") else "")
-        axes.text(max(value, high) + 0.015, place, words, va="center", fontsize=style.FONT - 1, color=style.INK)
+        axes.text(max(value, high) + 0.015, float(place), words, va="center", fontsize=style.FONT - 1, color=style.INK)
     axes.set_yticks(places, [f"{style.source_name(source, 16)} · {style.name(finding)}" for source, finding in pairs])
     axes.set_xlim(0, 1.22)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
@@ -104,7 +106,7 @@ def _effects(measurements: pd.DataFrame) -> pd.DataFrame:
     mix = (measurements["metric"] == "chi_square") & (measurements["feature"] == "class_mix")
     rows = measurements.loc[(numbers | mix) & measurements["feature"].isin(list(FEATURE_UNITS))]
     means = measurements[measurements["metric"] == "mean"].drop_duplicates(["feature", "source"])
-    moved = means.assign(direction=np.sign(means["value"] - means["expected"]).fillna(0))
+    moved = means.assign(direction=np.sign((means["value"] - means["expected"]).fillna(0)))
     return rows[["feature", "source", "effect"]].merge(
         moved[["feature", "source", "direction"]], on=["feature", "source"], how="left"
     )
@@ -113,14 +115,14 @@ def _effects(measurements: pd.DataFrame) -> pd.DataFrame:
 def _drift_states(verdicts: pd.DataFrame) -> States:
     part = verdicts[verdicts["rule"] == "drift"]
     found = part.groupby(["feature", "source"])["state"].agg(lambda states: worst(list(states)))
-    return {(str(feature), str(source)): str(state) for (feature, source), state in found.items()}
+    return dict(zip(found.index, found, strict=True))
 
 
 def _finding_states(verdicts: pd.DataFrame | None) -> States:
     if verdicts is None:
         return {}
     part = verdicts[verdicts["rule"] == "quality"]
-    return {(row.source, row.feature): row.state for row in part.itertuples()}  # type: ignore[misc]
+    return dict(zip(zip(part["source"], part["feature"], strict=True), part["state"], strict=True))
 
 
 def _draw_heat_map(table: pd.DataFrame, effects: pd.DataFrame, states: States, title: str, cap: float) -> Figure:
@@ -129,11 +131,11 @@ def _draw_heat_map(table: pd.DataFrame, effects: pd.DataFrame, states: States, t
     axes = style.tidy(figure.subplots())
     colours = mpl.colormaps[COLOURS].with_extremes(bad=NO_VALUE)
     picture = axes.imshow(table.clip(upper=cap).to_numpy(dtype=float), colours, Normalize(0, cap), aspect="auto")
-    directions = {(row.feature, row.source): row.direction for row in effects.itertuples()}
+    directions = effects.set_index(["feature", "source"])["direction"].to_dict()
     for (down, across), effect in np.ndenumerate(table.to_numpy(dtype=float)):
-        pair = (table.index[down], table.columns[across])
-        feature_source = pair if wide else pair[::-1]
-        words = _cell_words(effect, directions.get(feature_source, 0), states.get(feature_source, ""), wide)
+        row, column = str(table.index[down]), str(table.columns[across])
+        pair = (row, column) if wide else (column, row)
+        words = _cell_words(effect, directions.get(pair, 0), states.get(pair, ""), wide)
         colour = style.PAPER if effect > 0.55 * cap else style.INK
         axes.text(across, down, words, ha="center", va="center", fontsize=style.FONT - 1, color=colour)
     _mark_cells(axes, table, states, wide)
@@ -142,13 +144,13 @@ def _draw_heat_map(table: pd.DataFrame, effects: pd.DataFrame, states: States, t
     bar.ax.tick_params(labelsize=style.FONT - 1, colors=style.INK)
     words = f"size of the change, in reference standard deviations\n(class mix: Cohen's w; {cap:g} and more: darkest)"
     bar.set_label(words, fontsize=style.FONT - 1, color=style.INK)
-    style.legend(figure, _heat_map_legend(set(states.values()), wide))
+    style.legend(figure, _heat_map_legend(set(states.values()), bool(table.isna().any(axis=None)), wide))
     return figure
 
 
 def _cell_words(effect: float, direction: float, state: str, wide: bool) -> str:
     if np.isnan(effect):
-        return "?" if state == "unknown" else "–"
+        return "?" if state == "unknown" else "-"
     arrow = {1.0: "↑", -1.0: "↓"}.get(direction, "") if wide else ""
     size = "∞" if np.isinf(effect) else f"{effect:.2f}" if wide else f"{effect:.1f}"
     return f"{arrow}{size}{' ?' if state == 'unknown' else ''}"
@@ -166,17 +168,19 @@ def _mark_cells(axes: Axes, table: pd.DataFrame, states: States, wide: bool) -> 
         ]
         marker, colour = style.MARKS[state]
         x, y = zip(*places, strict=True) if places else ((), ())
-        axes.scatter(x, y, 55 if wide else 26, colour, marker, edgecolors=style.INK, linewidths=0.8, zorder=4)
+        axes.scatter(x, y, 55 if wide else 26, colour, marker=marker, edgecolors=style.INK, linewidths=0.8, zorder=4)
 
 
 def _name_cells(axes: Axes, table: pd.DataFrame, wide: bool) -> None:
     rows = [style.name(row) if wide else style.source_name(row, 18) for row in table.index]
     columns = [style.source_name(column, 14) if wide else style.name(column) for column in table.columns]
     crowded = not wide or max(map(len, columns)) * len(columns) > 40
-    turn = {"rotation": 55, "ha": "left", "rotation_mode": "anchor"} if crowded else {}
     axes.set_yticks(range(len(rows)), rows)
-    axes.set_xticks(range(len(columns)), columns, **turn)
     axes.xaxis.tick_top()
+    axes.set_xticks(range(len(columns)), columns)
+    if crowded:
+        for label in axes.get_xticklabels():
+            label.set(rotation=55, ha="left", va="bottom", rotation_mode="anchor")
     axes.xaxis.set_label_position("top")
     axes.set_ylabel("feature" if wide else "source", fontsize=style.FONT, color=style.INK)
     axes.set_xlabel("source" if wide else "feature", fontsize=style.FONT, color=style.INK)
@@ -187,10 +191,10 @@ def _name_cells(axes: Axes, table: pd.DataFrame, wide: bool) -> None:
     axes.tick_params(which="both", length=0)
 
 
-def _heat_map_legend(states: set[str], wide: bool) -> list[Item]:
+def _heat_map_legend(states: set[str], gaps: bool, wide: bool) -> list[Item]:
     items: list[Item] = [(style.state_marker(state), state) for state in STATES[2:] if state in states]
     signs = [("?", "too few images to judge")] if "unknown" in states else []
-    signs += [("–", "no values")]
+    signs += [("-", "no values")] if gaps else []
     signs += [("↑↓", "mean went up, down")] if wide else []
     items += [(Line2D([], [], linewidth=0), f"{sign}  {words}") for sign, words in signs]
     return items

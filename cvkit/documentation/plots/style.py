@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -118,6 +119,16 @@ def shorten(text: str, letters: int) -> str:
 def source_name(source: str, letters: int = 40) -> str:
     """A source's name for a figure."""
     return plain(shorten(source or "(no source)", letters))
+
+
+def in_order(sources: Iterable[str]) -> list[str]:
+    """Each source once, numbers in their names by size.
+
+    >>> in_order(["cam-10", "cam-2", "cam-2"])
+    ['cam-2', 'cam-10']
+    """
+    return sorted(set(sources), key=lambda source: [(part.isdecimal(), int(part) if part.isdecimal() else 0, part)
+                                                    for part in re.split(r"(\d+)", source)])  # fmt: skip
 
 
 def name(word: str) -> str:

@@ -44,19 +44,21 @@ def thumbnails(
         return style.no_data(title, "no image to show")
     if len(files) > most:
         title += f": {most} of {len(files)}"
-    letters = int(92 / columns) - 2
+    letters = int(90 / columns)
     tiles = list(zip_longest(files, captions, boxes))[: min(most, len(files))]
     labels = [_caption(caption or "", letters) for _, caption, _ in tiles]
     rows = -(-len(tiles) // columns)
     lines = max((label.count("\n") + 1 for label in labels), default=1)
-    figure = style.new_figure(title, rows * (0.72 * style.WIDTH / columns + lines * LINE + 0.12))
-    flat = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in flat:
+    heights = [0.75 * style.WIDTH / columns, lines * LINE]  # of a picture, of its caption
+    figure = style.new_figure(title, rows * (sum(heights) + 0.16))
+    grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=heights * rows)
+    for axes in grid.ravel():
         axes.set_axis_off()
-    for axes, label, (file, _, corners) in zip(flat, labels, tiles, strict=False):
-        _draw_tile(axes, str(file), corners)
-        axes.text(0.5, -0.03, label, transform=axes.transAxes, ha="center", va="top", fontsize=style.FONT - 1,
-                  color=style.INK, linespacing=1.15)  # fmt: skip
+    places = zip(grid[::2].ravel(), grid[1::2].ravel(), strict=True)
+    for (above, below), label, (file, _, corners) in zip(places, labels, tiles, strict=False):
+        _draw_tile(above, str(file), corners)
+        above.set_anchor("S")
+        below.text(0.5, 1.0, label, ha="center", va="top", fontsize=style.FONT - 1, color=style.INK, linespacing=1.15)
     return figure
 
 

@@ -1,0 +1,170 @@
+"""The schedule: once, in order, caught up, retried within bounds, right over daylight saving."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cvkit import schedule
+from cvkit.config import Config, JobSettings, load_config
+from cvkit.errors import DataError
+from cvkit.monitoring.history import History
+from cvkit.storage import lock
+from cvkit.tables import Window
+
+SETTINGS = """
+reference: {data: data.yaml}
+schedule:
+  - {notebook: 02-drift, cron: "30 6 * * *", time_zone: Europe/Berlin, attempts: 2}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "cvkit.yml").write_text(SETTINGS)
+    return load_config(tmp_path)
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+class Runs:
+    """Stands in for the work: notes what it was asked for, and answers as told."""
+
+    def __init__(self, *errors: str) -> None:
+        self.windows: list[str] = []
+        self.errors = list(errors)
+
+    def __call__(self, config: Config, job: JobSettings, window: Window) -> str:
+        self.windows.append(window.label)
+        return self.errors.pop(0) if self.errors else ""
+
+
+def run(config: Config, moment: str, runs: Runs) -> list[str]:
+    return [outcome.status for outcome in schedule.run_due(config, at(moment), runs)]
+
+
+def test_the_first_run_has_one_slot_and_the_last_complete_window(config: Config) -> None:
+    runs = Runs()
+    assert run(config, "2026-10-05T04:29", runs) == ["done"]  # 06:29 in Berlin: yesterday's slot is the newest
+    assert runs.windows == ["2026-10-03"]
+    assert run(config, "2026-10-05T04:29", runs) == []
+
+
+def test_a_slot_runs_once_and_the_next_when_it_is_due(config: Config) -> None:
+    runs = Runs()
+    run(config, "2026-10-05T05:00", runs)
+    assert run(config, "2026-10-06T04:29", runs) == []
+    assert run(config, "2026-10-06T04:30", runs) == ["done"]
+    assert runs.windows == ["2026-10-04", "2026-10-05"]
+
+
+def test_what_was_missed_is_caught_up_in_order(config: Config) -> None:
+    runs = Runs()
+    run(config, "2026-10-05T05:00", runs)
+    assert run(config, "2026-10-09T05:00", runs) == ["done"] * 4
+    assert runs.windows == ["2026-10-04", "2026-10-05", "2026-10-06", "2026-10-07", "2026-10-08"]
+
+
+def test_a_long_sleep_is_caught_up_within_bounds(config: Config) -> None:
+    runs = Runs()
+    run(config, "2026-01-05T05:00", runs)
+    assert len(run(config, "2026-10-09T05:00", runs)) == schedule.CATCH_UP
+
+
+@pytest.mark.parametrize(
+    ("day", "utc"), [("2026-10-24", "04:30"), ("2026-10-25", "05:30"), ("2026-03-28", "05:30"), ("2026-03-29", "04:30")]
+)
+def test_the_clock_of_the_zone_counts_over_daylight_saving(config: Config, day: str, utc: str) -> None:
+    with History.open(config.history_url) as history:
+        (slot,) = schedule.due(config, history, at(f"{day}T12:00"))
+    assert f"{slot.time:%Y-%m-%dT%H:%M}" == f"{day}T{utc}"
+
+
+def test_failures_are_tried_again_within_bounds_and_stay_failed(config: Config) -> None:
+    runs = Runs("boom", "boom again")
+    assert run(config, "2026-10-05T05:00", runs) == ["failed"]
+    assert run(config, "2026-10-05T05:10", runs) == ["failed"]
+    assert run(config, "2026-10-05T05:20", runs) == []
+    with History.open(config.history_url) as history:
+        assert history.slots()[["status", "attempts", "error"]].to_numpy().tolist() == [["failed", 2, "boom again"]]
+
+
+def test_an_error_with_words_is_a_failed_slot(config: Config) -> None:
+    def broken(config: Config, job: JobSettings, window: Window) -> str:
+        raise DataError("no captures")
+
+    (outcome,) = schedule.run_due(config, at("2026-10-05T05:00"), broken)
+    assert (outcome.status, outcome.error) == ("failed", "no captures")
+
+
+def test_a_slot_left_running_by_a_dead_process_is_taken_over(config: Config) -> None:
+    def killed(config: Config, job: JobSettings, window: Window) -> str:
+        raise KeyboardInterrupt  # leaves the ledger as a kill would
+
+    with pytest.raises(KeyboardInterrupt):
+        schedule.run_due(config, at("2026-10-05T05:00"), killed)
+    runs = Runs()
+    assert run(config, "2026-10-05T05:10", runs) == ["done"]
+    with pytest.raises(KeyboardInterrupt):
+        schedule.run_due(config, at("2026-10-06T05:00"), killed)
+    with pytest.raises(KeyboardInterrupt):
+        schedule.run_due(config, at("2026-10-06T05:10"), killed)
+    assert run(config, "2026-10-06T05:20", runs) == ["failed"]
+    assert run(config, "2026-10-06T05:30", runs) == []
+
+
+def test_a_job_that_is_running_is_left_alone(config: Config) -> None:
+    def meanwhile(config: Config, job: JobSettings, window: Window) -> str:
+        statuses.extend(run(config, "2026-10-05T05:00", Runs()))
+        return ""
+
+    statuses: list[str] = []
+    schedule.run_due(config, at("2026-10-05T05:00"), meanwhile)
+    assert statuses in (["busy"], ["done"])  # the same process may enter its own lock, but not the ledger's row twice
+    with History.open(config.history_url) as history:
+        assert list(history.slots()["attempts"]) == [1]
+
+
+def test_two_processes_run_a_slot_once(config: Config) -> None:
+    code = (
+        "import sys, time; from datetime import datetime, UTC; from cvkit import schedule; from cvkit.config import load_config\n"
+        "def work(config, job, window):\n"
+        "    with open(config.workspace / 'ran', 'a') as file: file.write('x')\n"
+        "    time.sleep(0.5)\n"
+        "    return ''\n"
+        f"schedule.run_due(load_config({str(config.workspace)!r}), datetime(2026, 10, 5, 5, tzinfo=UTC), work)"
+    )
+    History.open(config.history_url).close()
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert (config.workspace / "ran").read_text() == "x"
+
+
+def test_serving_ends_when_told(config: Config) -> None:
+    stop, runs = threading.Event(), Runs()
+
+    def once(config: Config, job: JobSettings, window: Window) -> str:
+        stop.set()
+        return runs(config, job, window)
+
+    schedule.serve(config, stop, clock=lambda: at("2026-10-05T05:00"), execute=once)
+    assert runs.windows == ["2026-10-04"]
+
+
+def test_a_workspace_that_is_busy_is_waited_for(config: Config) -> None:
+    path = config.workspace / "locks" / "run.lock"
+    with lock(path, "testing"):
+        later = datetime.now(UTC) + timedelta(seconds=0.2)
+        from cvkit.errors import BusyError
+
+        code = f"import sys; from pathlib import Path; from cvkit.storage import lock\nwith lock(Path({str(path)!r}), 'x', 0.1): pass"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert BusyError.__name__ in done.stderr
+        assert datetime.now(UTC) > later
