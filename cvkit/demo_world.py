@@ -237,4 +237,4 @@ def _see_through(picture: NDArray[np.float32], dirt: float, seed: int, place: in
     blots = 0.25 + 0.75 * cv2.GaussianBlur(blots, (0, 0), 6)
     veil = (0.75 * dirt * np.clip(blots, 0, 1))[..., None]
     soft = cv2.GaussianBlur(picture, (0, 0), 0.4 + 2.2 * dirt)
-    return np.asarray(soft * (1 - veil) + np.float32([128, 138, 142]) * veil, np.float32)
+    return np.asarray(soft * (1 - veil) + np.array([128, 138, 142], np.float32) * veil, np.float32)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the lock that keeps two runs apart."""
+"""Files: those that come with cvkit, those that appear whole or not at all, and the lock that keeps two runs apart."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from cvkit.errors import BusyError, StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PACKAGE = Path(__file__).parent
+
+
+def packaged(folder: str) -> Path:
+    """A folder of files that travels with cvkit: inside the package when installed, beside it in a checkout."""
+    inside = PACKAGE / folder
+    return inside if inside.is_dir() else PACKAGE.parent / folder
 
 
 @contextmanager

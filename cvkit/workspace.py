@@ -13,19 +13,12 @@ from pydantic.fields import FieldInfo
 
 from cvkit.config import Config, JobSettings, load_config, schema
 from cvkit.errors import ConfigError, DataError
-from cvkit.storage import write_text
+from cvkit.storage import packaged, write_text
 
-PACKAGE = Path(__file__).parent
 SCHEDULE = (
     {"notebook": "01-data-quality", "cron": "30 5 * * *", "time_zone": "UTC"},
     {"notebook": "02-drift", "cron": "40 5 * * *", "time_zone": "UTC"},
 )
-
-
-def packaged(folder: str) -> Path:
-    """A folder of files that travels with the package: inside it when installed, beside it in a checkout."""
-    inside = PACKAGE / folder
-    return inside if inside.is_dir() else PACKAGE.parent / folder
 
 
 def create(folder: Path, settings: dict[str, dict[str, Any]]) -> Config:

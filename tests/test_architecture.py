@@ -25,7 +25,7 @@ def floor(module: str) -> int:
     parts = module.split(".")
     if len(parts) == 1:
         return 0  # the package itself only offers names lazily
-    if parts[1] in WORDS:
+    if parts[1] in WORDS or parts[1] == "__version__":
         return 0
     return FLOORS.index(parts[1]) if parts[1] in FLOORS else FLOORS.index("top")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
@@ -73,7 +74,7 @@ def of_all_pixels(rgb: np.ndarray) -> dict[str, float]:
         "colourfulness": np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()),
         "entropy": -(shares * np.log2(shares)).sum(),
         "sharpness": np.log10(1 + cv2.Laplacian(grey, cv2.CV_64F).var()),
-        "noise": math.sqrt(math.pi / 2) / 6 * np.median(runs),
+        "noise": math.sqrt(math.pi / 2) / 6 * np.median(runs) if runs.size else math.nan,
     }
 
 
@@ -209,7 +210,7 @@ def test_samples_rank_as_all_pixels_do(shared_data):
         ours = np.array([getattr(facts, name) for facts in measured])
         theirs = np.array([one[name] for one in exact])
         assert spearmanr(ours, theirs)[0] > 0.99, name
-        assert np.median(np.abs(ours - theirs) / theirs) < 0.05, name
+        assert np.median(np.abs(ours - theirs)) < 0.05 * np.median(theirs), name
 
 
 # Hashes
@@ -444,10 +445,15 @@ def test_what_is_no_file(tmp_path):
             assert words in found.damage_detail
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(write, scene):
+def test_no_permission(write, scene, monkeypatch):
     path = write(scene)
     path.chmod(0)
+    if os.access(path, os.R_OK):  # root reads everything: the system's answer has to be given for it
+
+        def deny(*_):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+        monkeypatch.setattr(headers.os, "open", deny)
     assert images.measure(path).damage_detail == images.header(path).damage_detail == "Permission denied"
 
 

@@ -295,6 +295,7 @@ def test_a_source_that_vanished_is_unknown_not_ok() -> None:
     found = {source.name: source for source in status.sources(judged, measured)}
     assert found["a"].state == "ok"
     assert found["b"].state == "unknown"
+    assert found["b"].since == day(2).start
     assert found["b"].reasons == (("unknown", "images", "nothing was measured of it since the window of 2 Nov 2026"),)
 
 
@@ -307,6 +308,16 @@ def test_since_is_the_start_of_the_present_stretch() -> None:
     measured, judged = frames(MadeUp(sources=("a",), blurred_from=9), [0, 1, 2, 3])
     (found,) = status.sources(judged, measured)
     assert (found.state, found.since) == ("ok", day(0).start)
+
+
+def test_a_feature_that_was_not_measured_shows_no_value() -> None:
+    measured, judged = frames(MadeUp(sources=("a",), blurred_from=9), [0, 1, 2])
+    newest = pd.Timestamp(day(2).start)
+    measured = measured[measured["window_start"] < newest]
+    judged.loc[(judged["window_start"] == newest) & (judged["rule"] == "data"), "state"] = "unknown"
+    (found,) = status.sources(judged[(judged["window_start"] < newest) | (judged["rule"] == "data")], measured)
+    assert (found.state, found.since) == ("unknown", day(2).start)
+    assert "no value in the newest of 3 windows, not measured" in trends.describe(found.trends[0])
 
 
 def test_measurements_that_failed_or_are_old_are_told() -> None:

@@ -298,11 +298,11 @@ def _detail(strips: NDArray[np.uint8], rows: int) -> tuple[float, float]:
 
 def _median_of_runs(size: NDArray[np.uint8]) -> float:
     """Median over runs of `NOISE_RUN` pixels of a row of their means; of the whole rows where they are shorter."""
-    run = min(NOISE_RUN, size.shape[1])
+    run: int = min(NOISE_RUN, size.shape[1])
     runs = size[:, : size.shape[1] // run * run].reshape(-1, run)
-    sums: NDArray[np.float32] = cv2.reduce(runs, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F).ravel()
+    sums = cv2.reduce(runs, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32F).ravel()
     sums.sort()
-    return (float(sums[(sums.size - 1) // 2]) + float(sums[sums.size // 2])) / (2 * run)
+    return float(sums[(sums.size - 1) // 2] + sums[sums.size // 2]) / (2 * run)
 
 
 def _dhash(grey: NDArray[np.uint8]) -> int:

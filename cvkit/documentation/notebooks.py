@@ -19,9 +19,8 @@ from urllib.parse import quote
 from cvkit.config import Config
 from cvkit.errors import ConfigError
 from cvkit.monitoring.history import History
-from cvkit.storage import write_text
+from cvkit.storage import packaged, write_text
 from cvkit.tables import Window
-from cvkit.workspace import packaged
 
 TIMEOUT_S = 1800  # seconds a cell may take, where the schedule does not say
 KERNEL_SETTINGS = {"DO_NOT_TRACK": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}

@@ -112,16 +112,18 @@ def _source(
     past = tuple((_day(start), str(states.get(start, "unknown"))) for start in shown if start >= states.index[0])
     if current.empty:
         words = f"nothing was measured of it since the window of {_day(states.index[-1])}"
-        return Source(name, "unknown", states.index[-1], (), (("unknown", "images", words),), "", past, ())
+        missing = min(start for start in shown if start > states.index[-1])
+        return Source(name, "unknown", missing, (), (("unknown", "images", words),), "", past, ())
     telling = [feature for cause in causes for feature in cause.features]
     rows = sorted(current.to_dict("records"), key=lambda row: _urgency(row, telling))
     reasons = tuple((row["state"], row["feature"], row["reason"]) for row in rows if row["state"] != "ok")
     images = next((row["reason"] for row in rows if (row["rule"], row["state"]) == ("data", "ok")), "")
     state = worst(list(current["state"]))
-    since = min((cause.since for cause in causes), default=_since(states))
+    begun = [cause.since for cause in causes if state != "unknown"]
     features = list(dict.fromkeys([feature for kind, feature, _ in reasons if kind != "unknown"]))
-    trends = tuple(_trends(features, measurements[measurements["window_start"].isin(shown)], verdicts))
-    return Source(name, state, since, causes, reasons, images, past, trends)
+    seen = [start for start in shown if start >= states.index[0]]
+    trends = tuple(_trends(features, measurements, verdicts, seen))
+    return Source(name, state, min(begun, default=_since(states)), causes, reasons, images, past, trends)
 
 
 def _urgency(row: dict[Any, Any], telling: Sequence[str]) -> tuple[int, int]:
@@ -131,15 +133,16 @@ def _urgency(row: dict[Any, Any], telling: Sequence[str]) -> tuple[int, int]:
 
 
 def _since(states: pd.Series) -> datetime:
-    """Start of the first window of the newest stretch of windows that are all as good, or none of them ok."""
-    is_ok = states == "ok"
-    other = states.index[is_ok != is_ok.iloc[-1]]
+    """Start of the first window of the newest stretch of windows in one state."""
+    other = states.index[states != states.iloc[-1]]
     start: datetime = states.index[states.index > other[-1]][0] if len(other) else states.index[0]
     return start
 
 
-def _trends(features: list[str], measurements: pd.DataFrame, verdicts: pd.DataFrame) -> Iterator[Trend]:
-    """Trend lines of what is not ok, filled up with the key features."""
+def _trends(
+    features: list[str], measurements: pd.DataFrame, verdicts: pd.DataFrame, windows: list[pd.Timestamp]
+) -> Iterator[Trend]:
+    """Trend lines over `windows` of what is not ok, filled up with the key features."""
     drawn = 0
     for feature in dict.fromkeys([*features, *KEY_FEATURES]):
         part = measurements[measurements["feature"] == feature]
@@ -148,7 +151,9 @@ def _trends(features: list[str], measurements: pd.DataFrame, verdicts: pd.DataFr
             continue
         drawn += 1
         judged = verdicts[verdicts["feature"] == feature].groupby("window_start")["state"].agg(lambda s: worst(list(s)))
-        yield _trend(feature, metric, part[part["metric"] == metric].sort_values("window_start"), judged)
+        # A window in which the feature was not measured has to be seen as such: it leaves a gap.
+        rows = part[part["metric"] == metric].drop_duplicates("window_start").set_index("window_start")
+        yield _trend(feature, metric, rows.reindex(windows), judged)
 
 
 def _trend(feature: str, metric: str, rows: pd.DataFrame, judged: pd.Series) -> Trend:
@@ -160,12 +165,12 @@ def _trend(feature: str, metric: str, rows: pd.DataFrame, judged: pd.Series) -> 
     return Trend(
         name=feature.replace("_", " "),
         unit=unit,
-        times=[start.to_pydatetime() for start in rows["window_start"]],
+        times=[start.to_pydatetime() for start in rows.index],
         values=list(rows["value"]),
         expected=list(rows["expected"]),
         low=list(rows["expected_low"]),
         high=list(rows["expected_high"]),
-        states=[str(judged.get(start, "ok")) for start in rows["window_start"]],
+        states=[str(judged.get(start, "ok")) for start in rows.index],
         percent=metric == "share",
     )
 

@@ -114,6 +114,8 @@ def describe(trend: Trend) -> str:
 
 def expectation(trend: Trend) -> str:
     """What is expected of the newest window, in words."""
+    if not math.isfinite(trend.values[-1]):
+        return "not measured"
     low, high, expected = trend.low[-1], trend.high[-1], trend.expected[-1]
     if math.isfinite(low) and math.isfinite(high):
         return f"expected {trend.write(low)} to {trend.write(high)}"

@@ -16,22 +16,20 @@ CAUSES: tuple[tuple[str, frozenset[str]], ...] = (
     ("new kind of object: labels hold a class the model does not know", frozenset({"unknown_class"})),
     ("damaged files", frozenset({"unreadable", "empty_file", "truncated", "wrong_format"})),
     ("camera set-up changed", frozenset({"wrong_mode", "wrong_size"})),
-    ("light changed", frozenset({"too_dark", "too_bright"})),
-    ("picture less sharp: dirty lens, lost focus or stronger compression", frozenset({"blurred", "sharpness"})),
-    ("noisier picture", frozenset({"noisy", "noise"})),
     ("images missing", frozenset({"gap", "images"})),
     (
         "records that cannot be used",
         frozenset({"bad_record", "bad_box", "bad_confidence", "missing_image", "conflicting_labels", "box_outside"}),
     ),
-    ("predictions missing", frozenset({"missing_prediction"})),
-    (
-        "look of the scene changed",
-        frozenset({"brightness", "contrast", "saturation", "colourfulness", "entropy", "low_information"}),
-    ),
+    ("predictions or times missing", frozenset({"missing_prediction", "no_time"})),
+    ("picture less sharp: dirty lens, lost focus or stronger compression", frozenset({"blurred", "sharpness"})),
+    ("light changed", frozenset({"too_dark", "too_bright", "brightness"})),
+    ("noisier picture", frozenset({"noisy", "noise"})),
+    ("look of the scene changed", frozenset({"contrast", "saturation", "colourfulness", "entropy", "low_information"})),
     ("the model sees other objects than before", frozenset({*PREDICTION_FEATURES, "class_mix"})),
 )
-CONSEQUENCES = frozenset(cause for cause, _ in CAUSES[-2:])  # what any of the others brings with it
+# What any earlier cause on the list brings with it: a dirty lens takes light and contrast too, and moves predictions.
+CONSEQUENCES = frozenset(cause for cause, _ in CAUSES[8:])
 COLUMNS = ("source", "state", "since", "until", "what", "evidence")
 
 

@@ -136,6 +136,28 @@ def typical_image(config: Config, observation: Observation, feature: str, source
     return _with_boxes(found, observation.reference.predictions)
 
 
+def gallery(
+    config: Config, observation: Observation, pairs: list[tuple[str, str]], *, columns: int = 3
+) -> pd.DataFrame:
+    """For each pair (feature, source) a row of `columns` images: a typical one of the reference, then the furthest."""
+    parts = []
+    for feature, source in pairs:
+        normal = typical_image(config, observation, feature, source)
+        parts += [normal, moved_images(observation, feature, source, most=columns - len(normal))]
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(COLUMNS))
+
+
+def most_mixed(observation: Observation) -> str:
+    """The source whose predicted classes differ most from the reference's (total variation); "" without boxes."""
+    distances = {}
+    for source in sorted(set(observation.features["source"])):
+        then, now = (part["class_id"].value_counts(normalize=True) for part in predictions(observation, source))
+        if len(then) and len(now):
+            distances[source] = float(then.sub(now, fill_value=0.0).abs().sum()) / 2
+    return max(distances, key=lambda source: distances[source], default="")
+
+
 def _of(table: pd.DataFrame, source: str) -> pd.DataFrame:
     return table[table["source"] == source]
 

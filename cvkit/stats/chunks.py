@@ -60,9 +60,8 @@ class Chunks:
     level: Spread  # of chunk means
     score_level: Spread  # of chunk means of normal scores
     roots: tuple[Root, ...]  # for each end of the range where many values lie
-    score_spread: (
-        Spread | None
-    )  # of chunk variances of normal scores, cube root; None where chunks are too small or values lumped
+    # of chunk variances of normal scores, cube root; None where chunks are too small or values lumped
+    score_spread: Spread | None
 
 
 def learn_chunks(values: ArrayLike, groups: ArrayLike) -> Chunks | None:
@@ -95,10 +94,14 @@ def chunk_p_value(values: ArrayLike, chunks: Chunks) -> float:
     Level: t = (m - centre) / sqrt(v + between / k), v the variance of a healthy window's mean, on Student's t with
     k - 1 degrees of freedom (k chunks), on the values, on their normal scores under the reference, and, where many
     values lie at an end of the range, on the root of the mean's distance from it; the largest p-value counts, so that
-    neither skew nor lumpy chunks alone can raise an alarm. Spread: the same with the
-    cube root of the variance of normal scores, clipped to the reference's range; left out where many values lie at an
-    end of the range, as spread then follows level. Both are joined by weighted
-    Bonferroni. Exact for normal chunk means; 0..1, small means different. NaN dropped, NaN where nothing is left.
+    neither skew nor lumpy chunks alone can raise an alarm. Spread: the same with the cube root of the variance of
+    normal scores, clipped to the reference's range; left out where many values lie at an end of the range, as spread
+    then follows level. Both are joined by weighted Bonferroni.
+
+    0..1, small means different. The false-alarm rate is held at any level for normal chunk means, and in simulations
+    for skewed values and counts; not where few chunks differ greatly and lopsidedly as wholes (intraclass correlation
+    0.5 of lognormal values), and not where chunks that follow each other are alike, as in a slow season. NaN dropped,
+    NaN where nothing is left.
     """
     values = np.asarray(values, dtype=np.float64).ravel()
     values = _bounded(values[~np.isnan(values)], chunks.knots)

@@ -71,7 +71,13 @@ def findings_over_time(measurements: pd.DataFrame, *, current: Window | None = N
         return style.no_data(title, "no images have been measured")
     peaks = rows[rows["value"] > 0].groupby("feature")["value"].sum().sort_values(ascending=False, kind="stable")
     lines = list(zip(peaks.index, FINDING_LINES, strict=False))
-    sources, title = _stand_out(rows, {}, title)
+    with_findings = rows[rows["source"].isin(rows.loc[rows["value"] > 0, "source"])]
+    if with_findings.empty:
+        return style.no_data(title, "no image of these windows had a finding")
+    clean = rows["source"].nunique() - with_findings["source"].nunique()
+    sources, title = _stand_out(
+        with_findings, {}, title + (f" ({clean} sources without any are left out)" if clean else "")
+    )
     figure, panels = style.panels(title, len(sources), height=1.5)
     for axes, source in zip(panels, sources, strict=True):
         part = rows[rows["source"] == source]
@@ -79,11 +85,7 @@ def findings_over_time(measurements: pd.DataFrame, *, current: Window | None = N
             line = part[part["feature"] == finding]
             if (line["value"] > 0).any():
                 axes.plot(_middles(line), line["value"], color=colour, marker=marker, markersize=4, linewidth=1.4)
-        if not axes.lines:
-            axes.text(
-                0.5, 0.5, "no findings", transform=axes.transAxes, ha="center", fontsize=style.FONT, color=style.QUIET
-            )
-        _mark_current(axes, current)
+        _mark_current(axes, part, current)
         _name_panel(axes, style.source_name(source), share=True)
         axes.set_ylim(-0.04, 1.04)
     _label(figure, panels, "share of the window's images", rows, current)
@@ -119,7 +121,7 @@ def _draw_trend(axes: Axes, rows: pd.DataFrame, marks: Sequence[str], current: W
         axes.scatter(
             times[here], values[here], 26, colour, marker=marker, edgecolors=style.INK, linewidths=0.6, zorder=4
         )
-    _mark_current(axes, current)
+    _mark_current(axes, rows, current)
 
 
 def _trend_legend(rows: pd.DataFrame, states: set[str], current: Window | None) -> list[Item]:
@@ -191,8 +193,8 @@ def _label(figure: Figure, panels: Sequence[Axes], words: str, rows: pd.DataFram
     figure.supylabel(style.wrap(words, 26 if len(panels) == 1 else 48), fontsize=style.FONT, color=style.INK)
 
 
-def _mark_current(axes: Axes, current: Window | None) -> None:
-    if current is not None:
+def _mark_current(axes: Axes, rows: pd.DataFrame, current: Window | None) -> None:
+    if current is not None and rows["window_start"].nunique() > 1:
         start, end = _days([current.start, current.end])
         axes.axvspan(start, end, color=style.INK, alpha=0.12, linewidth=0, zorder=0.5)
 

@@ -166,9 +166,11 @@ def _mark_cells(axes: Axes, table: pd.DataFrame, states: States, wide: bool) -> 
             for x, column in enumerate(table.columns)
             if states.get((row, column) if wide else (column, row)) == state
         ]
-        marker, colour = style.MARKS[state]
+        marker, _ = style.MARKS[state]
         x, y = zip(*places, strict=True) if places else ((), ())
-        axes.scatter(x, y, 55 if wide else 26, colour, marker=marker, edgecolors=style.INK, linewidths=0.8, zorder=4)
+        axes.scatter(
+            x, y, 55 if wide else 26, style.INK, marker=marker, edgecolors=style.PAPER, linewidths=0.9, zorder=4
+        )
 
 
 def _name_cells(axes: Axes, table: pd.DataFrame, wide: bool) -> None:
@@ -192,7 +194,11 @@ def _name_cells(axes: Axes, table: pd.DataFrame, wide: bool) -> None:
 
 
 def _heat_map_legend(states: set[str], gaps: bool, wide: bool) -> list[Item]:
-    items: list[Item] = [(style.state_marker(state), state) for state in STATES[2:] if state in states]
+    items: list[Item] = [
+        (Line2D([], [], linewidth=0, marker=style.MARKS[state][0], color=style.INK), state)
+        for state in STATES[2:]
+        if state in states
+    ]
     signs = [("?", "too few images to judge")] if "unknown" in states else []
     signs += [("-", "no values")] if gaps else []
     signs += [("↑↓", "mean went up, down")] if wide else []

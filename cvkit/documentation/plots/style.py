@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 
+from cvkit.documentation.wording import SIGNS as SIGNS
 from cvkit.tables import FEATURE_UNITS
 
 WIDTH = 6.4  # inches: shown on a phone of 390 points, `FONT` is still 9 points high
@@ -25,7 +26,6 @@ BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE = "#0072B2", "#56B4E9", "#009E73", 
 REFERENCE, BAND = "#b4c0c8", "#dcecf5"
 # A state's marker and colour; the site's lights have the same shapes. No state is told by colour alone.
 MARKS = {"ok": ("o", GREEN), "unknown": ("o", PAPER), "warning": ("^", ORANGE), "critical": ("s", VERMILLION)}
-SIGNS = {"ok": "●", "unknown": "?", "warning": "▲", "critical": "■"}
 
 Item = tuple[Artist, str]  # of a legend
 
@@ -52,7 +52,7 @@ def panels(title: str, n: int, height: float = 1.75) -> tuple[Figure, list[Axes]
     """A figure with `n` axes: one below the other, or in two columns where there are more than three."""
     columns = 1 if n <= 3 else 2
     rows = -(-n // columns)
-    figure = new_figure(title, height * rows + 0.75)
+    figure = new_figure(title, height * rows + (1.2 if n == 1 else 0.75))
     grid = figure.subplots(rows, columns, squeeze=False)
     flat = [tidy(axes) for axes in grid.ravel()]
     for spare in flat[n:]:

@@ -51,6 +51,7 @@ def thumbnails(
     lines = max((label.count("\n") + 1 for label in labels), default=1)
     heights = [0.75 * style.WIDTH / columns, lines * LINE]  # of a picture, of its caption
     figure = style.new_figure(title, rows * (sum(heights) + 0.16))
+    figure.get_layout_engine().set(h_pad=0.02, hspace=0.0)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=heights * rows)
     for axes in grid.ravel():
         axes.set_axis_off()

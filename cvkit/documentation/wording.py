@@ -1,0 +1,80 @@
+"""What a report says in words: the verdict in one line, and the reasons as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pandas as pd
+
+from cvkit.tables import STATES, worst
+
+SIGNS = {"ok": "●", "unknown": "?", "warning": "▲", "critical": "■"}
+ALL_RULES = ("data", "quality", "drift")
+NAMED = 6  # sources named in a line; the table below it has all
+
+
+def escape(text: str) -> str:
+    r"""`text` as Markdown and HTML show it unchanged.
+
+    >>> escape("<b>$cam_1$")
+    '&#60;b&#62;&#36;cam&#95;1&#36;'
+    """
+    return "".join(letter if letter.isalnum() or letter in " .,:;-/()%+?" else f"&#{ord(letter)};" for letter in text)
+
+
+def verdict_line(verdicts: pd.DataFrame, *, ok: str, not_ok: str, rules: Collection[str] = ALL_RULES) -> str:
+    """The verdict on a window as one line of Markdown: `ok` or `not_ok` said of the sources by name.
+
+    `verdicts`: table VERDICTS of one window, of which only `rules` count. Unknown is said as such, never as ok.
+    """
+    counted = verdicts[verdicts["rule"].isin([*rules, "data"])]
+    if counted.empty:
+        return "**? unknown:** nothing was measured in this window."
+    states = {
+        state: sorted(str(source) for source, part in counted.groupby("source") if worst(list(part["state"])) == state)
+        for state in reversed(STATES)
+    }
+    words = {"critical": not_ok, "warning": not_ok, "unknown": "cannot be judged", "ok": ok}
+    said = [f"**{SIGNS[state]} {state}:** {_sources(names)} {words[state]}" for state, names in states.items() if names]
+    return ". ".join(said) + "."
+
+
+def reasons(verdicts: pd.DataFrame, *, rules: Collection[str] = ALL_RULES, most: int = 20) -> pd.DataFrame:
+    """Every verdict that is not ok, the worst first, as a table for people; at most `most` rows.
+
+    Of a source that cannot be judged at all only that is said, not every feature that cannot be either.
+    """
+    counted = verdicts[verdicts["rule"].isin(list(rules)) & (verdicts["state"] != "ok")]
+    silent = counted.loc[(counted["rule"] == "data") & (counted["state"] == "unknown"), "source"]
+    echo = counted["source"].isin(silent) & (counted["rule"] != "data") & (counted["state"] == "unknown")
+    rows = counted[~echo].assign(rank=lambda table: -table["state"].map(STATES.index))
+    rows = rows.sort_values(["rank", "source", "rule"], kind="stable").head(most)
+    return pd.DataFrame(
+        {
+            "source": rows["source"].replace("", "(no source)"),
+            "verdict": rows["state"].map(lambda state: f"{SIGNS[state]} {state}"),
+            "about": rows["feature"].str.replace("_", " "),
+            "reason": rows["reason"],
+        }
+    ).set_index("source")
+
+
+def amounts(measurements: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
+    """Images by source: how many came, how many usually do, how many have a finding."""
+    counts = measurements[(measurements["feature"] == "images") & (measurements["metric"] == "count")]
+    bad = findings[findings["image_id"] != ""].groupby("source")["image_id"].nunique()
+    return pd.DataFrame(
+        {
+            "source": counts["source"].replace("", "(no source)"),
+            "images": counts["value"].astype(int),
+            "usually": counts["expected"].map(lambda usual: "not known" if pd.isna(usual) else f"{usual:.0f}"),
+            "different, readable": counts["n"],
+            "with a finding": counts["source"].map(bad).fillna(0).astype(int),
+        }
+    ).set_index("source")
+
+
+def _sources(names: list[str]) -> str:
+    shown = [escape(name) or "images without a source" for name in names[:NAMED]]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(shown) + more
