@@ -58,7 +58,7 @@ FINDINGS: Mapping[str, str] = {
 FINDING_WORDS: Mapping[str, str] = {
     "unreadable": "the file cannot be decoded as an image",
     "empty_file": "the file has no bytes",
-    "truncated": "the file ends before the picture does",
+    "truncated": "part of the picture is missing or damaged",
     "wrong_format": "the content is not what the file name says",
     "wrong_mode": "the colour mode differs from the reference's",
     "wrong_size": "the width and height differ from the reference's",

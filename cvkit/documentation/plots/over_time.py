@@ -55,6 +55,8 @@ def trend(
         _draw_trend(axes, part, marks, current)
         verdict = f": {style.SIGNS[marks[-1]]} {marks[-1]}" if marks[-1] else ""
         _name_panel(axes, f"{style.source_name(source)}{verdict}", share=metric == "share")
+        if metric == "count":
+            axes.set_ylim(bottom=0)
     _label(figure, panels, _axis_words(feature, metric), rows, current)
     style.legend(figure, _trend_legend(rows, set(states.values()), current))
     return figure
@@ -71,13 +73,12 @@ def findings_over_time(measurements: pd.DataFrame, *, current: Window | None = N
         return style.no_data(title, "no images have been measured")
     peaks = rows[rows["value"] > 0].groupby("feature")["value"].sum().sort_values(ascending=False, kind="stable")
     lines = list(zip(peaks.index, FINDING_LINES, strict=False))
-    with_findings = rows[rows["source"].isin(rows.loc[rows["value"] > 0, "source"])]
-    if with_findings.empty:
+    if peaks.empty:
         return style.no_data(title, "no image of these windows had a finding")
-    clean = rows["source"].nunique() - with_findings["source"].nunique()
-    sources, title = _stand_out(
-        with_findings, {}, title + (f" ({clean} sources without any are left out)" if clean else "")
-    )
+    drawn = rows[rows["feature"].isin([finding for finding, _ in lines]) & (rows["value"] > 0)]
+    part_of_all = rows[rows["source"].isin(drawn["source"])]
+    left_out = rows["source"].nunique() - part_of_all["source"].nunique()
+    sources, title = _stand_out(part_of_all, {}, title + (f" (not at {left_out} other sources)" if left_out else ""))
     figure, panels = style.panels(title, len(sources), height=1.5)
     for axes, source in zip(panels, sources, strict=True):
         part = rows[rows["source"] == source]

@@ -142,7 +142,8 @@ def _draw_heat_map(table: pd.DataFrame, effects: pd.DataFrame, states: States, t
     _name_cells(axes, table, wide)
     bar = figure.colorbar(picture, ax=axes, location="bottom", shrink=0.7, aspect=30, pad=0.02)
     bar.ax.tick_params(labelsize=style.FONT - 1, colors=style.INK)
-    words = f"size of the change, in reference standard deviations\n(class mix: Cohen's w; {cap:g} and more: darkest)"
+    mixed = "class mix: Cohen's w; " if "class_mix" in (*table.index, *table.columns) else ""
+    words = f"size of the change, in reference standard deviations\n({mixed}{cap:g} and more: darkest)"
     bar.set_label(words, fontsize=style.FONT - 1, color=style.INK)
     style.legend(figure, _heat_map_legend(set(states.values()), bool(table.isna().any(axis=None)), wide))
     return figure
@@ -152,7 +153,8 @@ def _cell_words(effect: float, direction: float, state: str, wide: bool) -> str:
     if np.isnan(effect):
         return "?" if state == "unknown" else "-"
     arrow = {1.0: "↑", -1.0: "↓"}.get(direction, "") if wide else ""
-    size = "∞" if np.isinf(effect) else f"{effect:.2f}" if wide else f"{effect:.1f}"
+    digits = 2 if wide and effect < 1 else 1 if effect < 10 else 0
+    size = "∞" if np.isinf(effect) else f"{effect:.{digits}f}"
     return f"{arrow}{size}{' ?' if state == 'unknown' else ''}"
 
 

@@ -17,7 +17,7 @@ from cvkit.documentation.wording import SIGNS as SIGNS
 from cvkit.tables import FEATURE_UNITS
 
 WIDTH = 6.4  # inches: shown on a phone of 390 points, `FONT` is still 9 points high
-DPI = 140
+DPI = 120
 FONT = 10.0  # points
 TITLE_LETTERS = 66  # that fit on one line of a title
 INK, QUIET, EDGE, PAPER = "#1b2733", "#56616c", "#d4dce1", "#ffffff"

@@ -17,7 +17,8 @@ from PIL import ExifTags, Image, ImageOps
 from cvkit.data.headers import BROKEN, FORMATS, Frame, header, jpeg_frame, load_exif, quiet, read_file, words
 from cvkit.documentation.plots import style
 
-SIDE = 320  # pixels of a thumbnail's longer side: two to a point of the figure
+PHOTO_DPI = 100  # photographs take most of a report's bytes
+SIDE = 240  # pixels of a thumbnail's longer side, about what three side by side show
 PIXEL_LIMIT = 100_000_000  # of a picture that cannot be decoded at a smaller scale
 MOST_BOXES = 50
 LINE, CAPTION_LINES = 0.16, 4  # inches; lines of a caption
@@ -51,6 +52,7 @@ def thumbnails(
     lines = max((label.count("\n") + 1 for label in labels), default=1)
     heights = [0.75 * style.WIDTH / columns, lines * LINE]  # of a picture, of its caption
     figure = style.new_figure(title, rows * (sum(heights) + 0.16))
+    figure.set_dpi(PHOTO_DPI)
     figure.get_layout_engine().set(h_pad=0.02, hspace=0.0)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=heights * rows)
     for axes in grid.ravel():
@@ -69,7 +71,7 @@ def _draw_tile(axes: Axes, file: str, corners: ArrayLike | None) -> None:
     except BROKEN as error:
         _draw_broken(axes, words(error))
         return
-    axes.imshow(picture, extent=(0, width, height, 0), interpolation="bilinear")
+    axes.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased")
     for x1, y1, x2, y2 in np.asarray(() if corners is None else corners, dtype=float).reshape(-1, 4)[:MOST_BOXES]:
         for colour, line in ((style.PAPER, 2.4), (style.VERMILLION, 1.2)):  # seen on light and dark ground
             axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=line))
