@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -464,3 +467,26 @@ def test_wilson_equals_scipy(count: int, n: int) -> None:
     assert all(math.isnan(end) for end in intervals.wilson(0, 0))
     with pytest.raises(ValueError, match="between 0 and n"):
         intervals.wilson(3, 2)
+
+
+# -- documentation --------------------------------------------------------------------------------------------------
+
+PAGES = sorted((Path(__file__).parents[1] / "docs" / "reference" / "statistics").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "index"], ids=lambda page: page.stem)
+def test_examples_of_the_pages_run(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```pycon\n(.*?)```", text, flags=re.DOTALL))
+    assert code, f"{page.name} has no example"
+    example = doctest.DocTestParser().get_doctest(code, {}, page.name, str(page), 0)
+    report: list[str] = []
+    failed, _ = doctest.DocTestRunner(verbose=False).run(example, out=report.append)
+    assert not failed, "".join(report)
+    for heading in ("Question", "Formula", "Range and direction", "NaN, ties, constants, tiny samples", "Source"):
+        assert f"**{heading}" in text, f"{page.name} lacks '{heading}'"
+
+
+def test_every_statistic_has_a_page() -> None:
+    pages = {page.stem for page in PAGES}
+    assert {name.replace("_", "-") for name in (*drift.NUMERIC, "chi_square")} <= pages

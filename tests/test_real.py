@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def coco(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     reference = folder / "reference" / "images"
     reference.mkdir(parents=True)
     for i in order[:64]:
-        os.symlink(images[i], reference / images[i].name)
+        (reference / images[i].name).symlink_to(images[i])
     (folder / "reference" / "data.yaml").write_text(
         f"path: {folder / 'reference'}\nval: images\n" + _names(shared_data)
     )
@@ -94,7 +93,7 @@ def bccd(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     for position, i in enumerate(order[: 30 * len(days)]):
         target = folder / "captures" / "scope" / days[position // 30]
         target.mkdir(parents=True, exist_ok=True)
-        os.symlink(images[i], target / images[i].name)
+        (target / images[i].name).symlink_to(images[i])
     (folder / "cvkit.yml").write_text("reference: {start: 2026-09-01, end: 2026-09-09}\n")
     return load_config(folder)
 

@@ -28,7 +28,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_init_works_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text("path: .\nval: images\nnames: [a]\n")
     code = (
-        f"import sys; sys.path.insert(0, {str(installed)!r}); import cvkit; assert cvkit.__file__.startswith({str(installed)!r})\n"
+        f"import sys; sys.path.insert(0, {str(installed)!r}); import cvkit\n"
+        f"assert cvkit.__file__.startswith({str(installed)!r})\n"
         "from cvkit.cli import main; sys.exit(main(['init', 'new', '--data', 'data.yaml']))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)

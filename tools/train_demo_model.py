@@ -29,10 +29,13 @@ def write_set(folder: Path, split: str, first: date, days: int, frames_a_day: in
             for number in range(frames_a_day):
                 shown = world.frame(TRAINING_SEED, camera, day, number, world.Condition(dirt))
                 name = f"{camera}-{day}-{number:02d}"
-                for kind, content in (("images", world.encode(shown.picture)), ("labels", world.yolo_labels(shown).encode())):
-                    file = folder / kind / split / f"{name}{'.jpg' if kind == 'images' else '.txt'}"
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    file.write_bytes(content)
+                _write(folder / "images" / split / f"{name}.jpg", world.encode(shown.picture))
+                _write(folder / "labels" / split / f"{name}.txt", world.yolo_labels(shown).encode())
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
 
 
 def describe(folder: Path) -> Path:
@@ -62,12 +65,13 @@ def publish(checkpoint: Path, out: Path) -> None:
     from ultralytics.nn.tasks import torch_safe_load
 
     content: dict[str, Any] = torch_safe_load(str(checkpoint), safe_only=True)[0]
-    kept = {"model": content["model"], "ema": None, "optimizer": None, "epoch": -1, "version": content["version"],
-            "train_args": {**content["train_args"], "data": "data.yaml", "project": None, "name": "demo", "save_dir": "demo",
-                           "model": "yolo11n.yaml"}, "license": content.get("license", "AGPL-3.0")}  # fmt: skip
-    for name in ("args",):
-        if hasattr(kept["model"], name):
-            setattr(kept["model"], name, {k: v for k, v in getattr(kept["model"], name).items() if k in ("imgsz", "task")})
+    neutral = {"data": "data.yaml", "project": None, "name": "demo", "save_dir": "demo", "model": "yolo11n.yaml"}
+    kept = {
+        "model": content["model"], "ema": None, "optimizer": None, "epoch": -1, "version": content["version"],
+        "train_args": {**content["train_args"], **neutral}, "license": "AGPL-3.0",
+    }  # fmt: skip
+    arguments = getattr(kept["model"], "args", {})
+    kept["model"].args = {name: value for name, value in arguments.items() if name in ("imgsz", "task")}
     torch.save(kept, out)
 
 
@@ -78,7 +82,8 @@ def evaluate(weights: Path, folder: Path) -> dict[str, float]:
         model = yolo.load(weights, folder / "settings")
         metrics = model.val(data=str(describe(folder)), split=split, imgsz=world.IMAGE_SIZE, plots=False, workers=0,
                             device="cpu", verbose=False, project=str(folder / "runs"), name=f"val-{name}")  # fmt: skip
-        result[f"{name} mAP50"], result[f"{name} mAP50-95"] = round(float(metrics.box.map50), 4), round(float(metrics.box.map), 4)
+        result[f"{name} mAP50"] = round(float(metrics.box.map50), 4)
+        result[f"{name} mAP50-95"] = round(float(metrics.box.map), 4)
     return result
 
 

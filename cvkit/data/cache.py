@@ -26,8 +26,8 @@ def by_image(
 ) -> pd.DataFrame:
     """Rows for `images` (table IMAGES): from the cache in `folder`, else from `compute` and kept.
 
-    `compute` gets some rows of `images` and gives at most one row per image, `image_id` and `columns`. It is called with
-    at most `chunk` images at a time and each answer is written before the next call, so that a kill loses one chunk.
+    `compute` gets some rows of `images` and gives at most one row per image, `image_id` and `columns`. It is called
+    with at most `chunk` images at a time and each answer is written before the next call: a kill loses one chunk.
     The answer has the rows of `images` that have one, in the order of `images`, without duplicates.
     """
     known = [group[KEY].merge(old, on=KEY) for path, group in _parts(folder, images) if len(old := _read(path))]

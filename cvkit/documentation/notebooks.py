@@ -132,8 +132,9 @@ def _own_kernel(folder: Path) -> Iterator[None]:
     """Make `python3` mean this very Python, whatever kernels the machine has installed."""
     spec = folder / "kernels" / "python3" / "kernel.json"
     spec.parent.mkdir(parents=True)
-    argv = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "--log-level=CRITICAL"]
-    spec.write_text(json.dumps({"argv": [*argv, "-f", "{connection_file}"], "display_name": "Python 3", "language": "python"}))
+    argv = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "--log-level=CRITICAL",
+            "-f", "{connection_file}"]  # fmt: skip
+    spec.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
     search = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
     settings = {**KERNEL_SETTINGS, "JUPYTER_PATH": search}
     before = {name: os.environ.get(name) for name in settings}

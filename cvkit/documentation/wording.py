@@ -39,39 +39,53 @@ def verdict_line(verdicts: pd.DataFrame, *, ok: str, not_ok: str, rules: Collect
     return ". ".join(said) + "."
 
 
-def reasons(verdicts: pd.DataFrame, *, rules: Collection[str] = ALL_RULES, most: int = 20) -> pd.DataFrame:
-    """Every verdict that is not ok, the worst first, as a table for people; at most `most` rows.
+def reasons(verdicts: pd.DataFrame, *, rules: Collection[str] = ALL_RULES, each: int = 4, most: int = 12) -> str:
+    """Every verdict that is not ok, as a Markdown list by source, the worst first.
 
-    Of a source that cannot be judged at all only that is said, not every feature that cannot be either.
+    At most `each` verdicts of at most `most` sources; what is left out is counted. Of a source that cannot be judged
+    at all only that is said, not every feature that cannot be either.
     """
     counted = verdicts[verdicts["rule"].isin(list(rules)) & (verdicts["state"] != "ok")]
     silent = counted.loc[(counted["rule"] == "data") & (counted["state"] == "unknown"), "source"]
     echo = counted["source"].isin(silent) & (counted["rule"] != "data") & (counted["state"] == "unknown")
     rows = counted[~echo].assign(rank=lambda table: -table["state"].map(STATES.index))
-    rows = rows.sort_values(["rank", "source", "rule"], kind="stable").head(most)
-    return pd.DataFrame(
-        {
-            "source": rows["source"].replace("", "(no source)"),
-            "verdict": rows["state"].map(lambda state: f"{SIGNS[state]} {state}"),
-            "about": rows["feature"].str.replace("_", " "),
-            "reason": rows["reason"],
-        }
-    ).set_index("source")
+    if rows.empty:
+        return "No rule found anything to report."
+    rows = rows.assign(source_rank=rows.groupby("source")["rank"].transform("min"))
+    rows = rows.sort_values(["source_rank", "source", "rank", "rule"], kind="stable")
+    parts = [
+        f"{_source(str(source))}\n\n{_reason_items(part, each)}" for source, part in rows.groupby("source", sort=False)
+    ]
+    left_out = [f"... and {len(parts) - most} more sources."] if len(parts) > most else []
+    return "\n\n".join(parts[:most] + left_out)
 
 
 def amounts(measurements: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
-    """Images by source: how many came, how many usually do, how many have a finding."""
+    """Images by source: how many came, how many usually do, how many are different and readable, how many are bad."""
     counts = measurements[(measurements["feature"] == "images") & (measurements["metric"] == "count")]
     bad = findings[findings["image_id"] != ""].groupby("source")["image_id"].nunique()
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
-            "source": counts["source"].replace("", "(no source)"),
             "images": counts["value"].astype(int),
-            "usually": counts["expected"].map(lambda usual: "not known" if pd.isna(usual) else f"{usual:.0f}"),
-            "different, readable": counts["n"],
-            "with a finding": counts["source"].map(bad).fillna(0).astype(int),
+            "usual": counts["expected"].map(lambda usual: "?" if pd.isna(usual) else f"{usual:.0f}"),
+            "different": counts["n"],
+            "bad": counts["source"].map(bad).fillna(0).astype(int),
         }
-    ).set_index("source")
+    )
+    return table.set_axis(counts["source"].replace("", "(no source)").rename(None), axis=0)
+
+
+def _reason_items(rows: pd.DataFrame, most: int) -> str:
+    items = [
+        f"- {SIGNS[state]} **{state}**, {escape(feature.replace('_', ' '))}: {escape(reason)}"
+        for state, feature, reason in zip(rows["state"], rows["feature"], rows["reason"], strict=True)
+    ]
+    left_out = [f"- and {len(items) - most} more"] if len(items) > most else []
+    return "\n".join(items[:most] + left_out)
+
+
+def _source(name: str) -> str:
+    return f"**{escape(name)}**" if name else "**images without a source**"
 
 
 def _sources(names: list[str]) -> str:

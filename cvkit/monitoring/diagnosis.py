@@ -60,7 +60,7 @@ def text(verdicts: pd.DataFrame) -> str:
         name = source or "(no source)"
         for row in part.itertuples():
             until = "lasting" if pd.isna(row.until) else f"{row.until:%Y-%m-%d}"
-            lines.append((name, str(row.state), f"{row.since:%Y-%m-%d}", until, f"{row.what} ({row.evidence})"))
+            lines.append((name, str(row.state), f"{row.since:%Y-%m-%d}", until, f"{row.what} ({_shortened(str(row.evidence))})"))
         if part.empty:
             lines.append((name, "ok", "", "", "nothing stands out"))
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
@@ -68,6 +68,11 @@ def text(verdicts: pd.DataFrame) -> str:
         "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[4]]) for line in lines
     )
     return f"up to the window of {newest:%Y-%m-%d}\n{table}"
+
+
+def _shortened(evidence: str, most: int = 3) -> str:
+    names = evidence.split(", ")
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _diagnose_source(source: str, verdicts: pd.DataFrame) -> list[dict[str, object]]:

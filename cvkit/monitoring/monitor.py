@@ -75,13 +75,18 @@ def run(config: Config, window: Window, history: History, reference: Reference |
     return observation
 
 
-def due(config: Config, history: History, now: datetime) -> list[Window]:
-    """Complete windows that hold captures' days and have not been measured, oldest first."""
+def due(config: Config, history: History, now: datetime, most: int = 400) -> list[Window]:
+    """Complete windows that may hold captures and have not been measured, oldest first.
+
+    Of the newest `most` windows only: one misdated folder must not make a century due.
+    """
     days = sources.capture_days(config)
     if days is None:
         return []
     done = set(history.measured_windows(config.model.name, config.version))
-    return [window for window in windows(config, days[0], min(days[1], now)) if window not in done]
+    end = min(days[1], now)
+    start = max(days[0], end - most * config.window_length)
+    return [window for window in windows(config, start, end) if window not in done]
 
 
 def windows(config: Config, start: datetime, end: datetime) -> Iterator[Window]:

@@ -72,8 +72,9 @@ def ks(current: ArrayLike | Sample, reference: ArrayLike | Sample, *, deff: floa
     without chunks: as `scipy.stats.ks_2samp`, exact where neither sample has more than `EXACT_LIMIT` values, else
     asymptotic (within 1 % of scipy's where n m / (n + m) > `LARGE`); with a design effect `deff` > 1 asymptotic, of
     n m / (n + m) / deff values. It is too small where neighbouring frames are alike. With chunks: the larger of it and
-    `chunk_p_value`, the honest one; NaN where there are fewer than two chunks. Effect: Wasserstein distance in reference standard deviations. Ties are counted exactly (the p-value is
-    then conservative), infinities are ordered as such. Raises ValueError on deff < 1.
+    `chunk_p_value`, the honest one; NaN where there are fewer than two chunks. Effect: Wasserstein distance in
+    reference standard deviations. Ties are counted exactly (the p-value is then conservative), infinities are ordered
+    as such. Raises ValueError on deff < 1.
 
     Source: J. L. Hodges, Ark. Mat. 3 (1958) 469-486; scipy.stats.ks_2samp.
 
@@ -168,11 +169,11 @@ def _merge(current: Floats, reference: Floats) -> _Merged:
     order = np.argsort(both, kind="stable")  # two ascending runs: one merge
     values = both[order]
     ahead = np.cumsum(np.where(order < n, m, -n))[:-1]  # whole numbers, so that equal functions differ by 0
-    difference = np.abs(ahead, out=ahead) / (n * m)
+    difference = np.abs(ahead, out=ahead).astype(np.float64)
     stepped = values[1:] != values[:-1]  # within a tie, one function has stepped and the other has not yet
     if not stepped.all():
         difference, values = difference[stepped], np.append(values[:-1][stepped], values[-1])
-    return _Merged(float(difference.max(initial=0.0)), _area(difference, values))
+    return _Merged(float(difference.max(initial=0.0)) / (n * m), _area(difference, values) / (n * m))
 
 
 def _area(difference: Floats, values: Floats) -> float:

@@ -7,7 +7,7 @@ data says why. Names that users chose are shown as they are, never read as formu
 from cvkit.documentation.plots.distributions import class_mix, distributions
 from cvkit.documentation.plots.over_time import findings_over_time, trend
 from cvkit.documentation.plots.overview import heat_map, quality_bars
-from cvkit.documentation.plots.thumbnails import thumbnails
+from cvkit.documentation.plots.tiles import thumbnails
 
 __all__ = [
     "class_mix",

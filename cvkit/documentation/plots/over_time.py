@@ -72,13 +72,15 @@ def findings_over_time(measurements: pd.DataFrame, *, current: Window | None = N
     if rows.empty:
         return style.no_data(title, "no images have been measured")
     peaks = rows[rows["value"] > 0].groupby("feature")["value"].sum().sort_values(ascending=False, kind="stable")
-    lines = list(zip(peaks.index, FINDING_LINES, strict=False))
     if peaks.empty:
         return style.no_data(title, "no image of these windows had a finding")
+    lines = list(zip(peaks.index, FINDING_LINES, strict=False))
     drawn = rows[rows["feature"].isin([finding for finding, _ in lines]) & (rows["value"] > 0)]
     part_of_all = rows[rows["source"].isin(drawn["source"])]
     left_out = rows["source"].nunique() - part_of_all["source"].nunique()
-    sources, title = _stand_out(part_of_all, {}, title + (f" (not at {left_out} other sources)" if left_out else ""))
+    if left_out:
+        title += f" ({left_out} other source{'s have' if left_out > 1 else ' has'} none)"
+    sources, title = _stand_out(part_of_all, {}, title)
     figure, panels = style.panels(title, len(sources), height=1.5)
     for axes, source in zip(panels, sources, strict=True):
         part = rows[rows["source"] == source]

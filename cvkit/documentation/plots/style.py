@@ -16,10 +16,10 @@ from matplotlib.lines import Line2D
 from cvkit.documentation.wording import SIGNS as SIGNS
 from cvkit.tables import FEATURE_UNITS
 
-WIDTH = 6.4  # inches: shown on a phone of 390 points, `FONT` is still 9 points high
-DPI = 120
+WIDTH = 6.0  # inches: shown on a phone of 390 points, `FONT` is still 9 points high
+DPI = 130
 FONT = 10.0  # points
-TITLE_LETTERS = 66  # that fit on one line of a title
+TITLE_LETTERS = 60  # that fit on one line of a title
 INK, QUIET, EDGE, PAPER = "#1b2733", "#56616c", "#d4dce1", "#ffffff"
 # Okabe and Ito's colours, which people of every kind of colour vision tell apart.
 BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"

@@ -45,7 +45,7 @@ def thumbnails(
         return style.no_data(title, "no image to show")
     if len(files) > most:
         title += f": {most} of {len(files)}"
-    letters = int(90 / columns)
+    letters = int(86 / columns)
     tiles = list(zip_longest(files, captions, boxes))[: min(most, len(files))]
     labels = [_caption(caption or "", letters) for _, caption, _ in tiles]
     rows = -(-len(tiles) // columns)
