@@ -1,4 +1,4 @@
-"""Which images and features of a window are worth a look, how it stands among earlier windows, and what is said of it."""
+"""Which images and features of a window are worth a look, how it stands among earlier windows, what is said."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -56,8 +57,10 @@ def load(weights: Path, settings_folder: Path) -> Any:
         found = "no such file" if not weights.is_file() else f"a {weights.suffix or 'suffix-less'} file"
         raise DataError("the weights cannot be used", found=found, remedy="correct model.weights in cvkit.yml", **wrong)
     try:
-        torch_safe_load(str(weights), safe_only=True)
-        model = YOLO(str(weights))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch guesses at what is wrong; the error below says it
+            torch_safe_load(str(weights), safe_only=True)
+            model = YOLO(str(weights))
     except (TypeError, KeyError, AttributeError, UnpicklingError, RuntimeError, EOFError, ModuleNotFoundError) as error:
         raise DataError(
             "the weights cannot be loaded",

@@ -48,9 +48,10 @@ def reasons(verdicts: pd.DataFrame, *, rules: Collection[str] = ALL_RULES, each:
     counted = verdicts[verdicts["rule"].isin(list(rules)) & (verdicts["state"] != "ok")]
     silent = counted.loc[(counted["rule"] == "data") & (counted["state"] == "unknown"), "source"]
     echo = counted["source"].isin(silent) & (counted["rule"] != "data") & (counted["state"] == "unknown")
-    rows = counted[~echo].assign(rank=lambda table: -table["state"].map(STATES.index))
+    rows = counted[~echo]
     if rows.empty:
         return "No rule found anything to report."
+    rows = rows.assign(rank=[-STATES.index(state) for state in rows["state"]])
     rows = rows.assign(source_rank=rows.groupby("source")["rank"].transform("min"))
     rows = rows.sort_values(["source_rank", "source", "rank", "rule"], kind="stable")
     parts = [

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from cvkit.stats.chunks import Floats, chunk_p_value, design_effect_counts, learn_chunks
+from cvkit.stats.chunks import Floats, design_effect_counts, shift_p_value, spread_of_means
 from cvkit.stats.drift import Drift
 
 # Cochran's rule: below this many expected boxes the chi-square tail is not the table's. Such classes are tested
@@ -143,8 +143,8 @@ def _overdispersion(by_chunk: Floats) -> tuple[float, float]:
 def _images_p_value(now: NDArray[np.bool_], then: NDArray[np.bool_], labels: NDArray[np.intp]) -> float:
     held, held_before = int(now.sum()), int(then.sum())
     chance = float(stats.hypergeom.sf(held - 1, now.size + then.size, held + held_before, now.size))
-    chunks = learn_chunks(then, labels)
-    return chance if chunks is None else max(chance, chunk_p_value(now, chunks))
+    spread = spread_of_means(then, labels)
+    return chance if spread is None else max(chance, float(shift_p_value(now.mean(), now.size, spread)))
 
 
 def _holding(table: Floats, classes: NDArray[np.bool_]) -> NDArray[np.bool_]:

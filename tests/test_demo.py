@@ -1,0 +1,134 @@
+"""The demo: what was planted is found, on its camera and since its day, and nothing else; reports say the same."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cvkit import demo, demo_world, job
+from cvkit.config import Config
+from cvkit.errors import ConfigError
+from cvkit.monitoring import diagnosis, monitor
+from cvkit.monitoring.history import History
+from cvkit.tables import Window
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+REPORTED = Window.day("2026-10-16")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, job.Outcome]:
+    """The demo's 21 days, measured, with the reports of one of them."""
+    config = demo.prepare(tmp_path_factory.mktemp("demo") / "line")
+    with History.open(config.history_url) as history:
+        windows = monitor.due(config, history, demo_world.END)
+    assert len(windows) == demo_world.DAYS
+    job.run(config, [w for w in windows if w != REPORTED], notebooks=[])
+    return config, job.run(config, [REPORTED])
+
+
+def verdicts(config: Config) -> pd.DataFrame:
+    with History.open(config.history_url) as history:
+        return history.verdicts()
+
+
+def test_the_planted_faults_are_found_and_nothing_else(measured: tuple[Config, job.Outcome]) -> None:
+    found = diagnosis.diagnose(verdicts(measured[0]))
+    told = [(row.source, f"{row.since:%Y-%m-%d}", str(row.what).split(":")[0]) for row in found.itertuples()]
+    assert told == [
+        (demo_world.DIRTY_CAMERA, demo_world.DIRTY_FROM.isoformat(), "picture less sharp"),
+        (demo_world.SPRING_CAMERA, demo_world.SPRING_FROM.isoformat(), "new kind of object"),
+        (demo_world.FROZEN_CAMERA, demo_world.FROZEN_DAYS[0].isoformat(), "frozen camera"),
+    ]
+    assert f"{found['until'].iloc[2]:%Y-%m-%d}" == demo_world.FROZEN_DAYS[1].isoformat()
+    assert found["until"].isna().tolist() == [True, True, False]
+
+
+def test_the_new_object_shows_in_the_predictions_too(measured: tuple[Config, job.Outcome]) -> None:
+    table = verdicts(measured[0])
+    springs = table[(table["source"] == demo_world.SPRING_CAMERA) & (table["rule"] == "drift")]
+    late = springs[springs["window_start"] >= pd.Timestamp(demo_world.SPRING_FROM, tz="UTC")]
+    assert (late.loc[late["feature"] == "confidence", "state"] == "critical").any()
+
+
+def test_reports_and_history_give_the_same_numbers(measured: tuple[Config, job.Outcome]) -> None:
+    config, outcome = measured
+    assert outcome.failures == ()
+    table = verdicts(config)
+    told = table[(table["window_start"] == REPORTED.start) & table["state"].isin(["warning", "critical"])]
+    text = "".join(_text(path) for path in sorted((config.workspace / "reports" / REPORTED.label).glob("*.ipynb")))
+    assert len(told) >= 5
+    missing = [reason for reason in told["reason"] if reason not in text]
+    assert not missing
+
+
+def _text(path: Path) -> str:
+    cells = json.loads(path.read_text())["cells"]
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return html.unescape(
+        "".join("".join(data.get(kind, "")) for data in outputs for kind in ("text/html", "text/markdown"))
+    )
+
+
+def test_the_demo_leaves_other_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="something else"):
+        demo.prepare(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+# -- the generated world ----------------------------------------------------------------------------------------------
+
+DAY = date(2026, 10, 20)
+
+
+def test_the_same_seed_gives_the_same_frame_in_any_order() -> None:
+    first = [demo_world.frame(0, "cam-1", DAY, number) for number in range(3)]
+    again = [demo_world.frame(0, "cam-1", DAY, number) for number in (2, 1, 0)][::-1]
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.picture, other.picture)
+    assert not np.array_equal(first[0].picture, demo_world.frame(1, "cam-1", DAY, 0).picture)
+
+
+def test_boxes_lie_in_the_picture_around_something_bright() -> None:
+    for number in range(20):
+        shown = demo_world.frame(3, "cam-2", DAY, number)
+        for x1, y1, x2, y2 in shown.boxes:
+            assert 0 <= x1 < x2 <= demo_world.WIDTH
+            assert 0 <= y1 < y2 <= demo_world.HEIGHT
+            inside = shown.picture[int(y1) : int(y2) + 1, int(x1) : int(x2) + 1]
+            assert inside.max() > 150
+
+
+@pytest.mark.parametrize(
+    ("camera", "day", "dirty", "springs"),
+    [
+        ("cam-1", date(2026, 10, 9), False, False),
+        ("cam-1", date(2026, 10, 10), True, False),
+        ("cam-2", date(2026, 10, 15), False, False),
+        ("cam-2", date(2026, 10, 16), False, True),
+        ("cam-3", date(2026, 10, 21), False, False),
+    ],
+)
+def test_faults_are_planted_where_they_are_said_to_be(camera: str, day: date, dirty: bool, springs: bool) -> None:
+    state = demo_world.condition(camera, day)
+    assert (state.dirt > 0, state.springs) == (dirty, springs)
+    kinds = {kind for number in range(24) for kind in demo_world.frame(0, camera, day, number, state).classes}
+    assert (demo_world.SPRING in kinds) == springs
+
+
+def test_dirt_takes_sharpness() -> None:
+    def sharpness(dirt: float) -> float:
+        state = replace(demo_world.condition("cam-1", date(2026, 10, 1)), dirt=dirt)
+        return float(
+            np.mean([np.diff(demo_world.frame(0, "cam-1", DAY, i, state).picture.astype(int)).var() for i in range(4)])
+        )
+
+    assert sharpness(0.0) > sharpness(0.4) > sharpness(1.0)

@@ -1,0 +1,99 @@
+"""Files appear whole or not at all; a full disk is said in words; the cache keeps what it knows."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cvkit.data import cache
+from cvkit.errors import StorageError
+from cvkit.storage import replacing, write_text
+from cvkit.tables import IMAGES, Window, conform, worst
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    write_text(path, "old")
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as part:
+        part.write_text("half" * (1 // 0))
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_full_disk_is_said_in_words_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left") as caught:
+        write_text(path, "new")
+    assert "what to do" in str(caught.value)
+    assert path.read_text() == "old"
+
+
+def images(n: int, source: str = "a=b#c/d") -> pd.DataFrame:
+    rows = {"image_id": [f"{i}.jpg" for i in range(n)], "source": source, "bytes": 10, "modified_ns": 1}
+    return conform(pd.DataFrame(rows).assign(time=pd.Timestamp("2026-10-01", tz="UTC")), IMAGES)
+
+
+def test_the_cache_computes_once_and_again_only_what_changed(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def compute(new: pd.DataFrame) -> pd.DataFrame:
+        asked.extend(new["image_id"])
+        return new[["image_id"]].assign(value=new["bytes"] * 2.0)
+
+    table = images(5)
+    assert cache.by_image(tmp_path, table, compute, ["value"], chunk=2)["value"].tolist() == [20.0] * 5
+    table.loc[3, "bytes"] = 11
+    again = cache.by_image(tmp_path, table, compute, ["value"])
+    assert asked == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg", "3.jpg"]
+    assert again["value"].tolist() == [20.0, 20.0, 20.0, 22.0, 20.0]
+    assert again["image_id"].tolist() == table["image_id"].tolist()
+
+
+def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
+    def compute(new: pd.DataFrame) -> pd.DataFrame:
+        return new[["image_id"]].assign(value=1.0)
+
+    cache.by_image(tmp_path, images(3), compute, ["value"])
+    (file,) = tmp_path.rglob("*.parquet")
+    file.write_bytes(b"damaged")
+    assert len(cache.by_image(tmp_path, images(3), compute, ["value"])) == 3
+
+
+def test_no_images_give_an_empty_table_with_its_columns(tmp_path: Path) -> None:
+    made = cache.by_image(tmp_path, images(0), lambda new: new, ["value"])
+    assert list(made.columns) == ["image_id", "value"]
+
+
+def test_conform_names_a_misspelt_column() -> None:
+    with pytest.raises(KeyError, match="imageid"):
+        conform(pd.DataFrame({"imageid": ["a"]}), IMAGES)
+
+
+@pytest.mark.parametrize(("start", "end"), [("2026-10-02", "2026-10-01"), ("2026-10-01", "2026-10-01")])
+def test_a_window_needs_an_end_after_its_start(start: str, end: str) -> None:
+    with pytest.raises(ValueError, match="end after its start"):
+        Window.between(start, end)
+
+
+def test_windows_are_utc_and_have_names() -> None:
+    assert Window.between("2026-10-01T02:00+02:00") == Window.day("2026-10-01")
+    assert Window.between("2026-10-01T06:00", hours=6).label == "2026-10-01T0600-6h"
+    assert worst(["ok", "unknown"]) == "unknown"

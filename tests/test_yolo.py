@@ -1,0 +1,94 @@
+"""The deployed model: loaded safely or refused in words, predictions made once and kept."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cvkit import demo_world
+from cvkit.config import Config, load_config
+from cvkit.data import sources, yolo
+from cvkit.demo import CHECKPOINT
+from cvkit.errors import DataError
+from cvkit.tables import Window
+
+WINDOW = Window.day("2026-10-01")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """Six healthy frames, one broken file, and the demo's weights."""
+    folder = tmp_path / "captures" / "cam-1" / "2026-10-01"
+    folder.mkdir(parents=True)
+    for number in range(6):
+        shown = demo_world.frame(5, "cam-1", demo_world.FIRST_DAY, number)
+        (folder / f"{number:02d}0000.jpg").write_bytes(demo_world.encode(shown.picture))
+    (folder / "120000.jpg").write_bytes(b"broken")
+    (tmp_path / "cvkit.yml").write_text(
+        "captures: {images: 'captures/{source}/{date}/{time}.jpg'}\nreference: {start: 2026-10-01, end: 2026-10-02}\n"
+        f"model: {{weights: '{CHECKPOINT}', image_size: 160, device: cpu, batch: 4}}\n"
+    )
+    return load_config(tmp_path)
+
+
+def test_the_shipped_model_finds_nearly_all_parts_and_survives_broken_files(config: Config, tmp_path: Path) -> None:
+    records = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
+    assert records.images["predicted"].tolist() == [True] * 6 + [False]
+    found = missed = 0
+    for number in range(6):
+        shown = demo_world.frame(5, "cam-1", demo_world.FIRST_DAY, number)
+        boxes = records.predictions[records.predictions["image_id"].str.endswith(f"/{number:02d}0000.jpg")]
+        for kind, truth in zip(shown.classes, shown.boxes, strict=True):
+            same = boxes[boxes["class_id"] == kind][yolo.CORNERS].to_numpy(float)
+            hit = any(np.abs(box - truth).max() < 5 for box in same)  # pixels
+            found, missed = found + hit, missed + (not hit)
+    assert found >= 9 * missed
+
+
+def test_predictions_are_made_once(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
+    (config.workspace / "captures" / "cam-1" / "2026-10-01" / "120000.jpg").unlink()
+    monkeypatch.setattr(yolo, "load", lambda *_: pytest.fail("the model was loaded again"))
+    again = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
+    assert first.predictions.equals(again.predictions)
+
+
+def test_a_changed_image_is_predicted_again(config: Config, tmp_path: Path) -> None:
+    yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
+    path = config.workspace / "captures" / "cam-1" / "2026-10-01" / "000000.jpg"
+    cv2.imwrite(str(path), np.zeros((128, 160, 3), np.uint8))
+    again = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
+    assert not again.predictions["image_id"].str.endswith("/000000.jpg").any()
+    assert again.images["predicted"].iloc[0]
+
+
+class Bomb:
+    """A pickle that would leave a file behind, were it executed."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path(self.path),))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short", "text", "bomb", "wrong suffix"])
+def test_weights_that_cannot_be_trusted_are_refused_in_words(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / ("best.onnx" if damage == "wrong suffix" else "best.pt")
+    mark = tmp_path / "executed"
+    if damage == "cut short":
+        path.write_bytes(CHECKPOINT.read_bytes()[:2_600_000])
+    elif damage == "text":
+        path.write_text("these are no weights")
+    elif damage == "bomb":
+        path.write_bytes(pickle.dumps(Bomb(str(mark))))
+    elif damage == "wrong suffix":
+        path.write_bytes(b"onnx")
+    with pytest.raises(DataError, match=r"best\.") as caught:
+        yolo.load(path, tmp_path / "settings")
+    assert "what to do" in str(caught.value)
+    assert not mark.exists()
