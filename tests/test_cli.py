@@ -86,3 +86,14 @@ def test_help_is_quick_and_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
+
+
+def test_every_notebook_and_setting_has_its_place_in_the_docs() -> None:
+    docs = Path(__file__).parents[1] / "docs" / "reference"
+    notebooks = sorted((docs.parents[1] / "notebooks").glob("*.ipynb"))
+    assert notebooks
+    assert not [file.stem for file in notebooks if f"`{file.stem}`" not in (docs / "notebooks.md").read_text()]
+    from cvkit.workspace import commented
+
+    shown = commented({"reference": {"data": "data.yaml"}, "model": {"weights": "best.pt"}})
+    assert (docs / "cvkit.yml").read_text() == shown, "docs/reference/cvkit.yml is not what `cvkit init` writes"

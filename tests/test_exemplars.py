@@ -81,11 +81,18 @@ def test_worst_images_take_turns_and_begin_with_the_worst() -> None:
     rows = [found(f"blur{i}", "blurred", value=2 - i, limit=2) for i in range(5)]
     rows += [found("dark", "too_dark", "b", value=5, limit=10), found("blur0", "noisy", value=9, limit=1)]
     ids = [f"blur{i}" for i in range(5)] + ["dark"]
-    worst = exemplars.worst_images(observe(images=images(ids), findings=conform(pd.DataFrame(rows), FINDINGS)), each=2)
+    worst = exemplars.worst_images(observe(images=images(ids), findings=conform(pd.DataFrame(rows), FINDINGS)), most=4)
     assert list(worst["image_id"]) == ["blur4", "dark", "blur0", "blur3"]  # blurred, dark, noisy; then blurred again
     assert worst["caption"][0] == "a, 05 Oct 12:00\nblurred -2, limit 2"
     assert worst["caption"][2].splitlines()[1:] == ["blurred 2, limit 2", "noisy 9, limit 1"]
     assert worst["path"][1] == "/dark"
+
+
+def test_worst_images_show_few_copies() -> None:
+    ids = [f"still{i}" for i in range(5)]
+    rows = [found(i, finding) for i in ids for finding in ("frozen", "exact_duplicate")]
+    worst = exemplars.worst_images(observe(images=images(ids), findings=conform(pd.DataFrame(rows), FINDINGS)))
+    assert list(worst["image_id"]) == ["still0", "still1"]
 
 
 def test_worst_images_leave_out_what_no_picture_shows() -> None:

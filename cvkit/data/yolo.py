@@ -61,7 +61,17 @@ def load(weights: Path, settings_folder: Path) -> Any:
             warnings.simplefilter("ignore")  # torch guesses at what is wrong; the error below says it
             torch_safe_load(str(weights), safe_only=True)
             model = YOLO(str(weights))
-    except (TypeError, KeyError, AttributeError, UnpicklingError, RuntimeError, EOFError, ModuleNotFoundError) as error:
+    # An unpickler that reads bytes which are no pickle can stumble over anything.
+    except (
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ImportError,
+    ) as error:
         raise DataError(
             "the weights cannot be loaded",
             found=" ".join(str(error).split())[:300],

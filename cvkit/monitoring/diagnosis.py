@@ -56,12 +56,13 @@ def text(verdicts: pd.DataFrame) -> str:
     newest = verdicts["window_start"].max()
     lines = [("source", "state", "since", "until", "what")]
     for source in sorted(set(verdicts["source"])):
-        part = found[found["source"] == source]
         name = source or "(no source)"
-        for row in part.itertuples():
-            until = "lasting" if pd.isna(row.until) else f"{row.until:%Y-%m-%d}"
-            lines.append((name, str(row.state), f"{row.since:%Y-%m-%d}", until, f"{row.what} ({_shortened(str(row.evidence))})"))
-        if part.empty:
+        part: list[dict[str, Any]] = found[found["source"] == source].to_dict("records")  # type: ignore[assignment]
+        for row in part:
+            until = "lasting" if pd.isna(row["until"]) else f"{row['until']:%Y-%m-%d}"
+            what = f"{row['what']} ({_shortened(row['evidence'])})"
+            lines.append((name, row["state"], f"{row['since']:%Y-%m-%d}", until, what))
+        if not part:
             lines.append((name, "ok", "", "", "nothing stands out"))
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
     table = "\n".join(

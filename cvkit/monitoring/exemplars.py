@@ -20,6 +20,7 @@ VISIBLE = (
     "too_bright", "noisy", "low_information", "wrong_size", "wrong_mode", "wrong_format", "unknown_class",
     "box_outside", "bad_box",
 )  # fmt: skip
+REPEATED = ("frozen", "exact_duplicate", "near_duplicate")
 COLUMNS = ("image_id", "path", "caption", "boxes")  # boxes: (n, 4), corners of the predicted ones in pixels
 
 
@@ -49,10 +50,11 @@ def only(observation: Observation, source: str) -> Observation:
     )
 
 
-def worst_images(observation: Observation, *, most: int = 12, each: int = 3) -> pd.DataFrame:
-    """At most `most` images with findings, with path and caption: `each` of every source and finding, by turns.
+def worst_images(observation: Observation, *, most: int = 9, copies: int = 2) -> pd.DataFrame:
+    """At most `most` images with findings, of every source and finding by turns.
 
-    Those furthest beyond their limit come first, then the earliest. One row per image, whatever it has of findings.
+    Those furthest beyond their limit come first, then the earliest. One row per image, whatever it has of findings;
+    of images found for being alike, `copies` of a source.
     """
     findings = observation.findings[observation.findings["finding"].isin(VISIBLE)]
     about = findings.merge(observation.records.images[["image_id", "path"]], on="image_id")
@@ -63,7 +65,9 @@ def worst_images(observation: Observation, *, most: int = 12, each: int = 3) -> 
     about = about.sort_values(["excess", "time", "image_id"], ascending=[False, True, True])
     about["turn"] = about.groupby(["source", "finding"]).cumcount()
     by_turns = about.sort_values(["turn", "rank", "source"], kind="stable")
-    chosen = by_turns[by_turns["turn"] < each].drop_duplicates("image_id").head(most)
+    alike = by_turns["finding"].isin(REPEATED) & (by_turns["turn"] >= copies)
+    surplus = by_turns.loc[alike, "image_id"]
+    chosen = by_turns[~by_turns["image_id"].isin(surplus)].drop_duplicates("image_id").head(most)
     in_order = about[about["image_id"].isin(chosen["image_id"])].sort_values("rank", kind="stable")
     words = {str(key): _finding_words(part) for key, part in in_order.groupby("image_id")}
     captions = [f"{_whence(row)}\n{words[str(row.image_id)]}" for row in chosen.itertuples()]
@@ -107,10 +111,11 @@ def predictions(observation: Observation, source: str) -> tuple[pd.DataFrame, pd
 def moved_images(observation: Observation, feature: str, source: str, *, most: int = 3) -> pd.DataFrame:
     """The window's images that lie furthest from the reference's mean of `feature`, on the side it moved to.
 
-    Copies of one image are shown once. No rows where the window or the reference has no values.
+    Copies of one image are shown once, damaged ones not at all. No rows where window or reference have no values.
     """
     expected = _reference_part(observation, source)[feature].mean()
-    current = _readable(_of(observation.features, source)).dropna(subset=feature).drop_duplicates("content")
+    current = _of(observation.features, source)
+    current = current[current["damage"] == ""].dropna(subset=feature).drop_duplicates("content")
     side = np.sign(current[feature].mean() - expected) or 1.0
     far = current.assign(distance=side * (current[feature] - expected)).dropna(subset="distance")
     chosen = far.sort_values(["distance", "image_id"], ascending=[False, True]).head(most)

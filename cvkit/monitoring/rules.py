@@ -88,8 +88,11 @@ def _judge_drift(
     row: dict[str, Any], effect: float, mean: dict[str, Any] | None, settings: RuleSettings, alpha: float
 ) -> dict[str, str]:
     verdict = {"rule": "drift", "feature": row["feature"]}
-    if row["n"] < settings.minimum_images or np.isnan(row["p_value"]):
+    if row["n"] < settings.minimum_images:
         few = f"{row['n']} values, at least {settings.minimum_images} are needed to judge"
+        return {**verdict, "state": "unknown", "reason": few}
+    if np.isnan(row["p_value"]):
+        few = "the reference has fewer than two windows with this feature: nothing tells how much a healthy one varies"
         return {**verdict, "state": "unknown", "reason": few}
     proven = row["p_adjusted"] <= alpha
     state = _grade(effect, settings.drift_warning, settings.drift_critical) if proven else "ok"

@@ -63,15 +63,16 @@ def trend(
 
 
 def findings_over_time(measurements: pd.DataFrame, *, current: Window | None = None) -> Figure:
-    """Share of images with each finding over windows, a panel per source; the most frequent findings have lines.
+    """Share of images with each finding over windows, a panel per source.
 
-    `measurements`: table MEASUREMENTS of several windows, with `window_start` and `window_end`.
+    Lines show the findings that lie furthest above their share in the reference. `measurements`: table MEASUREMENTS of several windows, with `window_start` and `window_end`.
     """
     title = "Images with a finding, window by window"
     rows = measurements[measurements["metric"] == "share"].sort_values("window_start")
     if rows.empty:
         return style.no_data(title, "no images have been measured")
-    peaks = rows[rows["value"] > 0].groupby("feature")["value"].sum().sort_values(ascending=False, kind="stable")
+    there = rows[rows["value"] > 0]
+    peaks = there["effect"].groupby(there["feature"]).sum().sort_values(ascending=False, kind="stable")
     if peaks.empty:
         return style.no_data(title, "no image of these windows had a finding")
     lines = list(zip(peaks.index, FINDING_LINES, strict=False))
