@@ -57,7 +57,7 @@ def text(verdicts: pd.DataFrame) -> str:
     lines = [("source", "state", "since", "until", "what")]
     for source in sorted(set(verdicts["source"])):
         name = source or "(no source)"
-        part: list[dict[str, Any]] = found[found["source"] == source].to_dict("records")  # type: ignore[assignment]
+        part: list[dict[str, Any]] = found[found["source"] == source].to_dict("records")
         for row in part:
             until = "lasting" if pd.isna(row["until"]) else f"{row['until']:%Y-%m-%d}"
             what = f"{row['what']} ({_shortened(row['evidence'])})"

@@ -65,7 +65,8 @@ def trend(
 def findings_over_time(measurements: pd.DataFrame, *, current: Window | None = None) -> Figure:
     """Share of images with each finding over windows, a panel per source.
 
-    Lines show the findings that lie furthest above their share in the reference. `measurements`: table MEASUREMENTS of several windows, with `window_start` and `window_end`.
+    Lines show the findings that lie furthest above their share in the reference.
+    `measurements`: table MEASUREMENTS of several windows, with `window_start` and `window_end`.
     """
     title = "Images with a finding, window by window"
     rows = measurements[measurements["metric"] == "share"].sort_values("window_start")
