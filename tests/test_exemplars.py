@@ -48,8 +48,9 @@ def features(values: list[float], prefix: str, source: str = "a", **columns: Any
 
 
 def observe(**parts: Any) -> Observation:
-    reference = Reference("id", parts.pop("expected", empty(FEATURES)), parts.pop("usual_boxes", empty(BOXES)),
-                          empty(FINDINGS), {"a": None, "b": None}, {0: "nut"})  # type: ignore[dict-item]  # fmt: skip
+    usual = [parts.pop("usual_images", empty(IMAGES)), parts.pop("expected", empty(FEATURES))]
+    usual += [parts.pop("usual_boxes", empty(BOXES)), empty(FINDINGS)]
+    reference = Reference("id", *usual, {"a": None, "b": None}, {0: "nut"})  # type: ignore[dict-item]
     records = Records(parts.pop("images", empty(IMAGES)), parts.pop("boxes", empty(BOXES)), empty(BOXES),
                       empty(FINDINGS), {0: "nut"})  # fmt: skip
     tables = {"features": FEATURES, "findings": FINDINGS, "measurements": MEASUREMENTS, "verdicts": VERDICTS}
@@ -140,10 +141,9 @@ def test_moved_images_without_a_reference_are_none(expected: list[float]) -> Non
 
 
 def test_gallery_sets_the_typical_image_before_the_furthest(tmp_path: Path) -> None:
-    config = settings(tmp_path, "data: set/data.yaml")
-    (tmp_path / "set" / "images").mkdir(parents=True)
+    (tmp_path / "images").mkdir()
     for number in range(3):
-        (tmp_path / "set" / "images" / f"{number}").touch()
+        (tmp_path / "images" / f"{number}").touch()
     expected = features([1, 5, 90], "images/")
     current = features([9, 100, 80, 70], "now")
     corners = pd.DataFrame({"image_id": ["now1", "images/1"], "x1": 1.0, "y1": 2.0, "x2": 3.0, "y2": 4.0})
@@ -152,16 +152,17 @@ def test_gallery_sets_the_typical_image_before_the_furthest(tmp_path: Path) -> N
         features=current,
         images=images(list(current["image_id"])),
         expected=expected,
+        usual_images=images(list(expected["image_id"]), path=[str(tmp_path / name) for name in expected["image_id"]]),
         boxes=boxes[:1],
         usual_boxes=boxes[1:],
     )
-    shown = exemplars.gallery(config, observation, [("noise", "a")])
+    shown = exemplars.gallery(observation, [("noise", "a")])
     assert list(shown["image_id"]) == ["images/1", "now1", "now2"]  # the median of the reference, then the highest
-    assert shown["path"][0] == str(tmp_path / "set" / "images" / "1")
+    assert shown["path"][0] == str(tmp_path / "images" / "1")
     assert [box.tolist() for box in shown["boxes"]] == [[[1, 2, 3, 4]], [[1, 2, 3, 4]], []]
-    (tmp_path / "set" / "images" / "1").unlink()  # gone since: only the window's are left
-    assert list(exemplars.gallery(config, observation, [("noise", "a")])["image_id"]) == ["now1", "now2", "now3"]
-    assert exemplars.gallery(config, observation, []).empty
+    (tmp_path / "images" / "1").unlink()  # gone since: only the window's are left
+    assert list(exemplars.gallery(observation, [("noise", "a")])["image_id"]) == ["now1", "now2", "now3"]
+    assert exemplars.gallery(observation, []).empty
 
 
 def test_most_mixed_is_the_source_whose_classes_differ_most() -> None:

@@ -92,3 +92,12 @@ def test_weights_that_cannot_be_trusted_are_refused_in_words(tmp_path: Path, dam
         yolo.load(path, tmp_path / "settings")
     assert "what to do" in str(caught.value)
     assert not mark.exists()
+
+
+def test_broken_images_keep_their_words_after_ultralytics_was_imported(tmp_path: Path) -> None:
+    """Ultralytics replaces Pillow's `Image.open` by one that asks for another package."""
+    from cvkit.data import images
+
+    yolo.load(CHECKPOINT, tmp_path / "settings")
+    (tmp_path / "a.png").write_bytes(b"no picture at all")
+    assert images.measure(tmp_path / "a.png").damage_detail == "not an image of a known format"

@@ -18,16 +18,19 @@ from typing import Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+# Bound now: Ultralytics replaces Image.open by one that wants to install a package for files it cannot identify.
+from PIL.Image import open as open_image
+
 BYTE_LIMIT = 2**29  # of one file; larger ones are not read
 HEADER_BYTES = 2**16  # nearly all JPEGs say their size in these
 
 # What is asked of Pillow. Its other readers guess without a signature, or start programs (EPS runs Ghostscript).
-FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000", "MPO")
+FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000")  # JPEG covers MPO
 
 # Pillow's readers trust the file: broken bytes surface as whatever the parser stumbled over.
 BROKEN = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
-    SyntaxError, TypeError, ValueError, struct.error, zlib.error, Image.DecompressionBombError,
+    SyntaxError, TypeError, ValueError, ImportError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 
 # Not waiting for a pipe's other end; bytes as they are on Windows.
@@ -77,7 +80,7 @@ def header(path: str | os.PathLike[str]) -> Header:
                 width, height = (frame.height, frame.width) if turned(exif) else (frame.width, frame.height)
                 return Header(float(width), float(height), frame.mode, "JPEG", *_exif_time(exif), "", "")
             file.seek(0)
-            with quiet(), Image.open(file, formats=FORMATS) as image:
+            with quiet(), open_image(file, formats=FORMATS) as image:
                 time = _exif_time(_exif_of(image))
                 return Header(*upright_size(image), image.mode, format_of(image), *time, "", "")
     except BROKEN as error:
@@ -207,7 +210,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 def words(error: BaseException) -> str:
     """What went wrong, without the file's name or an address in memory: records carry the name already."""
-    if isinstance(error, UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError | ImportError):  # ImportError: from Ultralytics' Image.open
         return "not an image of a known format"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -41,6 +41,7 @@ from cvkit.data.headers import (
     header,
     jpeg_frame,
     load_exif,
+    open_image,
     quiet,
     read_file,
     turned,
@@ -204,7 +205,7 @@ def _pixel_buffer(size: int) -> bytearray:
 
 
 def _measure_other(data: bytes, content: str) -> ImageFacts:
-    with quiet(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with quiet(), open_image(io.BytesIO(data), formats=FORMATS) as image:
         width, height = upright_size(image)
         mode, file_format, dhash, numbers, damage, detail = image.mode, format_of(image), 0, _NOTHING, "", ""
         try:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -23,6 +24,10 @@ from cvkit.tables import BOXES, conform, empty
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# An unpickler that reads bytes which are no pickle can stumble over anything.
+BROKEN_CHECKPOINT = (
+    TypeError, ValueError, LookupError, AttributeError, UnpicklingError, RuntimeError, EOFError, ImportError,
+)  # fmt: skip
 CORNERS = ["x1", "y1", "x2", "y2"]
 
 
@@ -42,36 +47,13 @@ def load(weights: Path, settings_folder: Path) -> Any:
 
     Raises DataError where the file is missing, cut short, no checkpoint, or holds a task other than detection.
     """
-    prepare_environment(settings_folder)
-    from pickle import UnpicklingError
-
-    from ultralytics import YOLO, settings
-    from ultralytics.nn.tasks import torch_safe_load
-    from ultralytics.utils import LOGGER
-
-    LOGGER.setLevel(logging.ERROR)
-    if settings["sync"]:
-        settings.update({"sync": False})
     wrong = {"where": str(weights), "expected": "a detection checkpoint saved by Ultralytics (.pt)"}
     if not weights.is_file() or weights.suffix != ".pt":
-        found = "no such file" if not weights.is_file() else f"a {weights.suffix or 'suffix-less'} file"
+        found = f"a {weights.suffix or 'suffix-less'} file" if weights.is_file() else "no such file"
         raise DataError("the weights cannot be used", found=found, remedy="correct model.weights in cvkit.yml", **wrong)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch guesses at what is wrong; the error below says it
-            torch_safe_load(str(weights), safe_only=True)
-            model = YOLO(str(weights))
-    # An unpickler that reads bytes which are no pickle can stumble over anything.
-    except (
-        TypeError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ImportError,
-    ) as error:
+        model = _load_safely(weights, settings_folder)
+    except BROKEN_CHECKPOINT as error:
         raise DataError(
             "the weights cannot be loaded",
             found=" ".join(str(error).split())[:300],
@@ -79,13 +61,24 @@ def load(weights: Path, settings_folder: Path) -> Any:
             **wrong,
         ) from error
     if model.task != "detect":
-        raise DataError(
-            f"the weights are for `{model.task}`, which is not supported",
-            found=model.task,
-            remedy="cvkit watches object detectors; segmentation, pose and oriented boxes are not supported",
-            **wrong,
-        )
+        remedy = "cvkit watches object detectors; segmentation, pose and oriented boxes are not supported"
+        raise DataError("the weights are for a task that is not supported", found=model.task, remedy=remedy, **wrong)
     return model
+
+
+def _load_safely(weights: Path, settings_folder: Path) -> Any:
+    prepare_environment(settings_folder)
+    from ultralytics import YOLO, settings
+    from ultralytics.nn.tasks import torch_safe_load
+    from ultralytics.utils import LOGGER
+
+    LOGGER.setLevel(logging.ERROR)
+    if settings["sync"]:
+        settings.update({"sync": False})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch guesses at what is wrong with a file; our error says it
+        torch_safe_load(str(weights), safe_only=True)
+        return YOLO(str(weights))
 
 
 def predict(

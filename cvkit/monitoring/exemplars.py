@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cvkit.config import Config
 from cvkit.monitoring.monitor import Observation
 from cvkit.tables import FEATURE_UNITS
 
@@ -127,27 +126,25 @@ def moved_images(observation: Observation, feature: str, source: str, *, most: i
     return _with_boxes(chosen.assign(caption=captions), observation.records.predictions)
 
 
-def typical_image(config: Config, observation: Observation, feature: str, source: str) -> pd.DataFrame:
+def typical_image(observation: Observation, feature: str, source: str) -> pd.DataFrame:
     """The reference image whose `feature` is nearest the median: what is normal to look at.
 
-    No row where the reference has no values, or its file is not found where the settings say (it may be gone since).
+    No row where the reference has no values, or its file is gone since it was measured.
     """
     expected = _reference_part(observation, source).dropna(subset=feature)
     far = (expected[feature] - expected[feature].median()).abs()
     nearest = expected.assign(far=far).sort_values(["far", "image_id"]).head(1)
-    paths = [_reference_file(config, str(image_id)) for image_id in nearest["image_id"]]
     captions = [f"reference, typical\n{_name(feature)} {value:.3g}" for value in nearest[feature]]
-    found = nearest.assign(path=paths, caption=captions).loc[[bool(path) for path in paths]]
-    return _with_boxes(found, observation.reference.predictions)
+    found = nearest.assign(caption=captions).merge(observation.reference.images[["image_id", "path"]], on="image_id")
+    there = [Path(path).is_file() for path in found["path"]]
+    return _with_boxes(found[there], observation.reference.predictions)
 
 
-def gallery(
-    config: Config, observation: Observation, pairs: list[tuple[str, str]], *, columns: int = 3
-) -> pd.DataFrame:
+def gallery(observation: Observation, pairs: list[tuple[str, str]], *, columns: int = 3) -> pd.DataFrame:
     """For each pair (feature, source) a row of `columns` images: a typical one of the reference, then the furthest."""
     parts = []
     for feature, source in pairs:
-        normal = typical_image(config, observation, feature, source)
+        normal = typical_image(observation, feature, source)
         parts += [normal, moved_images(observation, feature, source, most=columns - len(normal))]
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(COLUMNS))
@@ -185,15 +182,6 @@ def _reference_part(observation: Observation, source: str) -> pd.DataFrame:
     part = observation.reference.part(source)
     known = observation.reference.features
     return _readable(_of(known, part)) if part is not None else known.iloc[:0]
-
-
-def _reference_file(config: Config, image_id: str) -> str:
-    """Where a reference image lies: its name is its path below the data set's folder, or below the workspace."""
-    folders = [config.workspace]
-    if config.reference.data:
-        data = config.resolve(config.reference.data)
-        folders = [data, data.parent, data.parent.parent]
-    return next((str(folder / image_id) for folder in folders if Path(folder / image_id).is_file()), "")
 
 
 def _whence(row: object) -> str:

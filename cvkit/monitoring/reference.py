@@ -17,10 +17,11 @@ from cvkit.data import sources, yolo
 from cvkit.errors import DataError, StorageError
 from cvkit.monitoring import quality
 from cvkit.storage import lock, write_parquet, write_text
-from cvkit.tables import BOXES, FEATURES, FINDINGS, conform
+from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, conform
 
 Progress = Callable[[int, int], None]
-FORMAT = 1  # raised when what is stored, or how features are defined, changes
+TABLES = {"images": IMAGES, "features": FEATURES, "predictions": BOXES, "findings": FINDINGS}
+FORMAT = 2  # raised when what is stored, or how features are defined, changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Reference:
     """What is normal: the reference's images as numbers, and the limits learnt from them."""
 
     id: str  # digest of all settings it depends on
+    images: pd.DataFrame  # table IMAGES: where the files lay when they were measured
     features: pd.DataFrame  # table FEATURES
     predictions: pd.DataFrame  # table BOXES
     findings: pd.DataFrame  # table FINDINGS: what is wrong with the reference itself
@@ -84,13 +86,12 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
         )
     limits = {str(source): quality.learn(group) for source, group in features.groupby("source")}
     findings = quality.find(records, features, limits, window=None)
-    return Reference(digest(config), features, records.predictions, findings, limits, records.classes)
+    return Reference(digest(config), records.images, features, records.predictions, findings, limits, records.classes)
 
 
 def _save(reference: Reference, folder: Path) -> None:
-    write_parquet(reference.features, folder / "features.parquet")
-    write_parquet(reference.predictions, folder / "predictions.parquet")
-    write_parquet(reference.findings, folder / "findings.parquet")
+    for name in TABLES:
+        write_parquet(getattr(reference, name), folder / f"{name}.parquet")
     facts = {
         "id": reference.id,
         "classes": reference.classes,
@@ -102,7 +103,7 @@ def _save(reference: Reference, folder: Path) -> None:
 def _read(folder: Path) -> Reference:
     try:
         facts = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("features", "predictions", "findings")}
+        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
     except (OSError, ValueError) as error:  # json and pyarrow raise ValueErrors
         raise StorageError(
             "the stored reference is damaged", where=str(folder), found=str(error)[:200],
@@ -110,11 +111,9 @@ def _read(folder: Path) -> Reference:
         ) from error  # fmt: skip
     return Reference(
         facts["id"],
-        conform(tables["features"], FEATURES),
-        conform(tables["predictions"], BOXES),
-        conform(tables["findings"], FINDINGS),
-        {source: _limits(stored) for source, stored in facts["limits"].items()},
-        {int(number): name for number, name in facts["classes"].items()},
+        **{name: conform(tables[name], columns) for name, columns in TABLES.items()},
+        limits={source: _limits(stored) for source, stored in facts["limits"].items()},
+        classes={int(number): name for number, name in facts["classes"].items()},
     )
 
 
