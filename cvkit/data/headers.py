@@ -18,8 +18,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-# Bound now: Ultralytics replaces Image.open by one that wants to install a package for files it cannot identify.
-from PIL.Image import open as open_image
+open_image = Image.open  # bound now: Ultralytics' own wants to install a package for files it cannot identify
 
 BYTE_LIMIT = 2**29  # of one file; larger ones are not read
 HEADER_BYTES = 2**16  # nearly all JPEGs say their size in these
