@@ -85,12 +85,15 @@ def run(options: argparse.Namespace) -> int:
 
 def serve_schedule(options: argparse.Namespace) -> int:
     """Stay and run what is due, when it is due, until stopped."""
+    import logging
     import signal
     import threading
 
     from cvkit import schedule
     from cvkit.config import load_config
 
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("cvkit").setLevel(logging.INFO)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     schedule.serve(load_config(options.config), stop)

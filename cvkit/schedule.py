@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from cronsim import CronSim
 
 from cvkit import job as main_job
 from cvkit.config import Config, JobSettings
-from cvkit.errors import BusyError, CvkitError
+from cvkit.errors import BusyError, CvkitError, StorageError
 from cvkit.monitoring import monitor
 from cvkit.monitoring.history import History
 from cvkit.storage import lock
@@ -24,7 +25,8 @@ from cvkit.tables import Window
 log = logging.getLogger(__name__)
 
 Execute = Callable[[Config, JobSettings, Window], str]  # runs one slot; the error in words, empty where there is none
-CATCH_UP = 31  # most missed slots of a job that are made good after a long sleep; older ones are left out
+CATCH_UP = 31  # newest windows of a job that missed or failed slots are made good for; older ones are left out
+CLOCK_CHANGE = timedelta(hours=2)  # cronsim goes back by the local clock, which repeats an hour in autumn
 WAIT_S = 600.0  # how long a job waits for another command in the same workspace
 LOOK_AGAIN = timedelta(minutes=1)  # `serve` looks at the clock this often: clocks are set, machines sleep
 
@@ -47,35 +49,38 @@ class Outcome:
     error: str = ""
 
 
-def job_key(job: JobSettings) -> str:
-    """Name of a job in the ledger: what it does and when."""
-    return f"{job.notebook} {job.source or 'all sources'} {job.cron} {job.time_zone}"
+def job_key(config: Config, job: JobSettings) -> str:
+    """Name of a job in the ledger, which several workspaces may share: for what model, what it does and when."""
+    return f"{config.model.name}: {job.notebook} {job.source or 'all sources'} {job.cron} {job.time_zone}"
 
 
 def due(config: Config, history: History, now: datetime) -> list[Slot]:
     """Slots up to `now` that have not been done and have tries left, in order of time.
 
-    A job that never ran has its newest slot due; after a sleep all missed ones are, `CATCH_UP` at most.
+    A job that never ran has its newest slot due. After a sleep the slots missed since the last one are, for the newest
+    `CATCH_UP` windows; of several slots about the same window only the newest, which replaces the others' report.
+    Slots in the ledger that lie in the future, left by a clock that was wrong, hold nothing up.
     """
     ledger = history.slots()
     found: list[Slot] = []
     for job in config.schedule:
-        rows: list[dict[str, Any]] = ledger[ledger["job"] == job_key(job)].to_dict("records")  # type: ignore[assignment]
-        known = {row["slot"]: row for row in rows}
-        times = _times_back(job, now)
-        wanted = [time for time in times if time >= min(known)] if known else times[:1]
-        open_times = [time for time in wanted if time not in known or _may_be_tried(known[time], job)]
-        found += [Slot(job, time, _last_complete(config, time)) for time in open_times]
-    return sorted(found, key=lambda slot: (slot.time, job_key(slot.job)))
+        rows = ledger[ledger["job"] == job_key(config, job)].to_dict("records")
+        found += _due_of_job(config, job, {row["slot"].to_pydatetime(): row for row in rows}, now)
+    return sorted(found, key=lambda slot: (slot.time, job_key(config, slot.job)))
 
 
 def run_due(config: Config, now: datetime | None = None, execute: Execute | None = None) -> list[Outcome]:
-    """Run every slot that is due: once, never two of a job at the same time. Returns what came of each."""
+    """Run every slot that is due: once, never two of a job at the same time. Returns what came of each.
+
+    A slot whose job is at work in another process is `busy`: it and the job's later ones stay due.
+    """
     now = now or datetime.now(UTC)
+    outcomes: list[Outcome] = []
     with History.open(config.history_url) as history:
-        return [
-            _run_slot(config, history, slot, now, execute or _measure_and_report) for slot in due(config, history, now)
-        ]
+        for slot in due(config, history, now):
+            if not any(outcome.status == "busy" and outcome.slot.job == slot.job for outcome in outcomes):
+                outcomes.append(_run_slot(config, history, slot, now, execute or _measure_and_report))
+    return outcomes
 
 
 def serve(
@@ -84,28 +89,45 @@ def serve(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     execute: Execute | None = None,
 ) -> None:
-    """Run what is due, when it is due, until `stop` is set; a job that has begun is finished first."""
+    """Run what is due, when it is due, until `stop` is set; a job that has begun is finished first.
+
+    A disk that is full or a history that is locked for a while is logged, and tried again. Raises StorageError where
+    the history cannot be used at the start.
+    """
+    History.open(config.history_url).close()
     while not stop.is_set():
-        for outcome in run_due(config, clock(), execute):
-            level = logging.ERROR if outcome.error else logging.INFO
-            log.log(level, "%s: %s %s", job_key(outcome.slot.job), outcome.status, outcome.error)
+        try:
+            for outcome in run_due(config, clock(), execute):
+                level = logging.ERROR if outcome.status == "failed" else logging.INFO
+                log.log(level, "%s: %s %s", job_key(config, outcome.slot.job), outcome.status, outcome.error)
+        except StorageError as error:
+            log.error("%s", error)
         stop.wait(LOOK_AGAIN.total_seconds())
 
 
 def _run_slot(config: Config, history: History, slot: Slot, now: datetime, execute: Execute) -> Outcome:
-    key = job_key(slot.job)
+    key = job_key(config, slot.job)
     try:
         with lock(config.workspace / "locks" / f"job-{quote(key, safe='')[:200]}.lock", f"running {key}"):
-            if (status := history.claim_slot(key, slot.time, now, slot.job.attempts)) != "running":
-                return Outcome(slot, status)  # another process was faster, or the one that had it died once too often
-            try:
-                error = execute(config, slot.job, slot.window)
-            except CvkitError as failure:
-                error = str(failure)
+            status = history.claim_slot(key, slot.time, now, slot.job.attempts)
+            if status != "running":  # another process was faster, or the one that had it died once too often
+                return Outcome(slot, status, "no try is left" if status == "failed" else "")
+            error = _attempt(config, history, slot, execute)
             history.finish_slot(key, slot.time, datetime.now(UTC), error)
             return Outcome(slot, "failed" if error else "done", error)
     except BusyError as busy:
         return Outcome(slot, "busy", str(busy))
+
+
+def _attempt(config: Config, history: History, slot: Slot, execute: Execute) -> str:
+    """Do the work of a slot; what went wrong in words. Raises BusyError, with the slot given back."""
+    try:
+        return execute(config, slot.job, slot.window)
+    except BusyError:  # a long backfill in the same workspace must not use up the tries
+        history.release_slot(job_key(config, slot.job), slot.time)
+        raise
+    except CvkitError as failure:
+        return str(failure)
 
 
 def _measure_and_report(config: Config, job: JobSettings, window: Window) -> str:
@@ -118,11 +140,32 @@ def _measure_and_report(config: Config, job: JobSettings, window: Window) -> str
     return "\n".join(outcome.failures)
 
 
-def _times_back(job: JobSettings, now: datetime) -> list[datetime]:
-    """The newest `CATCH_UP` times of a job up to `now`, newest first, in UTC."""
-    local = now.astimezone(ZoneInfo(job.time_zone)) + timedelta(seconds=1)  # the iterator begins before its start
-    times = CronSim(job.cron, local, reverse=True)
-    return [moment.astimezone(UTC) for moment, _ in zip(times, range(CATCH_UP), strict=False)]
+def _due_of_job(config: Config, job: JobSettings, known: dict[datetime, Any], now: datetime) -> list[Slot]:
+    past = sorted((time for time in known if time <= now), reverse=True)
+    newest: dict[Window, datetime] = {}  # slot of each window
+    for time in itertools.chain(_times_back(job, now, past[0] if past else None), past):
+        newest.setdefault(_last_complete(config, time), time)
+        if len(newest) == CATCH_UP:
+            break
+    return [
+        Slot(job, time, window)
+        for window, time in newest.items()
+        if time not in known or _may_be_tried(known[time], job)
+    ]
+
+
+def _times_back(job: JobSettings, now: datetime, last: datetime | None) -> Iterator[datetime]:
+    """The times of a job after `last` up to `now`, newest first, in UTC; only the newest where there is no last one."""
+    start = (now + CLOCK_CHANGE).astimezone(ZoneInfo(job.time_zone))
+    for moment in CronSim(job.cron, start, reverse=True):
+        time = moment.astimezone(UTC)
+        if time > now:
+            continue
+        if last is not None and time <= last:
+            return
+        yield time
+        if last is None:
+            return
 
 
 def _may_be_tried(row: dict[str, Any], job: JobSettings) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +19,7 @@ import pandas as pd
 import pytest
 
 from cvkit.errors import StorageError
+from cvkit.monitoring import history as history_module
 from cvkit.monitoring.history import History
 from cvkit.tables import MEASUREMENTS, VERDICTS, Window, conform
 
@@ -168,3 +172,137 @@ def _count(folder: Path) -> int:
         return 0
     finally:
         connection.close()
+
+
+def at_once(work: Callable[[], object], times: int = 6) -> list[BaseException]:
+    """Do `work` in many threads that start together; the errors."""
+    together, errors = threading.Barrier(times), []
+
+    def one() -> None:
+        together.wait()
+        try:
+            work()
+        except StorageError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+def test_many_may_open_a_new_history_at_once(tmp_path: Path) -> None:
+    for number in range(5):
+        address = url(tmp_path / str(number))
+        assert at_once(lambda address=address: History.open(address).close()) == []  # type: ignore[misc]
+        with sqlite3.connect(tmp_path / str(number) / "history.db") as connection:
+            assert connection.execute("select version from cvkit_schema").fetchall() == [(1,)]
+            assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+        connection.close()
+
+
+def test_many_may_write_one_window_at_once(tmp_path: Path) -> None:
+    def write() -> None:
+        with History.open(url(tmp_path)) as history:
+            for _ in range(5):
+                put(history)
+
+    assert at_once(write) == []
+    with History.open(url(tmp_path)) as history:
+        assert (len(history.runs()), len(history.measurements()), len(history.verdicts())) == (1, 3, 1)
+
+
+def test_a_newer_history_is_left_as_it_is(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "history.db") as connection:
+        connection.execute("create table cvkit_schema (version integer primary key)")
+        connection.execute("insert into cvkit_schema values (999)")
+    with pytest.raises(StorageError, match="schema 999"):
+        History.open(url(tmp_path))
+    tables = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
+    connection.close()
+    assert tables == [("cvkit_schema",)]
+
+
+def test_a_locked_history_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "BUSY_SECONDS", 0.05)
+    with History.open(url(tmp_path)) as history:
+        put(history)
+        other = sqlite3.connect(tmp_path / "history.db")
+        other.execute("begin immediate")
+        with pytest.raises(StorageError, match="locked"):
+            put(history)
+        assert len(history.runs()) == 1  # readers are not held up
+        other.close()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("psycopg") is not None, reason="the driver of PostgreSQL is installed")
+def test_a_missing_driver_is_explained_and_the_password_kept(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="driver") as raised:
+        History.open("postgresql+psycopg://user:secret@db.example/cvkit")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_full_disk_is_explained_and_leaves_whole_windows(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); from test_history import *\n"
+        f"history = History.open({url(tmp_path)!r}); put(history)\n"
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
+        "try:\n"
+        "    for i in range(1, 100): put(history, Window(NOW + timedelta(days=i), NOW + timedelta(days=i + 1)),\n"
+        "                                measurements=measurements(200))\n"
+        "except StorageError: print('explained')"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "explained"
+    with History.open(url(tmp_path)) as history:
+        sizes = history.measurements().groupby("window_start").size()
+        assert set(sizes) == {3, 200}
+        assert len(history.runs()) == len(sizes)
+
+
+def test_words_that_are_no_text_are_kept_readable(tmp_path: Path) -> None:
+    with History.open(url(tmp_path)) as history:
+        history.record_failure("m", "v", WINDOW, NOW, "cannot read cam\udcff/a\0.jpg")
+        assert list(history.runs()["error"]) == [r"cannot read cam\udcff/a.jpg"]
+
+
+def test_reports_of_other_models_are_not_given_up(tmp_path: Path) -> None:
+    with History.open(url(tmp_path)) as history:
+        for model in ("mine", "theirs"):
+            history.record_report(
+                model=model, version="v", notebook="n", source="", window=WINDOW, path="p", started=NOW,
+                status="running",
+            )  # fmt: skip
+        history.close_reports("killed", model="mine")
+        assert sorted(zip(history.reports()["model"], history.reports()["status"], strict=True)) == [
+            ("mine", "failed"),
+            ("theirs", "running"),
+        ]
+
+
+def test_a_slot_given_back_was_no_attempt(tmp_path: Path) -> None:
+    with History.open(url(tmp_path)) as history:
+        history.claim_slot("job", NOW, NOW, attempts=2)
+        history.release_slot("job", NOW)
+        assert history.slots().empty
+        history.claim_slot("job", NOW, NOW, attempts=2)
+        history.finish_slot("job", NOW, NOW, error="boom")
+        for _ in range(3):
+            assert history.claim_slot("job", NOW, NOW, attempts=2) == "running"
+            history.release_slot("job", NOW)
+        assert history.slots()[["status", "attempts"]].to_numpy().tolist() == [["failed", 1]]
+
+
+@pytest.mark.skipif("CVKIT_TEST_POSTGRESQL" not in os.environ, reason="no PostgreSQL to try: CVKIT_TEST_POSTGRESQL=URL")
+def test_postgresql_keeps_the_same(tmp_path: Path) -> None:
+    frame = measurements(4)
+    frame["value"] = [np.nan, np.inf, -np.inf, 0.1 + 0.2]
+    with History.open(os.environ["CVKIT_TEST_POSTGRESQL"]) as history:
+        for _ in range(2):
+            put(history, version="test", measurements=frame)
+        read = history.measurements(version="test")
+        np.testing.assert_array_equal(read["value"], frame["value"])
+        assert read["window_start"][0] == WINDOW.start

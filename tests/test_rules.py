@@ -127,5 +127,7 @@ def test_consequences_are_evidence_of_the_cause_they_come_with() -> None:
 
 
 def test_a_source_that_fell_silent_is_said_to_be_unknown() -> None:
-    found = diagnose(history("ok", "unknown", feature="images").assign(rule="data"))
+    found = diagnose(history("ok", "unknown", "unknown", feature="images").assign(rule="data", reason="no images"))
     assert list(found["state"]) == ["unknown"]
+    assert f"{found['since'][0]:%d}" == "02"
+    assert found["what"][0] == "cannot be judged: no images"

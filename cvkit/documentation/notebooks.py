@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import html
 import json
+import logging
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,11 +23,18 @@ from urllib.parse import quote
 from cvkit.config import Config
 from cvkit.errors import ConfigError
 from cvkit.monitoring.history import History
-from cvkit.storage import packaged, write_text
+from cvkit.storage import packaged, storage_error, write_text
 from cvkit.tables import Window
 
-TIMEOUT_S = 1800  # seconds a cell may take, where the schedule does not say
-KERNEL_SETTINGS = {"DO_NOT_TRACK": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+TIMEOUT_S = 1800  # seconds a notebook may take, where the schedule does not say
+START_S = 120  # seconds its kernel may take to start
+KERNEL_SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a server's MPLBACKEND=agg would leave no figure
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
+NAME_LENGTH = 150  # characters of a source in a file name; file systems allow 255 bytes for all of it
+ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\].*?(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")  # of terminals
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +66,25 @@ def find_notebook(config: Config, name: str) -> Path:
 
 def report_path(config: Config, name: str, window: Window, source: str = "") -> Path:
     """Where the report of a notebook about a window lies."""
-    about = f"{name}--{quote(source, safe='')[:150]}" if source else name
+    about = f"{name}--{_file_name(source)}" if source else name
     return config.workspace / "reports" / window.label / f"{about}.ipynb"
+
+
+def _file_name(source: str) -> str:
+    """A source as part of a file name. One that is too long is cut, and told from its like by a digest."""
+    quoted = quote(source, safe="", errors="surrogateescape")
+    if len(quoted) <= NAME_LENGTH:
+        return quoted
+    digest = hashlib.sha256(quoted.encode()).hexdigest()[:10]
+    return f"{re.sub('%.?$', '', quoted[: NAME_LENGTH - 11])}~{digest}"
 
 
 def execute(config: Config, name: str, window: Window, source: str = "", timeout_s: int = TIMEOUT_S) -> Report:
     """Execute a notebook for a window and keep it, in place of an earlier one; the history knows how it went.
 
-    A notebook that fails is kept as far as it came, with its error. Raises ConfigError where there is no such notebook
-    or it does not take the parameters config, window_start, window_end and source.
+    A notebook that fails is kept as far as it came, with its error; one that takes longer than `timeout_s` seconds
+    fails. Raises ConfigError where there is no such notebook or it does not take the parameters config, window_start,
+    window_end and source.
     """
     notebook = find_notebook(config, name)
     parameters = {
@@ -89,18 +110,37 @@ def execute(config: Config, name: str, window: Window, source: str = "", timeout
 
 
 def _check_parameters(notebook: Path, given: set[str]) -> None:
-    """Refuse what papermill only warns of: a parameter the notebook does not know, so that it runs on its defaults."""
-    cells = json.loads(notebook.read_text(encoding="utf-8")).get("cells", [])
-    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
-    text = "".join("".join(cell["source"]) for cell in tagged)
+    """Refuse what papermill lets pass, so that a notebook would run on its defaults.
+
+    It only warns of a parameter that the notebook does not know, and a second cell tagged `parameters` undoes what is
+    put in after the first.
+    """
+    tagged = [cell for cell in _read(notebook).cells if "parameters" in cell.metadata.get("tags", [])]
+    text = "\n".join(cell.source for cell in tagged)
     known = set(re.findall(r"^(\w+)\s*(?::[^=\n]+)?=", text, flags=re.MULTILINE))
-    if unknown := sorted(given - known):
+    unknown = sorted(given - known)
+    if unknown or len(tagged) != 1:
+        problem = f"does not know the parameters {', '.join(unknown)}" if unknown else "has its parameters twice"
         raise ConfigError(
-            f"the notebook {notebook.name} does not know the parameters {', '.join(unknown)}", where=str(notebook),
+            f"the notebook {notebook.name} {problem}", where=str(notebook),
             expected=f"one cell tagged `parameters` that sets {', '.join(sorted(given))}",
             found=f"{len(tagged)} such cells, which set {', '.join(sorted(known)) or 'nothing'}",
-            remedy="add them to that cell, with a default each",
+            remedy="set each of them in that cell, with a default",
         )  # fmt: skip
+
+
+def _read(notebook: Path) -> Any:
+    import nbformat
+
+    try:
+        content = nbformat.reads(notebook.read_text(encoding="utf-8"), as_version=4)
+        nbformat.validate(content)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, nbformat.ValidationError) as error:
+        raise ConfigError(
+            f"the notebook {notebook.name} cannot be read", where=str(notebook), expected="a Jupyter notebook",
+            found=str(error).strip().split("\n")[0][:200], remedy="save it again in JupyterLab, or restore it",
+        ) from error  # fmt: skip
+    return content
 
 
 def _run(notebook: Path, path: Path, parameters: dict[str, str], folder: Path, timeout_s: int) -> str:
@@ -112,31 +152,56 @@ def _run(notebook: Path, path: Path, parameters: dict[str, str], folder: Path, t
     from papermill.exceptions import PapermillException
 
     error = ""
-    with tempfile.TemporaryDirectory() as temporary, _own_kernel(Path(temporary)):
+    with tempfile.TemporaryDirectory() as temporary, _own_kernel(Path(temporary)), _quietly():
         output = Path(temporary) / "report.ipynb"
         try:
             papermill.execute_notebook(
                 str(notebook), str(output), parameters, kernel_name="python3", language="python", cwd=str(folder),
-                progress_bar=False, execution_timeout=timeout_s, start_timeout=120,
+                progress_bar=False, start_timeout=START_S, timeout_func=_time_left(timeout_s),
             )  # fmt: skip
-        except (PapermillException, CellTimeoutError, DeadKernelError, NoSuchKernel, RuntimeError) as failure:
+        except CellTimeoutError:
+            error = f"TimeoutError: the notebook took longer than the {timeout_s} s it may take"
+        except (PapermillException, DeadKernelError, NoSuchKernel, RuntimeError) as failure:
             error = _words(failure)
+        except OSError as failure:
+            raise storage_error(failure, output) from failure
         kept = nbformat.read(output if output.is_file() else notebook, as_version=4)
     _tidy(kept, parameters, folder)
+    if error:
+        _mark_unfinished(kept, error)
     write_text(path, nbformat.writes(kept))
     return error
 
 
+def _time_left(seconds: float) -> Callable[[Any], float]:
+    """How long the next cell may take, so that all together take `seconds`: nbclient's own limit is for each cell."""
+    end = time.monotonic() + seconds
+    return lambda cell: max(end - time.monotonic(), 0.01)  # 0 would mean no limit
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep papermill from writing what we tell in our own words; a handler the caller has set up still hears it."""
+    logger, handler = logging.getLogger("papermill"), logging.NullHandler()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 @contextmanager
 def _own_kernel(folder: Path) -> Iterator[None]:
-    """Make `python3` mean this very Python, whatever kernels the machine has installed."""
+    """Make `python3` mean this very Python, whatever kernels the machine has; nothing is written to the home folder."""
     spec = folder / "kernels" / "python3" / "kernel.json"
     spec.parent.mkdir(parents=True)
     argv = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "--log-level=CRITICAL",
             "-f", "{connection_file}"]  # fmt: skip
-    spec.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
+    kernel = {"argv": argv, "display_name": "Python 3", "language": "python", "env": KERNEL_SETTINGS}
+    spec.write_text(json.dumps(kernel))
     search = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
-    settings = {**KERNEL_SETTINGS, "JUPYTER_PATH": search}
+    folders = {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "IPYTHONDIR": str(folder / "ipython")}
+    settings = {"JUPYTER_PATH": search, **folders}
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
@@ -149,7 +214,7 @@ def _own_kernel(folder: Path) -> Iterator[None]:
 def _words(failure: Exception) -> str:
     """An error in a line or two, without terminal colours."""
     name, value = getattr(failure, "ename", type(failure).__name__), getattr(failure, "evalue", str(failure))
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", f"{name}: {value}")
+    plain = ESCAPES.sub("", f"{name}: {value}")
     return "\n".join(line.rstrip() for line in plain.strip().splitlines()[:8])[:1500]
 
 
@@ -163,3 +228,16 @@ def _tidy(notebook: Any, parameters: dict[str, str], folder: Path) -> None:
         cell.metadata.pop("execution", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace(str(folder) + os.sep, "")
+
+
+def _mark_unfinished(notebook: Any, error: str) -> None:
+    """Say at the top that a notebook broke off where papermill does not: after a killed kernel its cells look done."""
+    import nbformat
+
+    if any("papermill-error-cell-tag" in cell.metadata.get("tags", []) for cell in notebook.cells):
+        return
+    text = f"**This report was not finished.** What follows ends where it broke off.\n\n<pre>{html.escape(error)}</pre>"
+    cell = nbformat.v4.new_markdown_cell(text, id="cvkit-unfinished")
+    if (notebook.nbformat, notebook.nbformat_minor) < (4, 5):
+        del cell["id"]
+    notebook.cells.insert(0, cell)

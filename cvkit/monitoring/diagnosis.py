@@ -60,8 +60,8 @@ def text(verdicts: pd.DataFrame) -> str:
         part: list[dict[str, Any]] = found[found["source"] == source].to_dict("records")
         for row in part:
             until = "lasting" if pd.isna(row["until"]) else f"{row['until']:%Y-%m-%d}"
-            what = f"{row['what']} ({_shortened(row['evidence'])})"
-            lines.append((name, row["state"], f"{row['since']:%Y-%m-%d}", until, what))
+            evidence = f" ({_shortened(row['evidence'])})" if row["state"] != "unknown" else ""
+            lines.append((name, row["state"], f"{row['since']:%Y-%m-%d}", until, row["what"] + evidence))
         if not part:
             lines.append((name, "ok", "", "", "nothing stands out"))
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
@@ -83,10 +83,10 @@ def _diagnose_source(source: str, verdicts: pd.DataFrame) -> list[dict[str, obje
     for stretch in sorted(stretches, key=lambda s: (_rank(s.feature), s.since)):
         home = next((row for row in rows if _belongs(stretch, row)), None)
         if home is None:
-            rows.append({"what": CAUSES[_rank(stretch.feature)][0], "since": stretch.since, "last": stretch.last,
+            rows.append({"what": stretch.what, "since": stretch.since, "last": stretch.last,
                          "lasts": stretch.lasts, "states": [stretch.state], "features": [stretch.feature]})  # fmt: skip
             continue
-        if CAUSES[_rank(stretch.feature)][0] == home["what"]:
+        if stretch.what == home["what"]:
             home["since"], home["last"] = min(home["since"], stretch.since), max(home["last"], stretch.last)
             home["lasts"] = home["lasts"] or stretch.lasts
         home["states"].append(stretch.state)
@@ -104,6 +104,7 @@ class _Stretch:
     """An unbroken run of windows in which one feature was not ok; unknown windows neither start nor break it."""
 
     feature: str
+    what: str  # the likely cause in words
     state: str
     since: pd.Timestamp
     last: pd.Timestamp  # start of the last window it was seen in
@@ -111,16 +112,19 @@ class _Stretch:
 
 
 def _stretches(feature: str, verdicts: pd.DataFrame, newest: pd.Timestamp) -> Iterator[_Stretch]:
-    judged = verdicts[verdicts["state"] != "unknown"].sort_values("window_start")
+    ordered = verdicts.sort_values("window_start")
+    judged = ordered[ordered["state"] != "unknown"]
     bad = judged["state"].isin(["warning", "critical"])
+    what = CAUSES[_rank(feature)][0]
     for _, run in judged[bad].groupby((~bad).cumsum()[bad]):
-        ends = judged["window_start"].max() == run["window_start"].max()
-        yield _Stretch(
-            feature, worst(list(run["state"])), run["window_start"].min(), run["window_start"].max(), bool(ends)
-        )
-    current = verdicts[verdicts["window_start"] == newest]
-    if feature == "images" and (current["state"] == "unknown").any():
-        yield _Stretch(feature, "unknown", newest, newest, lasts=True)
+        first, final = run["window_start"].min(), run["window_start"].max()
+        lasts = bool(final == judged["window_start"].max())
+        yield _Stretch(feature, what, worst(list(run["state"])), first, final, lasts)
+    if feature == "images" and ordered["window_start"].iloc[-1] == newest and ordered["state"].iloc[-1] == "unknown":
+        known = ordered.loc[ordered["state"] != "unknown", "window_start"].max()
+        since = ordered.loc[~(ordered["window_start"] <= known), "window_start"].min()
+        what = f"cannot be judged: {ordered['reason'].iloc[-1]}"
+        yield _Stretch(feature, what, "unknown", since, newest, lasts=True)
 
 
 def _rank(feature: str) -> int:
@@ -129,6 +133,5 @@ def _rank(feature: str) -> int:
 
 def _belongs(stretch: _Stretch, row: dict[str, Any]) -> bool:
     """Whether a stretch is part of a cause already found: the same cause, or what that cause brings with it."""
-    what = CAUSES[_rank(stretch.feature)][0]
     overlaps = stretch.since <= row["last"] and row["since"] <= stretch.last
-    return overlaps and (what == row["what"] or what in CONSEQUENCES)
+    return overlaps and (stretch.what == row["what"] or stretch.what in CONSEQUENCES)

@@ -6,6 +6,8 @@ replaces what stood there: a kill leaves all of it or nothing, a rerun never dou
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +25,7 @@ from cvkit.tables import MEASUREMENTS, VERDICTS, Window, conform
 
 SCHEMA = 1  # raised by every change of the tables below
 BUSY_SECONDS = 30  # how long a writer waits for another
+WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
 
 
 class _Moment(sa.TypeDecorator[datetime]):
@@ -38,18 +41,28 @@ class _Moment(sa.TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-_TYPES: dict[str, Any] = {"str": sa.Text, "int64": sa.BigInteger, "float64": sa.Double}
+class _Words(sa.TypeDecorator[str]):
+    """Text a database can hold: file names that are no Unicode, and NUL, would be refused."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else value.replace("\0", "").encode("utf-8", "backslashreplace").decode()
+
+
+_TYPES: dict[str, Any] = {"str": _Words, "int64": sa.BigInteger, "float64": sa.Double}
 _metadata = sa.MetaData()
 _schema = sa.Table("cvkit_schema", _metadata, sa.Column("version", sa.Integer, primary_key=True))
 _runs = sa.Table(
     "runs", _metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("model", sa.Text, nullable=False), sa.Column("version", sa.Text, nullable=False),
+    sa.Column("model", _Words, nullable=False), sa.Column("version", _Words, nullable=False),
     sa.Column("window_start", _Moment, nullable=False), sa.Column("window_end", _Moment, nullable=False),
-    sa.Column("reference_id", sa.Text, nullable=False), sa.Column("status", sa.Text, nullable=False),
+    sa.Column("reference_id", _Words, nullable=False), sa.Column("status", _Words, nullable=False),
     sa.Column("started", _Moment), sa.Column("finished", _Moment),
     sa.Column("images", sa.Integer), sa.Column("bad_images", sa.Integer),
-    sa.Column("error", sa.Text, nullable=False), sa.Column("cvkit_version", sa.Text, nullable=False),
+    sa.Column("error", _Words, nullable=False), sa.Column("cvkit_version", _Words, nullable=False),
     sa.UniqueConstraint("model", "version", "window_start", "window_end"),
 )  # fmt: skip
 
@@ -63,17 +76,17 @@ _measurements = _child("measurements", dict(MEASUREMENTS))
 _verdicts = _child("verdicts", dict(VERDICTS))
 _reports = sa.Table(
     "reports", _metadata,
-    sa.Column("model", sa.Text, primary_key=True), sa.Column("version", sa.Text, primary_key=True),
-    sa.Column("notebook", sa.Text, primary_key=True), sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("model", _Words, primary_key=True), sa.Column("version", _Words, primary_key=True),
+    sa.Column("notebook", _Words, primary_key=True), sa.Column("source", _Words, primary_key=True),
     sa.Column("window_start", _Moment, primary_key=True), sa.Column("window_end", _Moment, primary_key=True),
-    sa.Column("status", sa.Text, nullable=False), sa.Column("path", sa.Text, nullable=False),
-    sa.Column("started", _Moment), sa.Column("finished", _Moment), sa.Column("error", sa.Text, nullable=False),
+    sa.Column("status", _Words, nullable=False), sa.Column("path", _Words, nullable=False),
+    sa.Column("started", _Moment), sa.Column("finished", _Moment), sa.Column("error", _Words, nullable=False),
 )  # fmt: skip
 _slots = sa.Table(
     "slots", _metadata,
-    sa.Column("job", sa.Text, primary_key=True), sa.Column("slot", _Moment, primary_key=True),
-    sa.Column("status", sa.Text, nullable=False), sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("started", _Moment), sa.Column("finished", _Moment), sa.Column("error", sa.Text, nullable=False),
+    sa.Column("job", _Words, primary_key=True), sa.Column("slot", _Moment, primary_key=True),
+    sa.Column("status", _Words, nullable=False), sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("started", _Moment), sa.Column("finished", _Moment), sa.Column("error", _Words, nullable=False),
 )  # fmt: skip
 
 
@@ -96,8 +109,13 @@ class History:
             engine = sa.create_engine(address)
             if engine.dialect.name == "sqlite":
                 sa.event.listen(engine, "connect", _prepare_sqlite)
+                sa.event.listen(engine, "begin", _begin_sqlite)
             history = cls(engine)
-            history._check_schema(url)
+            try:
+                history._check_schema()
+            except BaseException:
+                engine.dispose()
+                raise
         return history
 
     def close(self) -> None:
@@ -121,7 +139,7 @@ class History:
         """Write everything about a window in one transaction, in place of what was known about it."""
         row = {"status": "done", "reference_id": reference_id, "started": started, "images": images,
                "bad_images": bad_images, "error": ""}  # fmt: skip
-        with self._transaction() as connection:
+        with self._writing() as connection:
             run = _replace_run(connection, model, version, window, row)
             for table, frame in ((_measurements, measurements), (_verdicts, verdicts)):
                 if rows := [{**_plain(record), "run": run} for record in frame.to_dict("records")]:
@@ -129,7 +147,7 @@ class History:
 
     def record_failure(self, model: str, version: str, window: Window, started: datetime, error: str) -> None:
         """Record that a window could not be measured; what was known about it before stays."""
-        with self._transaction() as connection:
+        with self._writing() as connection:
             if _run_id(connection, model, version, window, status="done") is None:
                 row = {"status": "failed", "reference_id": "", "started": started, "error": error}
                 _replace_run(connection, model, version, window, row)
@@ -154,7 +172,7 @@ class History:
         query = sa.select(_runs.c.window_start, _runs.c.window_end).where(
             _runs.c.model == model, _runs.c.version == version, _runs.c.status == "done"
         )
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return sorted(Window(start, end) for start, end in connection.execute(query))
 
     # -- reports ----------------------------------------------------------------------------------------------------
@@ -167,7 +185,7 @@ class History:
         key = {"model": model, "version": version, "notebook": notebook, "source": source,
                "window_start": window.start, "window_end": window.end}  # fmt: skip
         row = {"status": status, "path": path, "started": started, "finished": finished, "error": error}
-        with self._transaction() as connection:
+        with self._writing() as connection:
             connection.execute(_reports.delete().where(*_equal(_reports, key)))
             connection.execute(_reports.insert(), {**key, **row})
 
@@ -175,11 +193,15 @@ class History:
         """One row per report: notebook, source, window, status, path, times and error."""
         return self._frame(sa.select(_reports).order_by(_reports.c.window_start, _reports.c.notebook))
 
-    def close_reports(self, error: str) -> None:
-        """Give up reports that are still `running`: to be called where nobody else can be writing any."""
+    def close_reports(self, error: str, model: str | None = None) -> None:
+        """Give up reports that are still `running`: to be called where nobody else can be writing any.
+
+        Those of `model` only, where it is given: in a team's database other workspaces may be at work.
+        """
         given_up = {"status": "failed", "finished": datetime.now(UTC), "error": error}
-        with self._transaction() as connection:
-            connection.execute(_reports.update().where(_reports.c.status == "running").values(given_up))
+        key = {"status": "running"} | ({"model": model} if model is not None else {})
+        with self._writing() as connection:
+            connection.execute(_reports.update().where(*_equal(_reports, key)).values(given_up))
 
     # -- the schedule's ledger --------------------------------------------------------------------------------------
 
@@ -191,7 +213,7 @@ class History:
         """
         key = {"job": job, "slot": slot}
         query = sa.select(_slots.c.status, _slots.c.attempts).where(*_equal(_slots, key))
-        with self._transaction() as connection:
+        with self._writing() as connection:
             known = connection.execute(query).one_or_none()
             if known is None:
                 row = {**key, "status": "running", "attempts": 1, "started": now, "error": ""}
@@ -208,8 +230,16 @@ class History:
     def finish_slot(self, job: str, slot: datetime, now: datetime, error: str = "") -> None:
         """Close a slot: done, or failed with a reason."""
         done = {"status": "failed" if error else "done", "finished": now, "error": error}
-        with self._transaction() as connection:
+        with self._writing() as connection:
             connection.execute(_slots.update().where(*_equal(_slots, {"job": job, "slot": slot})).values(done))
+
+    def release_slot(self, job: str, slot: datetime) -> None:
+        """Give a slot back that was taken but could not be begun: that was no attempt."""
+        key = {"job": job, "slot": slot}
+        with self._writing() as connection:
+            connection.execute(_slots.delete().where(*_equal(_slots, {**key, "attempts": 1})))
+            back = {"status": "failed", "attempts": _slots.c.attempts - 1}
+            connection.execute(_slots.update().where(*_equal(_slots, key)).values(back))
 
     def slots(self) -> pd.DataFrame:
         """The ledger: one row per job and slot."""
@@ -218,21 +248,39 @@ class History:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        with _explained(self._engine.url.render_as_string()), self._engine.begin() as connection:
+    def _reading(self) -> Iterator[sa.Connection]:
+        with _explained(self._engine.url), self._engine.begin() as connection:
             yield connection
 
-    def _check_schema(self, url: str) -> None:
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with _explained(self._engine.url), self._engine.execution_options(**WRITING).begin() as connection:
+            yield connection
+
+    def _check_schema(self) -> None:
+        found = self._found_schema()
+        if found is None:
+            try:
+                with self._engine.execution_options(**WRITING).begin() as connection:
+                    _metadata.create_all(connection)
+                    if connection.execute(sa.select(_schema.c.version)).first() is None:
+                        connection.execute(_schema.insert(), {"version": SCHEMA})
+            except DBAPIError:
+                if self._found_schema() is None:  # else another process made the tables at the same moment
+                    raise
+            found = self._found_schema()
+        if found != SCHEMA:
+            raise StorageError(
+                "the history was written by another version of cvkit", where=_shown(self._engine.url),
+                expected=f"schema {SCHEMA}", found=f"schema {found}",
+                remedy="use the cvkit that wrote it, or a newer one",
+            )  # fmt: skip
+
+    def _found_schema(self) -> int | None:
         with self._engine.begin() as connection:
-            _metadata.create_all(connection)
-            found = connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
-            if found is None:
-                connection.execute(_schema.insert(), {"version": SCHEMA})
-            elif found != SCHEMA:
-                raise StorageError(
-                    "the history was written by another version of cvkit", where=url, expected=f"schema {SCHEMA}",
-                    found=f"schema {found}", remedy="use the cvkit that wrote it, or a newer one",
-                )  # fmt: skip
+            if not sa.inspect(connection).has_table(_schema.name):
+                return None
+            return connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
 
     def _of_windows(
         self, table: sa.Table, columns: Any, start: datetime | None, end: datetime | None, equal: dict[str, str]
@@ -248,7 +296,7 @@ class History:
         return rows[[column.name for column in about]].join(conform(rows[list(columns)], columns))
 
     def _frame(self, query: sa.Select[Any]) -> pd.DataFrame:
-        with self._transaction() as connection:
+        with self._reading() as connection:
             result = connection.execute(query)
             frame = pd.DataFrame(result.all(), columns=list(result.keys()))
         for column in query.selected_columns:
@@ -283,22 +331,47 @@ def _plain(record: dict[Any, Any]) -> dict[str, Any]:
     return {str(name): None if value != value else value for name, value in record.items()}
 
 
-def _prepare_sqlite(connection: Any, record: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_SECONDS * 1000}"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, not where sqlite3 guesses
+    for pragma in (f"busy_timeout={int(BUSY_SECONDS * 1000)}", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    deadline = time.monotonic() + BUSY_SECONDS
+    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            break  # where the file system cannot do WAL, SQLite stays with what it can
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)  # SQLite does not wait by itself for another process that is switching
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().keys() & WRITING.keys()
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _shown(url: sa.URL | str) -> str:
+    """An address to show: without the password."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return "history in cvkit.yml"
 
 
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
+def _explained(url: sa.URL | str) -> Iterator[None]:
     try:
         yield
+    except ModuleNotFoundError as error:
+        raise StorageError(
+            "the history's database needs a driver that is not installed", where=_shown(url), found=str(error),
+            remedy=f"install it, e.g. `pip install {error.name}`",
+        ) from error  # fmt: skip
     except (DBAPIError, NoSuchModuleError, sa.exc.ArgumentError, OSError) as error:
         cause = str(getattr(error, "orig", error))
         raise StorageError(
-            "the history cannot be read or written", where=sa.engine.make_url(url).render_as_string(hide_password=True)
-            if not isinstance(error, sa.exc.ArgumentError) else "history in cvkit.yml",
+            "the history cannot be read or written", where=_shown(url),
             expected="a database of cvkit's that nobody else locks, on a disk with room", found=cause[:300],
             remedy="mend that and run the same command again; a damaged history.db can be moved away and made anew by "
                    "`cvkit run --from DAY`",
