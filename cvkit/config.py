@@ -33,6 +33,8 @@ def _cron(expression: str) -> str:
     from cronsim import CronSim, CronSimError
 
     try:
+        if len(expression.split()) != 5:
+            raise CronSimError("not five fields")
         CronSim(expression, datetime(2026, 1, 1))
     except CronSimError as error:
         raise ValueError(

@@ -56,9 +56,10 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(lock(config.workspace / "locks" / "run.lock", "running this workspace", wait_s))
         history = stack.enter_context(History.open(config.history_url))
-        history.close_reports("the process that wrote it was killed")
+        history.close_reports("the process that wrote it was killed", config.model.name)
         states, failures = _measure(config, windows, history)
-        wanted = [(window, name) for window in list(states)[-reports:] for name in names] if reports else []
+        newest = windows[-reports:] if reports else []
+        wanted = [(window, name) for window in newest if window in states for name in names]
         for window, name in tqdm(wanted, desc="writing reports", unit="report", disable=None):
             report = notebook_step.execute(config, name, window, source, timeout_s)
             if report.status != "done":

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -19,7 +18,7 @@ from cvkit.config import Config, JobSettings
 from cvkit.errors import BusyError, CvkitError, StorageError
 from cvkit.monitoring import monitor
 from cvkit.monitoring.history import History
-from cvkit.storage import lock
+from cvkit.storage import lock, safe_name
 from cvkit.tables import Window
 
 log = logging.getLogger(__name__)
@@ -108,7 +107,7 @@ def serve(
 def _run_slot(config: Config, history: History, slot: Slot, now: datetime, execute: Execute) -> Outcome:
     key = job_key(config, slot.job)
     try:
-        with lock(config.workspace / "locks" / f"job-{quote(key, safe='')[:200]}.lock", f"running {key}"):
+        with lock(config.workspace / "locks" / f"job-{safe_name(key)}.lock", f"running {key}"):
             status = history.claim_slot(key, slot.time, now, slot.job.attempts)
             if status != "running":  # another process was faster, or the one that had it died once too often
                 return Outcome(slot, status, "no try is left" if status == "failed" else "")
@@ -131,11 +130,14 @@ def _attempt(config: Config, history: History, slot: Slot, execute: Execute) -> 
 
 
 def _measure_and_report(config: Config, job: JobSettings, window: Window) -> str:
-    """Measure what is due, and the window itself; then write its report."""
+    """Measure what is due, then the window itself, and write its report; older windows that fail are not its fault."""
     with History.open(config.history_url) as history:
-        windows = [*(w for w in monitor.due(config, history, window.end) if w != window), window]
+        older = [due for due in monitor.due(config, history, window.end) if due != window]
+    if older:
+        for failure in main_job.run(config, older, notebooks=[], wait_s=WAIT_S).failures:
+            log.warning("%s", failure)
     outcome = main_job.run(
-        config, windows, notebooks=[job.notebook], source=job.source, timeout_s=job.timeout_s, wait_s=WAIT_S
+        config, [window], notebooks=[job.notebook], source=job.source, timeout_s=job.timeout_s, wait_s=WAIT_S
     )
     return "\n".join(outcome.failures)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from cvkit.errors import BusyError, StorageError
 
@@ -16,12 +19,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PACKAGE = Path(__file__).parent
+NAME_LENGTH = 150  # characters of a source or job in a file name; file systems allow 255 bytes for all of it
 
 
 def packaged(folder: str) -> Path:
     """A folder of files that travels with cvkit: inside the package when installed, beside it in a checkout."""
     inside = PACKAGE / folder
     return inside if inside.is_dir() else PACKAGE.parent / folder
+
+
+def safe_name(text: str) -> str:
+    """`text` as part of a file name, whatever it holds; one that is too long is cut, and told apart by a digest.
+
+    >>> safe_name("gate 1/é")
+    'gate%201%2F%C3%A9'
+    """
+    quoted = quote(text, safe="", errors="surrogateescape")
+    if len(quoted) <= NAME_LENGTH:
+        return quoted
+    digest = hashlib.sha256(quoted.encode()).hexdigest()[:10]
+    return f"{re.sub('%.?$', '', quoted[: NAME_LENGTH - 11])}~{digest}"
 
 
 @contextmanager

@@ -98,14 +98,18 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(
     world.write_world(tmp_path / "other", seed=5)
     whole, again, other = digests(line), digests(tmp_path / "again"), digests(tmp_path / "other")
     assert again.items() <= whole.items(), "a day's bytes do not depend on how many other days are written"
-    assert set(again.values()).isdisjoint(value for name, value in other.items() if name.endswith(".jpg"))
+    assert set(again.values()).isdisjoint(value for name, value in other.items() if not name.endswith(".yaml"))
 
 
 def test_a_frame_made_alone_is_the_one_on_disk(line: Path) -> None:
     day = world.DIRTY_FROM + timedelta(days=3)
     shown = world.frame(4, world.DIRTY_CAMERA, day, 2, world.condition(world.DIRTY_CAMERA, day))
     assert of_day(line, world.DIRTY_CAMERA, day)[2].read_bytes() == world.encode(shown.picture)
-    assert of_day(line, world.DIRTY_CAMERA, day, ".txt")[2].read_text() == world.yolo_labels(shown)
+    rows = label_rows(of_day(line, world.DIRTY_CAMERA, day, ".txt")[2])
+    size = np.array([world.WIDTH, world.HEIGHT])
+    corners = np.hstack([rows[:, 1:3] - rows[:, 3:5] / 2, rows[:, 1:3] + rows[:, 3:5] / 2]) * np.tile(size, 2)
+    np.testing.assert_allclose(corners, shown.boxes, atol=1e-3)
+    assert tuple(rows[:, 0].astype(int)) == shown.classes
 
 
 def test_progress_is_told_up_to_the_last_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,10 +202,11 @@ def test_dirt_grows_day_by_day_on_one_camera_only() -> None:
 
 
 def test_healthy_days_of_reference_and_captures_are_exchangeable() -> None:
-    """Kolmogorov-Smirnov on daily means over seeds and cameras, joined by Fisher's method.
+    """Daily means over seeds and cameras: Kolmogorov-Smirnov joined by Fisher's method, a t-test of differences.
 
     The daily means are independent, so the p-values are (conservatively) uniform where nothing differs.
     """
+    differences: dict[str, list[float]] = {"brightness": [], "contrast": [], "parts": []}
     p_values: dict[str, list[float]] = {"brightness": [], "contrast": [], "parts": []}
     for seed in range(20, 24):
         for camera in world.CAMERAS:
@@ -209,8 +214,11 @@ def test_healthy_days_of_reference_and_captures_are_exchangeable() -> None:
             now = daily(seed, camera, world.FIRST_DAY, world.DAYS)
             for column, values in enumerate(p_values.values()):
                 values.append(float(stats.ks_2samp(before[:, column], now[:, column]).pvalue))
+            for column, values in enumerate(differences.values()):
+                values.append(float(now[:, column].mean() - before[:, column].mean()))
     for name, values in p_values.items():
         assert stats.combine_pvalues(values).pvalue > 0.005, name
+        assert stats.ttest_1samp(differences[name], 0).pvalue > 0.005, name
 
 
 def daily(seed: int, camera: str, first: date, days: int) -> NDArray[np.float64]:

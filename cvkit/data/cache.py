@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import pandas as pd
 from pyarrow.lib import ArrowInvalid
 
-from cvkit.storage import write_parquet
+from cvkit.storage import safe_name, write_parquet
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ def _parts(folder: Path, images: pd.DataFrame) -> Iterator[tuple[Path, pd.DataFr
     """The cache file of each date and source, with the images it is about."""
     dates = images["time"].dt.strftime("%Y-%m-%d").fillna("undated")
     for (date, source), group in images.groupby([dates, images["source"]], sort=True):
-        yield folder / str(date) / f"source={quote(str(source), safe='')[:200]}.parquet", group
+        yield folder / str(date) / f"source={safe_name(str(source))}.parquet", group
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import html
 import json
 import logging
@@ -18,12 +17,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from cvkit.config import Config
 from cvkit.errors import ConfigError
 from cvkit.monitoring.history import History
-from cvkit.storage import packaged, storage_error, write_text
+from cvkit.storage import packaged, safe_name, storage_error, write_text
 from cvkit.tables import Window
 
 TIMEOUT_S = 1800  # seconds a notebook may take, where the schedule does not say
@@ -33,7 +31,6 @@ KERNEL_SETTINGS = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a server's MPLBACKEND=agg would leave no figure
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
-NAME_LENGTH = 150  # characters of a source in a file name; file systems allow 255 bytes for all of it
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\].*?(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")  # of terminals
 
 
@@ -66,17 +63,8 @@ def find_notebook(config: Config, name: str) -> Path:
 
 def report_path(config: Config, name: str, window: Window, source: str = "") -> Path:
     """Where the report of a notebook about a window lies."""
-    about = f"{name}--{_file_name(source)}" if source else name
+    about = f"{name}--{safe_name(source)}" if source else name
     return config.workspace / "reports" / window.label / f"{about}.ipynb"
-
-
-def _file_name(source: str) -> str:
-    """A source as part of a file name. One that is too long is cut, and told from its like by a digest."""
-    quoted = quote(source, safe="", errors="surrogateescape")
-    if len(quoted) <= NAME_LENGTH:
-        return quoted
-    digest = hashlib.sha256(quoted.encode()).hexdigest()[:10]
-    return f"{re.sub('%.?$', '', quoted[: NAME_LENGTH - 11])}~{digest}"
 
 
 def execute(config: Config, name: str, window: Window, source: str = "", timeout_s: int = TIMEOUT_S) -> Report:
