@@ -90,8 +90,9 @@ def write_world(folder: Path, seed: int = 0, progress: Step = lambda done, total
     for done, (camera, day, images, labels) in enumerate(jobs):
         _write_day(seed, camera, day, images, labels)
         progress((done + 1) * FRAMES_A_DAY, len(jobs) * FRAMES_A_DAY)
+    # no `path`: Ultralytics then looks beside this file, and would read `path: .` from the folder it was started in
     names = "\n".join(f"  {number}: {name}" for number, name in enumerate(CLASSES))
-    (reference / "data.yaml").write_text(f"path: .\ntrain: images/val\nval: images/val\nnames:\n{names}\n")
+    (reference / "data.yaml").write_text(f"train: images/val\nval: images/val\nnames:\n{names}\n")
 
 
 def _days(first: date, days: int, images: Path, labels: Path) -> Iterator[tuple[str, date, Path, Path]]:
@@ -145,7 +146,7 @@ class _Part:
 
 
 def _place_parts(rng: np.random.Generator, springs: bool) -> Iterator[_Part]:
-    """Up to five parts that do not touch: on a belt they lie side by side."""
+    """Up to four parts that do not touch: on a belt they lie side by side."""
     taken: list[tuple[float, float, float]] = []
     kinds = list(rng.integers(0, len(CLASSES), rng.integers(1, 5)))
     if springs and rng.random() < 0.6:

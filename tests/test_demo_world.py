@@ -240,6 +240,17 @@ def test_the_reference_is_a_data_set_that_names_the_models_classes(line: Path) -
     assert tuple(data.names[number] for number in range(len(data.names))) == world.CLASSES
 
 
+def test_ultralytics_finds_the_reference_from_any_folder(
+    line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yolo.prepare_environment(tmp_path / "settings")
+    from ultralytics.data.utils import check_det_dataset
+
+    monkeypatch.chdir(tmp_path)
+    found = check_det_dataset(str(line / "reference" / "data.yaml"), autodownload=False)
+    assert Path(found["val"]) == line / "reference" / "images" / "val"
+
+
 # -- the shipped checkpoint -------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ CAUSES: tuple[tuple[str, frozenset[str]], ...] = (
 )
 # What any earlier cause on the list brings with it: a dirty lens takes light and contrast too, and moves predictions.
 CONSEQUENCES = frozenset(cause for cause, _ in CAUSES[8:])
+NAME_WIDTH = 32  # characters of a source's name in a terminal
 COLUMNS = ("source", "state", "since", "until", "what", "evidence")
 
 
@@ -56,7 +57,7 @@ def text(verdicts: pd.DataFrame) -> str:
     newest = verdicts["window_start"].max()
     lines = [("source", "state", "since", "until", "what")]
     for source in sorted(set(verdicts["source"])):
-        name = source or "(no source)"
+        name = (source if len(source) <= NAME_WIDTH else f"{source[: NAME_WIDTH - 1]}…") or "(no source)"
         part: list[dict[str, Any]] = found[found["source"] == source].to_dict("records")
         for row in part:
             until = "lasting" if pd.isna(row["until"]) else f"{row['until']:%Y-%m-%d}"
