@@ -160,6 +160,7 @@ def _show_slots(outcomes: list[schedule.Outcome]) -> int:
 
 
 def _windows(options: argparse.Namespace, config: Config, now: datetime) -> list[Window]:
+    from cvkit.data import sources
     from cvkit.monitoring import monitor
     from cvkit.monitoring.history import History
 
@@ -169,6 +170,12 @@ def _windows(options: argparse.Namespace, config: Config, now: datetime) -> list
         start, end = _moment(options.start), _moment(options.end) if options.end else now
         chosen = list(monitor.windows(config, start, max(end, start + config.window_length)))
     else:
+        if sources.capture_days(config) is None:
+            raise errors.DataError(
+                "there are no captures", where=f"{config.path}, captures.images: {config.captures.images}",
+                expected="images that match this pattern", found="none",
+                remedy="correct the pattern, or put images where it says",
+            )  # fmt: skip
         with History.open(config.history_url) as history:
             chosen = monitor.due(config, history, now)
     if future := [window for window in chosen if window.start > now]:

@@ -17,7 +17,7 @@ from zoneinfo import available_timezones
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from cvkit.errors import ConfigError
+from cvkit.errors import ConfigError, DataError
 from cvkit.tables import Window
 
 
@@ -178,7 +178,7 @@ class Config(_Section):
             return "external"
         weights = self.resolve(self.model.weights)
         if not weights.is_file():
-            raise ConfigError(
+            raise DataError(
                 "the model's weights are missing",
                 where=f"{self.path}, model.weights",
                 expected="an Ultralytics .pt file",

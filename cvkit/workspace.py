@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from cvkit.config import Config, JobSettings, load_config, schema
 from cvkit.errors import ConfigError, DataError
-from cvkit.storage import packaged, write_text
+from cvkit.storage import packaged, replacing, write_text
 
 SCHEDULE = (
     {"notebook": "01-data-quality", "cron": "30 5 * * *", "time_zone": "UTC"},
@@ -47,8 +47,8 @@ def copy_missing(origin: Path, folder: Path) -> None:
     for file in sorted(origin.rglob("*")):
         target = folder / file.relative_to(origin)
         if file.is_file() and not target.exists() and "__pycache__" not in file.parts:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
+            with replacing(target) as part:
+                shutil.copyfile(file, part)
 
 
 def commented(settings: dict[str, dict[str, Any]]) -> str:

@@ -97,3 +97,12 @@ def test_every_notebook_and_setting_has_its_place_in_the_docs() -> None:
 
     shown = commented({"reference": {"data": "data.yaml"}, "model": {"weights": "best.pt"}})
     assert (docs / "cvkit.yml").read_text() == shown, "docs/reference/cvkit.yml is not what `cvkit init` writes"
+
+
+def test_no_captures_are_an_error_not_nothing_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cvkit.yml").write_text("reference: {data: data.yaml}\n")
+    assert cli.main(["run"]) == 3
+    assert "captures/{source}/{date}" in capsys.readouterr().err

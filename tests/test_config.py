@@ -63,7 +63,7 @@ def test_the_version_is_the_hash_of_the_weights(tmp_path: Path) -> None:
     config = parse_config(GOOD + "model:\n  weights: a.pt\n", tmp_path / "cvkit.yml")
     assert config.version == "ba7816bf8f01"  # SHA-256 of "abc", FIPS 180-2
     assert parse_config(GOOD, tmp_path / "cvkit.yml").version == "external"
-    with pytest.raises(ConfigError, match="weights are missing"):
+    with pytest.raises(DataError, match="weights are missing"):
         _ = parse_config(GOOD + "model:\n  weights: b.pt\n", tmp_path / "cvkit.yml").version
 
 

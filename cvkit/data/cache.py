@@ -59,6 +59,6 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.DataFrame(columns=KEY)
     try:
         return pd.read_parquet(path)
-    except ArrowInvalid as error:
+    except (ArrowInvalid, OSError) as error:  # pyarrow says OSError of damaged pages
         log.warning("%s is damaged (%s) and is made again", path, error)
         return pd.DataFrame(columns=KEY)
