@@ -160,6 +160,7 @@ def _show_slots(outcomes: list[schedule.Outcome]) -> int:
 
 
 def _windows(options: argparse.Namespace, config: Config, now: datetime) -> list[Window]:
+    from cvkit import job
     from cvkit.data import sources
     from cvkit.monitoring import monitor
     from cvkit.monitoring.history import History
@@ -177,7 +178,8 @@ def _windows(options: argparse.Namespace, config: Config, now: datetime) -> list
                 remedy="correct the pattern, or put images where it says",
             )  # fmt: skip
         with History.open(config.history_url) as history:
-            chosen = monitor.due(config, history, now)
+            unfinished = history.unfinished_reports(config.model.name, config.version, job.scheduled(config))
+            chosen = sorted({*monitor.due(config, history, now), *unfinished})
     if future := [window for window in chosen if window.start > now]:
         raise errors.ConfigError(
             f"the window {future[0]} lies in the future", found=f"it is {now:%Y-%m-%d %H:%M} UTC",

@@ -50,22 +50,28 @@ def run(
     A window whose data cannot be used, or a report that breaks, is recorded as failed and the others go on.
     Raises BusyError where another process runs this workspace, and still does after `wait_s` seconds.
     """
-    names = list(dict.fromkeys(job.notebook for job in config.schedule)) if notebooks is None else notebooks
+    names = scheduled(config) if notebooks is None else notebooks
     for name in names:
         notebook_step.find_notebook(config, name)  # a misspelt name is told before the work, not after it
     with ExitStack() as stack:
         stack.enter_context(lock(config.workspace / "locks" / "run.lock", "running this workspace", wait_s))
         history = stack.enter_context(History.open(config.history_url))
+        again = set(history.unfinished_reports(config.model.name, config.version, names))
         history.close_reports("the process that wrote it was killed", config.model.name)
         states, failures = _measure(config, windows, history)
-        newest = windows[-reports:] if reports else []
-        wanted = [(window, name) for window in newest if window in states for name in names]
+        newest = {*windows[-reports:], *again} if reports else set()
+        wanted = [(window, name) for window in states if window in newest for name in names]
         for window, name in tqdm(wanted, desc="writing reports", unit="report", disable=None):
             report = notebook_step.execute(config, name, window, source, timeout_s)
             if report.status != "done":
                 failures.append(f"report {name} of {window}: {report.error}")
         summary = diagnosis.text(history.verdicts(model=config.model.name, version=config.version))
     return Outcome(tuple(states), worst(list(states.values())), tuple(failures), summary)
+
+
+def scheduled(config: Config) -> list[str]:
+    """The notebooks that the schedule names, each once."""
+    return list(dict.fromkeys(job.notebook for job in config.schedule))
 
 
 def _measure(config: Config, windows: Sequence[Window], history: History) -> tuple[dict[Window, str], list[str]]:

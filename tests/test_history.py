@@ -306,3 +306,13 @@ def test_postgresql_keeps_the_same(tmp_path: Path) -> None:
         read = history.measurements(version="test")
         np.testing.assert_array_equal(read["value"], frame["value"])
         assert read["window_start"][0] == WINDOW.start
+
+
+def test_windows_with_unfinished_reports_are_known_until_they_are_done(tmp_path: Path) -> None:
+    about = {"model": "m", "version": "v", "notebook": "n", "source": "", "window": WINDOW, "path": "p", "started": NOW}
+    with History.open(url(tmp_path)) as history:
+        for status, expected in (("running", [WINDOW]), ("failed", [WINDOW]), ("done", [])):
+            history.record_report(**about, status=status)  # type: ignore[arg-type]
+            assert history.unfinished_reports("m", "v", ["n"]) == expected
+            assert history.unfinished_reports("m", "other", ["n"]) == []
+            assert history.unfinished_reports("m", "v", ["other"]) == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,6 +174,15 @@ class History:
         )
         with self._reading() as connection:
             return sorted(Window(start, end) for start, end in connection.execute(query))
+
+    def unfinished_reports(self, model: str, version: str, notebooks: Sequence[str]) -> list[Window]:
+        """The windows with a report of `notebooks`, on all sources, that failed or was left `running`: to retry."""
+        query = sa.select(_reports.c.window_start, _reports.c.window_end).where(
+            _reports.c.model == model, _reports.c.version == version, _reports.c.status != "done",
+            _reports.c.source == "", _reports.c.notebook.in_(notebooks),
+        )  # fmt: skip
+        with self._reading() as connection:
+            return sorted({Window(start, end) for start, end in connection.execute(query)})
 
     # -- reports ----------------------------------------------------------------------------------------------------
 
