@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from cvkit import __version__, errors
+from cvkit.storage import storage_error
 
 if TYPE_CHECKING:
     from cvkit import schedule
@@ -25,13 +27,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (see `cvkit.errors`)."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()
     except errors.CvkitError as error:
-        print(f"cvkit: {error}", file=sys.stderr)
+        _say(f"cvkit: {error}", sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # as in `cvkit status | head`: nobody reads on, and nobody shall be told so at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return errors.DONE
+    except OSError as error:
+        told = storage_error(error)
+        _say(f"cvkit: {told}", sys.stderr)
+        return told.exit_code
     except KeyboardInterrupt:
-        print("cvkit: stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        _say("cvkit: stopped; what was finished is kept, the same command goes on from there", sys.stderr)
         return 130
+    return code
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -68,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         return _show_slots(schedule.run_due(config, now))
     windows = _windows(options, config, now)
     if not windows:
-        print("nothing is due: every complete window with captures has been measured")
+        _say("nothing is due: every complete window with captures has been measured")
         return errors.DONE
     outcome = job.run(
         config,
@@ -78,8 +89,8 @@ def run(options: argparse.Namespace) -> int:
         source=options.source,
     )
     for failure in outcome.failures:
-        print(f"failed: {failure}", file=sys.stderr)
-    print(outcome.summary)
+        _say(f"failed: {failure}", sys.stderr)
+    _say(outcome.summary)
     return outcome.exit_code(options.fail_on)
 
 
@@ -108,7 +119,9 @@ def status(options: argparse.Namespace) -> int:
 
     config = load_config(options.config)
     with History.open(config.history_url) as history:
-        print(diagnosis.text(history.verdicts(model=config.model.name, version=config.version)))
+        model, version = config.model.name, history.current_version(config)
+        verdicts, runs = (read(model=model, version=version) for read in (history.verdicts, history.runs))
+        _say(diagnosis.text(verdicts, runs))
     return errors.DONE
 
 
@@ -120,7 +133,7 @@ def reference(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     if options.rebuild:
         reference.discard(config)
-    print(reference.describe(reference.load(config)))
+    _say(reference.describe(reference.load(config)))
     return errors.DONE
 
 
@@ -153,9 +166,9 @@ def _show_slots(outcomes: list[schedule.Outcome]) -> int:
             f"{outcome.slot.time:%Y-%m-%d %H:%M} {outcome.slot.job.notebook} of {outcome.slot.window}: {outcome.status}"
         )
         if outcome.error:
-            print(outcome.error, file=sys.stderr)
+            _say(outcome.error, sys.stderr)
     if not outcomes:
-        print("nothing is due")
+        _say("nothing is due")
     return errors.WINDOWS_FAILED if any(outcome.status == "failed" for outcome in outcomes) else errors.DONE
 
 
@@ -165,22 +178,29 @@ def _windows(options: argparse.Namespace, config: Config, now: datetime) -> list
     from cvkit.monitoring import monitor
     from cvkit.monitoring.history import History
 
+    if options.end and not options.start:
+        raise errors.ConfigError("--to needs --from", found=f"--to {options.end}", remedy="name the first day too")
     if options.window:
         chosen = [_window(config, options.window)]
     elif options.start:
         start, end = _moment(options.start), _moment(options.end) if options.end else now
+        if end <= start:
+            raise errors.ConfigError(
+                "--to does not lie after --from", expected="a later day", found=options.end or "the future",
+                remedy="--to is the first day that is not measured any more",
+            )  # fmt: skip
         chosen = list(monitor.windows(config, start, max(end, start + config.window_length)))
     else:
-        if sources.capture_days(config) is None:
+        if not sources.capture_dates(config):
             raise errors.DataError(
                 "there are no captures", where=f"{config.path}, captures.images: {config.captures.images}",
                 expected="images that match this pattern", found="none",
                 remedy="correct the pattern, or put images where it says",
             )  # fmt: skip
         with History.open(config.history_url) as history:
-            unfinished = history.unfinished_reports(config.model.name, config.version, job.scheduled(config))
+            unfinished = history.unfinished_reports(config.model.name, config.version, list(job.scheduled(config)))
             chosen = sorted({*monitor.due(config, history, now), *unfinished})
-    if future := [window for window in chosen if window.start > now]:
+    if future := [window for window in chosen if window.start > sources.clock(config, now)]:
         raise errors.ConfigError(
             f"the window {future[0]} lies in the future", found=f"it is {now:%Y-%m-%d %H:%M} UTC",
             remedy="name a window that has begun",
@@ -202,11 +222,28 @@ def _window(config: Config, text: str) -> Window:
 
 
 def _moment(text: str) -> datetime:
+    from cvkit.data.sources import times
+
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise errors.ConfigError("this is not a date", expected="2026-11-21 or 2026-11-21T06:00", found=text) from None
+    if not times.plausible(moment):
+        raise errors.ConfigError("no camera took images then", expected="a year of our time", found=text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _count(text: str) -> int:
+    """A whole number that is not negative, for argparse."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Print `text`. Names of files and cameras may hold anything: what would steer a terminal is shown as a code."""
+    shown = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    print(shown, file=stream or sys.stdout)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -277,7 +314,7 @@ def _run_arguments(command: argparse.ArgumentParser) -> None:
     add("--to", dest="end", metavar="DAY", help="with --from: the first day not measured any more")
     add("--notebook", metavar="NAME", help="write only this report, e.g. 02-drift")
     add("--source", default="", help="reports about this source only")
-    add("--reports", type=int, default=1, metavar="N", help="write reports for the newest N windows (default: 1)")
+    add("--reports", type=_count, default=1, metavar="N", help="write reports for the newest N windows (default: 1)")
     add("--fail-on", choices=("warning", "critical"), help="exit with 8 when a verdict is this bad or worse")
 
 

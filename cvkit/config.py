@@ -17,8 +17,9 @@ from zoneinfo import available_timezones
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from cvkit import yaml_files
 from cvkit.errors import ConfigError, DataError
-from cvkit.tables import Window
+from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, Window
 
 
 def _time_zone(name: str) -> str:
@@ -43,14 +44,36 @@ def _cron(expression: str) -> str:
     return expression
 
 
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"each name once, but `{repeated[0]}` comes {names.count(repeated[0])} times")
+    return names
+
+
+def _measured(names: tuple[str, ...]) -> tuple[str, ...]:
+    known = [*FEATURE_UNITS, *FINDING_WORDS, "images"]
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"names of features or findings; there is no `{unknown[0]}`{_nearest(unknown[0], known)}")
+    return names
+
+
+# What pydantic calls a "valid tuple", in the words of somebody who writes YAML; by pydantic's type of error.
+KINDS = {
+    "missing": "a value", "string_type": "text", "tuple_type": "a list, e.g. [a, b]", "bool_type": "true or false",
+    "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
+    "finite_number": "a finite number", "date_type": "a day, e.g. 2026-11-21",
+    "model_type": "keys and values",
+}  # fmt: skip
+
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
-Names = Annotated[tuple[str, ...], Field(strict=False)]  # YAML has lists only
+Names = Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_once)]  # YAML has lists only
+Ignored = Annotated[Names, AfterValidator(_measured)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ModelSettings(_Section):
@@ -109,7 +132,9 @@ class RuleSettings(_Section):
     drift_critical: float = Field(0.8, gt=0, description="Drift that is critical, in reference standard deviations.")
     quality_warning: Share = Field(0.05, description="Share of bad images that matters, beyond the reference's.")
     quality_critical: Share = Field(0.25, description="Share of bad images that is critical, beyond the reference's.")
-    ignore: Names = Field((), description="Features and findings no rule looks at.")
+    ignore: Annotated[Names, AfterValidator(_measured)] = Field(
+        (), description="Features and findings no rule looks at."
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> RuleSettings:
@@ -216,15 +241,14 @@ def load_config(path: str | Path) -> Config:
 def parse_config(text: str, file: Path) -> Config:
     """Settings from the text of a `cvkit.yml`; `file` is where it lies."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        values, node = yaml_files.read(text)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
+        line, problem = yaml_files.explain(error)
         raise ConfigError(
-            "this is not YAML",
-            where=f"{file}:{mark.line + 1}" if mark else str(file),
-            found=str(getattr(error, "problem", error)),
-            remedy="check indentation, quotes and colons there",
+            "this cannot be read as YAML",
+            where=f"{file}:{line}" if line else str(file),
+            found=problem,
+            remedy="check indentation, quotes, colons and dates there",
         ) from None
     if not isinstance(values, dict):
         raise ConfigError(
@@ -233,14 +257,14 @@ def parse_config(text: str, file: Path) -> Config:
             expected="keys such as `model:`",
             remedy="start from the file `cvkit init` writes",
         )
-    if repeated := _repeated_key(node):
+    if repeated := yaml_files.repeated_key(node):
         raise ConfigError(
             f"`{repeated.value}` stands there twice",
             where=f"{file}:{repeated.start_mark.line + 1}",
             remedy="keep one of them",
         )
     try:
-        config = Config.model_validate(values)
+        config = Config.model_validate(_filled(values))
     except ValidationError as error:
         raise _explain(error, node, file) from None
     config._path = file
@@ -259,7 +283,7 @@ def schema() -> dict[str, Any]:
 def _explain(error: ValidationError, node: yaml.Node | None, file: Path) -> ConfigError:
     first = error.errors()[0]
     keys = [str(part) for part in first["loc"]]
-    line = _line(node, first["loc"])
+    line = yaml_files.line_of(node, first["loc"])
     known = _fields(first["loc"][:-1])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
@@ -270,14 +294,22 @@ def _explain(error: ValidationError, node: yaml.Node | None, file: Path) -> Conf
             found=keys[-1],
             remedy=f"remove it{_nearest(keys[-1], known)}",
         )
-    found = "nothing" if first["type"] == "missing" else repr(first["input"])
+    given = first["input"].isoformat() if isinstance(first["input"], date) else repr(first["input"])
+    found = "nothing" if first["type"] == "missing" else given
     return ConfigError(
         f"`{'.'.join(keys) or 'settings'}` cannot be used{more}",
         where=f"{file}:{line}",
-        expected=first["msg"].removeprefix("Value error, "),
+        expected=KINDS.get(first["type"], first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")),
         found=found[:200],
         remedy="correct this line",
     )
+
+
+def _filled(values: Any) -> Any:
+    """`values` without the keys that were left empty: those keep their defaults, as if they were not there."""
+    if isinstance(values, dict):
+        return {key: _filled(value) for key, value in values.items() if value is not None}
+    return [_filled(value) for value in values] if isinstance(values, list) else values
 
 
 def _nearest(word: str, words: list[str]) -> str:
@@ -296,32 +328,3 @@ def _fields(location: tuple[int | str, ...]) -> list[str]:
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 section = inner
     return list(section.model_fields)
-
-
-def _line(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
-    line = node.start_mark.line if node else 0
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == part), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            node = node.value[part]
-            line = node.start_mark.line if node else 0
-    return line + 1
-
-
-def _repeated_key(node: yaml.Node | None) -> yaml.Node | None:
-    """The second of two equal keys: YAML keeps the last one silently, which hides a setting."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                return key  # type: ignore[no-any-return]
-            seen.add(key.value)
-            if found := _repeated_key(value):
-                return found
-    elif isinstance(node, yaml.SequenceNode):
-        return next((found for item in node.value if (found := _repeated_key(item))), None)
-    return None

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import pandas as pd
 from tqdm import tqdm
 
 from cvkit.config import Config
 from cvkit.documentation import notebooks as notebook_step
-from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, DataError
+from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, ConfigError, DataError
 from cvkit.monitoring import diagnosis, monitor
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
@@ -42,36 +43,55 @@ def run(
     notebooks: Sequence[str] | None = None,
     reports: int = 1,
     source: str = "",
-    timeout_s: int = notebook_step.TIMEOUT_S,
+    timeout_s: int | None = None,
     wait_s: float = 0,
 ) -> Outcome:
     """Measure `windows`, then execute `notebooks` (default: all scheduled ones) for the newest `reports` of them.
 
-    A window whose data cannot be used, or a report that breaks, is recorded as failed and the others go on.
-    Raises BusyError where another process runs this workspace, and still does after `wait_s` seconds.
+    A window whose data cannot be used, or a report that breaks, is recorded as failed and the others go on. A report
+    may take `timeout_s` seconds, by default what the schedule grants its notebook.
+    Raises ConfigError where there is no such notebook or source, BusyError where another process runs this workspace,
+    and still does after `wait_s` seconds.
     """
-    names = scheduled(config) if notebooks is None else notebooks
-    for name in names:
+    for name in notebooks or ():
         notebook_step.find_notebook(config, name)  # a misspelt name is told before the work, not after it
+    limits = scheduled(config)
+    names = list(limits) if notebooks is None else notebooks
+    model, version = config.model.name, config.version
     with ExitStack() as stack:
         stack.enter_context(lock(config.workspace / "locks" / "run.lock", "running this workspace", wait_s))
         history = stack.enter_context(History.open(config.history_url))
-        again = set(history.unfinished_reports(config.model.name, config.version, names))
-        history.close_reports("the process that wrote it was killed", config.model.name)
+        again = set(history.unfinished_reports(model, version, names))
+        history.close_reports("the process that wrote it was killed", model)
         states, failures = _measure(config, windows, history)
+        verdicts = history.verdicts(model=model, version=version)
+        _check_source(source, verdicts)
         newest = {*windows[-reports:], *again} if reports else set()
         wanted = [(window, name) for window in states if window in newest for name in names]
         for window, name in tqdm(wanted, desc="writing reports", unit="report", disable=None):
-            report = notebook_step.execute(config, name, window, source, timeout_s)
+            allowed = timeout_s or limits.get(name, notebook_step.TIMEOUT_S)
+            report = notebook_step.execute(config, name, window, source, allowed)
             if report.status != "done":
                 failures.append(f"report {name} of {window}: {report.error}")
-        summary = diagnosis.text(history.verdicts(model=config.model.name, version=config.version))
+        summary = diagnosis.text(verdicts, history.runs(model=model, version=version))
     return Outcome(tuple(states), worst(list(states.values())), tuple(failures), summary)
 
 
-def scheduled(config: Config) -> list[str]:
-    """The notebooks that the schedule names, each once."""
-    return list(dict.fromkeys(job.notebook for job in config.schedule))
+def scheduled(config: Config) -> dict[str, int]:
+    """The notebooks that the schedule names, in its order, and the seconds that each may take."""
+    limits: dict[str, int] = {}
+    for job in config.schedule:
+        limits[job.notebook] = max(job.timeout_s, limits.get(job.notebook, 0))
+    return limits
+
+
+def _check_source(source: str, verdicts: pd.DataFrame) -> None:
+    known = sorted(set(verdicts["source"]) - {""})
+    if source and source not in known:
+        raise ConfigError(
+            f"there is no source `{source}`", expected=", ".join(known), found=source,
+            remedy="name one of these; without --source a report is about all",
+        )  # fmt: skip
 
 
 def _measure(config: Config, windows: Sequence[Window], history: History) -> tuple[dict[Window, str], list[str]]:

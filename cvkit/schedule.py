@@ -15,6 +15,7 @@ from cronsim import CronSim
 
 from cvkit import job as main_job
 from cvkit.config import Config, JobSettings
+from cvkit.data import sources
 from cvkit.errors import BusyError, CvkitError, StorageError
 from cvkit.monitoring import monitor
 from cvkit.monitoring.history import History
@@ -176,5 +177,5 @@ def _may_be_tried(row: dict[str, Any], job: JobSettings) -> bool:
 
 
 def _last_complete(config: Config, moment: datetime) -> Window:
-    length = config.window_length
+    length, moment = config.window_length, sources.clock(config, moment)
     return list(monitor.windows(config, moment - 2 * length, moment))[-1]

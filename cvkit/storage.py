@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -46,7 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; when the block ends well the result takes `path`'s place at once.
 
     A kill leaves the old file, or none, and at most a hidden `.part` file. Raises StorageError where the disk is
-    full or not writable.
+    full or not writable, or a folder stands in the way.
     """
     part = path.with_name(f".{path.name[-100:]}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -57,22 +58,31 @@ def replacing(path: Path) -> Iterator[Path]:
         part.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
-            raise storage_error(error, path) from error
-        raise
+        raise storage_error(error, path) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
-def storage_error(error: OSError, path: Path) -> StorageError:
-    """The words for a disk that cannot be written."""
+def storage_error(error: OSError, path: Path | str = "") -> StorageError:
+    """The words for files that cannot be written or read; `path` where the error itself names none."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return StorageError(
-        "the disk cannot be written",
-        where=str(path),
+        "the disk is full" if full else "a file cannot be written or read",
+        where=str(path or error.filename or ""),
         found=error.strerror or str(error),
-        remedy="free some space or mend the permissions, then run the same command again: nothing was lost",
-    )
+        remedy="free some space, then run the same command again: nothing was lost" if full else
+        "mend the permissions, or what stands in the way, then run the same command again: nothing was lost",
+    )  # fmt: skip
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder with everything in it, if it is there. Raises StorageError where that cannot be done."""
+    try:
+        if folder.is_dir():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise storage_error(error, folder) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -91,18 +101,25 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 def lock(path: Path, doing: str, wait_s: float = 0) -> Iterator[None]:
     """Hold the lock file `path` for the block; the kernel lets go of it when the process dies.
 
-    Raises BusyError where another process holds it and keeps it for `wait_s` seconds.
+    Raises BusyError where another process holds it and keeps it for `wait_s` seconds, StorageError where the file
+    cannot be made.
     """
     from filelock import FileLock, Timeout
 
+    held = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path, timeout=wait_s):
-            yield
+        held.acquire(timeout=wait_s)
     except Timeout:
         raise BusyError(
             f"another process is {doing}", where=str(path), remedy="wait until it has ended, then run this again"
         ) from None
+    except OSError as error:
+        raise storage_error(error, path) from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cvkit"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "skeleton" not in path.parts)
 FLOORS = ("words", "stats", "data", "monitoring", "maintenance", "documentation", "top")
-WORDS = {"errors", "config", "tables", "storage"}
+WORDS = {"errors", "config", "tables", "storage", "yaml_files"}
 HEAVY = ("torch", "ultralytics", "evidently", "matplotlib", "mkdocs", "papermill", "pandas", "numpy", "sqlalchemy")
 FORMAT_WORDS = ("xml.etree", "defusedxml", "read_json", "yaml")  # readers of label and prediction formats
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import subprocess
 import sys
@@ -46,6 +48,10 @@ def test_every_exit_code_is_documented() -> None:
         (["run", "--window", "yesterday"], 2, "not a date"),
         (["run", "--window", "2026-10-01T05:00"], 2, "no window begins"),
         (["run", "--window", "2199-01-01"], 2, "future"),
+        (["run", "--window", "9999-12-31"], 2, "no camera"),
+        (["run", "--from", "0001-01-01T00:00+14:00"], 2, "no camera"),
+        (["run", "--window", "2026-10-01", "--to", "2026-10-02"], 2, "--to needs --from"),
+        (["run", "--from", "2026-10-02", "--to", "2026-10-01"], 2, "does not lie after"),
         (["init", "new", "--data", "nowhere.yaml"], 3, "does not exist"),
         (["init", "new", "--data", ".", "--weights", "nowhere.pt"], 3, "does not exist"),
         (["status"], 2, "cvkit init"),
@@ -61,7 +67,7 @@ def test_a_mistake_is_answered_in_words(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    if "--window" in arguments:
+    if {"--window", "--from"} & set(arguments):
         (tmp_path / "cvkit.yml").write_text("reference: {data: data.yaml}\n")
     assert cli.main(arguments) == code
     assert words in capsys.readouterr().err
@@ -106,3 +112,36 @@ def test_no_captures_are_an_error_not_nothing_to_do(
     (tmp_path / "cvkit.yml").write_text("reference: {data: data.yaml}\n")
     assert cli.main(["run"]) == 3
     assert "captures/{source}/{date}" in capsys.readouterr().err
+
+
+def test_reports_are_a_whole_number(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "--reports", "-3"])
+    assert ended.value.code == 2
+    assert "whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_cannot_be_written_is_told_in_words(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stuck(*arguments: object, **more: object) -> None:
+        raise OSError(number, os.strerror(number), "somewhere/file.jpg")
+
+    monkeypatch.setattr("cvkit.demo.run", stuck)
+    assert cli.main(["demo"]) == 6
+    assert "somewhere/file.jpg" in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
+    code = "import sys; from cvkit import cli; sys.exit(cli.main(['schema']))"
+    done = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; "$0" -c "$1" | head -c 1 >/dev/null', sys.executable, code],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._say("cam-\x1b[2J\x07é\n")
+    assert capsys.readouterr().out == "cam-\\x1b[2J\\x07é\n\n"

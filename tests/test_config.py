@@ -22,7 +22,7 @@ GOOD = "reference:\n  data: data.yaml\n"
         (GOOD + "modle:\n  name: x\n", ["cvkit.yml:3", "did you mean `model`"]),
         (GOOD + "model:\n  confidence: 3\n", ["cvkit.yml:4", "less than or equal to 1", "found: 3"]),
         (GOOD + "model:\n  confidence: 'high'\n", ["cvkit.yml:4", "number", "'high'"]),
-        (GOOD + "rules:\n  minimum_images: true\n", ["cvkit.yml:4", "integer", "True"]),
+        (GOOD + "rules:\n  minimum_images: true\n", ["cvkit.yml:4", "whole number", "True"]),
         (GOOD + "rules:\n  drift_warning: 2.0\n", ["cvkit.yml:3", "below its warning limit"]),
         (GOOD + "window_hours: 5\n", ["cvkit.yml:3", "1, 2, 3"]),
         (GOOD + "captures:\n  time_zone: Europe/Berln\n", ["cvkit.yml:4", "Europe/Berlin"]),
@@ -33,7 +33,14 @@ GOOD = "reference:\n  data: data.yaml\n"
         (GOOD + "model:\n  name: a\nmodel:\n  name: b\n", ["cvkit.yml:5", "twice"]),
         ("window_hours: 24\n", ["reference", "found: nothing"]),
         ("reference:\n  data: a\n  start: 2026-01-01\n  end: 2026-02-01\n", ["either `data`"]),
-        ("reference: [1\n", ["not YAML"]),
+        ("reference: [1\n", ["as YAML"]),
+        ("reference: {start: 2026-01-01,\n  end: 2026-13-01}\n", ["cvkit.yml:2", "month must be in"]),
+        (GOOD + "model:\n  classes: cat\n", ["cvkit.yml:4", "a list", "'cat'"]),
+        (GOOD + "model:\n  classes: [a, b, a]\n", ["cvkit.yml:4", "`a` comes 2 times"]),
+        (GOOD + "rules:\n  drift_warning: .inf\n", ["cvkit.yml:4", "finite"]),
+        (GOOD + "rules:\n  ignore: [brightnes]\n", ["cvkit.yml:4", "no `brightnes`", "did you mean `brightness`"]),
+        ("reference:\n  start: 2026-01-01 10:00:00\n", ["cvkit.yml:2", "a day, e.g.", "found: 2026-01-01T10"]),
+        ("a: " * 5000, ["as YAML"]),
         ("", ["empty"]),
         ("- a\n", ["not a mapping"]),
     ],
@@ -43,6 +50,13 @@ def test_a_mistake_is_explained(text: str, words: list[str]) -> None:
         parse_config(text, FILE)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_key_left_empty_keeps_its_default() -> None:
+    text = GOOD + "rules:\nmodel:\n  weights:\nschedule:\n  - notebook: a\n    source:\n"
+    config = parse_config(text, FILE)
+    assert config.rules.minimum_images == 20
+    assert (config.model.weights, config.schedule[0].source) == ("", "")
 
 
 def test_paths_are_seen_from_the_workspace(tmp_path: Path) -> None:

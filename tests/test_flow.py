@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from cvkit import job
 from cvkit.config import Config, load_config
-from cvkit.errors import BusyError, DataError
+from cvkit.errors import BusyError, ConfigError, DataError, StorageError
 from cvkit.monitoring import monitor
 from cvkit.monitoring.history import History
 from cvkit.monitoring.rules import lights
@@ -174,3 +175,71 @@ def test_a_reference_without_a_readable_image_is_an_error(workspace: Config) -> 
         path.write_bytes(b"x")
     with pytest.raises(DataError, match="no image of the reference can be read"):
         judged(workspace)
+
+
+def test_misdated_captures_do_not_make_a_century_due(workspace: Config, caplog: pytest.LogCaptureFixture) -> None:
+    take(workspace.workspace, "cam-1", "1926-10-01", n=1)
+    take(workspace.workspace, "cam-1", "2099-10-01", n=1)
+    take(workspace.workspace, "cam-1", "2026-12-24", n=1)  # after a pause longer than EMPTY_DAYS
+    with History.open(workspace.history_url) as history:
+        due = monitor.due(workspace, history, datetime(2026, 12, 25, tzinfo=UTC))
+    labels = [window.label for window in due]
+    assert labels[0] == "2026-09-01"
+    assert labels[-2:] == ["2026-11-01", "2026-12-24"]
+    assert "2099-10-01" in caplog.text
+
+
+def test_a_changed_reference_is_told_and_the_past_kept(workspace: Config) -> None:
+    first = job.run(workspace, [Window.day("2026-10-01")], notebooks=[])
+    assert "earlier reference" not in first.summary
+    (workspace.workspace / "cvkit.yml").write_text(SETTINGS.replace("end: 2026-09-07", "end: 2026-09-06"))
+    take(workspace.workspace, "cam-1", "2026-10-02")
+    again = job.run(load_config(workspace.workspace), [Window.day("2026-10-02")], notebooks=[])
+    assert "1 windows from 2026-10-01 to 2026-10-01 were judged against an earlier reference" in again.summary
+
+
+def test_an_unknown_source_is_told_and_what_was_measured_is_kept(workspace: Config) -> None:
+    with pytest.raises(ConfigError, match="cam-1, cam-2"):
+        job.run(workspace, [Window.day("2026-10-01")], notebooks=["02-drift"], source="cam-9")
+    with History.open(workspace.history_url) as history:
+        assert len(history.runs()) == 1
+
+
+def test_a_notebook_that_cannot_run_does_not_stop_the_others(workspace: Config) -> None:
+    text = SETTINGS + "schedule: [{notebook: gone}, {notebook: odd, timeout_s: 7}, {notebook: gone, timeout_s: 9}]\n"
+    (workspace.workspace / "cvkit.yml").write_text(text)
+    (workspace.workspace / "notebooks").mkdir()
+    (workspace.workspace / "notebooks" / "odd.ipynb").write_text("{}")
+    config = load_config(workspace.workspace)
+    assert job.scheduled(config) == {"gone": 1800, "odd": 7}
+    outcome = job.run(config, [Window.day("2026-10-01")])
+    assert len(outcome.failures) == 2
+    assert outcome.exit_code() == 4
+    with History.open(config.history_url) as history:
+        assert set(history.reports()["status"]) == {"failed"}
+
+
+@pytest.mark.parametrize("content", ["{}", "null", "[]", '{"id": 1, "limits": {"a": 3}, "classes": {}}', "\x00"])
+def test_a_damaged_reference_is_told(workspace: Config, content: str) -> None:
+    judged(workspace)
+    (file,) = (workspace.workspace / "references").rglob("reference.json")
+    file.write_text(content)
+    with pytest.raises(StorageError, match="reference --rebuild"):
+        judged(workspace)
+
+
+def test_a_reference_table_with_other_columns_is_told(workspace: Config) -> None:
+    judged(workspace)
+    (file,) = (workspace.workspace / "references").rglob("features.parquet")
+    pd.DataFrame({"a": [1]}).to_parquet(file)
+    with pytest.raises(StorageError, match=r"features\.parquet has the columns"):
+        judged(workspace)
+
+
+def test_a_garbage_time_in_the_history_is_told(workspace: Config) -> None:
+    monitor_window = Window.day("2026-10-01")
+    job.run(workspace, [monitor_window], notebooks=[])
+    with sqlite3.connect(workspace.workspace / "history.db") as connection:
+        connection.execute("update runs set window_start = 'yesterday'")
+    with pytest.raises(StorageError, match="yesterday"):
+        job.run(workspace, [monitor_window], notebooks=[])

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from cvkit.errors import StorageError
-from cvkit.monitoring import history as history_module
+from cvkit.monitoring import database
 from cvkit.monitoring.history import History
 from cvkit.tables import MEASUREMENTS, VERDICTS, Window, conform
 
@@ -226,7 +226,7 @@ def test_a_newer_history_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_locked_history_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     with History.open(url(tmp_path)) as history:
         put(history)
         other = sqlite3.connect(tmp_path / "history.db")

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_workspace import HOSTILE, MadeUp, day, fresh, make, numbers
 
+from cvkit.config import load_config
 from cvkit.documentation import report_pages, site, status, trends
-from cvkit.errors import ConfigError, ReportError
+from cvkit.errors import ConfigError, DataError, ReportError
 from cvkit.storage import lock
 
 REPORTS = (
@@ -225,8 +226,26 @@ def test_bad_settings_are_explained(tmp_path: Path) -> None:
 def test_errors_of_the_workspace_keep_their_kind(tmp_path: Path) -> None:
     config = fresh(tmp_path / "workspace")
     (config.workspace / "cvkit.yml").write_text("model: {weights: gone.pt}\nreference: {data: data.yaml}\n")
-    with pytest.raises(ConfigError, match="weights are missing"):
-        site.build(config)
+    with pytest.raises(DataError, match="weights are missing"):
+        site.build(load_config(config.workspace))
+
+
+def test_without_its_weights_a_model_is_still_shown(tmp_path: Path) -> None:
+    config = make(tmp_path / "workspace", MadeUp())
+    text = (config.workspace / "cvkit.yml").read_text()
+    (config.workspace / "cvkit.yml").write_text(text.replace("model: {", "model: {weights: gone.pt, ", 1))
+    assert config.version in Page(site.build(load_config(config.workspace)) / "index.html").text
+
+
+def test_a_cut_off_cache_of_pages_is_made_again(tmp_path: Path) -> None:
+    config = make(tmp_path / "workspace", MadeUp(reports=REPORTS[:1]))
+    site.build(config)
+    caches = sorted((config.workspace / ".cache").rglob("*.json"))
+    assert caches
+    for file in caches:
+        file.write_bytes(file.read_bytes()[:100])
+    caches[0].write_bytes(b"")
+    site.build(config)
 
 
 def test_two_builds_do_not_meet(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -73,12 +73,13 @@ def test_times_of_day(clock: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("day", "clock", "zone", "utc"),
     [
-        ("2026-03-29", "", "Europe/Berlin", "2026-03-28T23:00"),
+        ("2026-03-29", "000000", "Europe/Berlin", "2026-03-28T23:00"),
         ("2026-03-29", "023000", "Europe/Berlin", "2026-03-29T01:30"),  # skipped: the offset before the change
         ("2026-10-25", "023000", "Europe/Berlin", "2026-10-25T00:30"),  # twice: the first
         ("2026-10-25", "033000", "Europe/Berlin", "2026-10-25T02:30"),
-        ("2018-11-04", "", "America/Sao_Paulo", "2018-11-04T03:00"),  # this day has no 00:00
-        ("2026-11-21", "", "Pacific/Kiritimati", "2026-11-20T10:00"),
+        ("2018-11-04", "000000", "America/Sao_Paulo", "2018-11-04T03:00"),  # this day has no 00:00
+        ("2026-11-21", "000000", "Pacific/Kiritimati", "2026-11-20T10:00"),
+        ("2026-11-21", "", "Pacific/Kiritimati", "2026-11-21T12:00"),  # a day without a clock is a calendar day
     ],
 )
 def test_local_times_over_clock_changes(day: str, clock: str, zone: str, utc: str) -> None:
@@ -97,12 +98,36 @@ def test_any_text_gives_a_time_or_words(day: str, clock: str) -> None:
     assert moment is not None or why
 
 
-def test_local_midnight_decides_the_window(tmp_path: Path) -> None:
+def test_the_local_clock_decides_the_window(tmp_path: Path) -> None:
+    for day in ("2026-11-20", "2026-11-21", "2026-11-22"):
+        picture(tmp_path / f"captures/cam/{day}/010000.jpg")
+    captures = {"images": "captures/{source}/{date}/{time}.jpg", "time_zone": "Asia/Tokyo"}
+    records = sources.load_captures(settings(tmp_path, captures), DAY)
+    assert ids(records) == ["captures/cam/2026-11-22/010000.jpg"]  # its 01:00 is 16:00 UTC of the day before
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Asia/Tokyo", "UTC", "America/New_York", "Etc/GMT+12"])
+def test_days_without_a_clock_are_in_the_window_of_that_date_everywhere(tmp_path: Path, zone: str) -> None:
     for day in ("2026-11-20", "2026-11-21", "2026-11-22"):
         picture(tmp_path / f"captures/cam/{day}/x.jpg")
-    captures = {"images": "captures/{source}/{date}/*.jpg", "time_zone": "Asia/Tokyo"}
-    records = sources.load_captures(settings(tmp_path, captures), DAY)
-    assert ids(records) == ["captures/cam/2026-11-22/x.jpg"]  # its 00:00 is 15:00 UTC of the day before
+    config = settings(tmp_path, {"images": "captures/{source}/{date}/*.jpg", "time_zone": zone})
+    assert ids(sources.load_captures(config, DAY)) == ["captures/cam/2026-11-21/x.jpg"]
+    assert sources.capture_dates(config) == [date(2026, 11, day) for day in (20, 21, 22)]
+    late = datetime(2026, 11, 22, tzinfo=ZoneInfo(zone))  # the camera's day has just ended
+    assert sources.clock(config, late) == datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def test_impossible_dates_are_named_and_harm_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for day in ("0001-01-01", "2026-02-30", "2026-11-21", "9999-12-31"):
+        picture(tmp_path / f"captures/cam/{day}/x.jpg")
+    for kind in ("path", "exif", "file"):
+        config = settings(tmp_path, {"images": "captures/{source}/{date}/*.jpg", "time_from": kind})
+        assert date(2026, 11, 21) in sources.capture_dates(config)
+        assert "0001-01-01, 2026-02-30, 9999-12-31" in caplog.text
+        caplog.clear()
+    records = sources.load_captures(settings(tmp_path, {"images": "captures/{source}/{date}/*.jpg"}), DAY)
+    assert set(records.findings["finding"]) == {"no_time"}
+    assert len(records.findings) == 3
 
 
 def test_only_folders_that_can_matter_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,8 +140,7 @@ def test_only_folders_that_can_matter_are_listed(tmp_path: Path, monkeypatch: py
     assert len(sources.load_captures(config, DAY).images) == 1
     assert [Path(folder).name for folder in listed] == ["captures", "cam", "2026-11-21"]
     listed.clear()
-    start, end = sources.capture_days(config)
-    assert (start, end) == (datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 29, tzinfo=UTC))
+    assert sources.capture_dates(config) == [date(2026, 11, day) for day in range(1, 29)]
     assert len(listed) == 2
 
 
@@ -139,8 +163,8 @@ def test_hidden_and_unfinished_files_are_not_captures(tmp_path: Path) -> None:
     for name in ("a.jpg", ".b.jpg", "c.jpg.part", ".hidden/d.jpg", "e.txt", "f.PNG"):
         picture(tmp_path / "in" / name) if name.endswith("jpg") else write(tmp_path / "in" / name, "x")
     config = settings(tmp_path, {"images": "in/**", "time_from": "file"})
-    start, end = sources.capture_days(config)
-    assert ids(sources.load_captures(config, Window(start, end))) == ["in/a.jpg", "in/f.PNG"]
+    (day,) = sources.capture_dates(config)
+    assert ids(sources.load_captures(config, Window.day(str(day)))) == ["in/a.jpg", "in/f.PNG"]
 
 
 def test_links_in_a_loop_are_followed_once(tmp_path: Path) -> None:
@@ -151,7 +175,9 @@ def test_links_in_a_loop_are_followed_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "in/pipe.jpg")
     config = settings(tmp_path, {"images": "in/**/*.jpg", "time_from": "file"})
     everything = Window.between("1970-01-01", "2200-01-01")
-    assert ids(sources.load_captures(config, everything)) == ["in/gone.jpg", "in/deep/a.jpg"]
+    records = sources.load_captures(config, everything)
+    assert ids(records) == ["in/gone.jpg", "in/deep/a.jpg"]
+    assert "no file but a device or a pipe" in records.findings["detail"].item()
 
 
 @pytest.mark.parametrize("name", ["a#1", "a=b", "a b", "ä\u2013像", "two\nlines", "100%", "q'\"", "{x}", "[1]", "a*b"])
@@ -212,8 +238,8 @@ def test_exif_times(tmp_path: Path) -> None:
     moments = records.images.set_index("image_id")["time"].dt.strftime("%H:%M").to_dict()
     assert {Path(name).stem: text for name, text in moments.items()} == {
         "own": "11:00",
-        "none": "05:00",
-        "far": "05:00",
+        "none": "12:00",
+        "far": "12:00",
     }
     assert words(records.findings) == ["no_time", "no_time"]
     assert records.findings["time"].notna().all()
@@ -229,7 +255,7 @@ def test_an_image_whose_time_nothing_tells_is_in_no_window_but_counted_in_each(t
         records = sources.load_captures(config, Window.day(day))
         assert len(records.images) == count
         assert records.findings[["image_id", "finding"]].to_numpy().tolist() == [["in/empty.jpg", "no_time"]]
-    assert sources.capture_days(config)[0] == datetime(2026, 11, 21, 6, tzinfo=UTC)
+    assert sources.capture_dates(config) == [date(2026, 11, 21)]
 
 
 def test_file_times(tmp_path: Path) -> None:
@@ -245,14 +271,12 @@ def test_file_times(tmp_path: Path) -> None:
 def test_due_days_reach_over_the_folders_where_images_do(tmp_path: Path) -> None:
     picture(tmp_path / "captures/cam/2026-11-21/a.jpg", exif={306: "2026:11:22 02:00:00"})
     captures = {"images": "captures/{source}/{date}/*.jpg", "time_from": "exif"}
-    start, end = sources.capture_days(settings(tmp_path, captures))
-    assert start == datetime(2026, 11, 21, tzinfo=UTC)
-    assert end > datetime(2026, 11, 22, 2, tzinfo=UTC)
+    assert sources.capture_dates(settings(tmp_path, captures)) == [date(2026, 11, 21), date(2026, 11, 22)]
 
 
 def test_nothing_yet(tmp_path: Path) -> None:
     config = settings(tmp_path, {"images": "captures/{source}/{date}/*.jpg"})
-    assert sources.capture_days(config) is None
+    assert sources.capture_dates(config) == []
     write(tmp_path / "captures/cam/2026-11-21/a.JPG", "x")
     with pytest.raises(DataError, match=r"no image matches the pattern") as error:
         sources.load_captures(config, DAY)

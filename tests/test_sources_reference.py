@@ -220,7 +220,7 @@ def test_sources_and_times_of_the_reference(tmp_path: Path) -> None:
     records = load(tmp_path, "set", images="{source}/{date}/*.jpg")
     assert records.images["source"].tolist() == ["", "cam1", "cam2"]
     assert records.images["time"].tolist()[1:] == [
-        pd.Timestamp("2026-06-30T22:00", tz="UTC"), pd.Timestamp("2026-07-01T22:00", tz="UTC")
+        pd.Timestamp("2026-07-01T12:00", tz="UTC"), pd.Timestamp("2026-07-02T12:00", tz="UTC")
     ]  # fmt: skip
     assert records.findings[["image_id", "finding"]].to_numpy().tolist() == [["images/train/odd.jpg", "no_time"]]
     with pytest.raises(ConfigError, match="no image of the reference matches the pattern"):
@@ -238,7 +238,7 @@ def test_a_stretch_of_captures(tmp_path: Path) -> None:
     assert stretch(2, 4).images["time"].dt.day.tolist() == [2, 3]
     with pytest.raises(DataError, match="the reference has no images") as error:
         stretch(10, 12)
-    assert "2026-11-01 to 2026-11-06" in error.value.found
+    assert "2026-11-01 to 2026-11-05" in error.value.found
     with pytest.raises(ConfigError, match="no days"):
         stretch(4, 4)
 

@@ -120,7 +120,7 @@ def test_bad_label_lines_are_counted_and_the_others_kept(tmp_path: Path, line: s
     records = load(tmp_path, labels="labels/*.txt")
     assert words(records.findings) == [finding]
     assert records.findings.loc[0, ["image_id", "source"]].tolist() == [A, "cam"]
-    assert records.findings["time"][0] == pd.Timestamp("2026-11-21", tz="UTC")
+    assert records.findings["time"][0] == pd.Timestamp("2026-11-21 12:00", tz="UTC")
     assert records.findings["detail"][0].startswith("labels/a.txt:2: ")
     assert records.labels["class_id"].tolist() == [0, 2]
     assert covered(records, "labelled") == [A]
@@ -134,7 +134,7 @@ def test_bad_label_lines_are_counted_and_the_others_kept(tmp_path: Path, line: s
         ("1 0.2 0.375 0.2 0.25 1.2", "bad_confidence"),
         ("1 0.2 0.375 0.2 0.25 -0.1", "bad_confidence"),
         ("1 0.2 0.375", "bad_record"),
-        ("7 0.2 0.375 0.2 0.25 0.9", "unknown_class"),
+        ("7 0.2 0.375 0.2 0.25 0.9", "bad_record"),
         ("1 0.2 0.375 nan 0.25 0.9", "bad_box"),
     ],
 )
@@ -166,10 +166,10 @@ def test_bad_prediction_lines(tmp_path: Path, line: str, finding: str) -> None:
         (f'{{"image": "a", "boxes": [{{"class_id": 1, "confidence": 1, "xyxy": [1, 2, {10**400}, 4]}}]}}', "bad_box"),
         ('{"image": "a.jpg", "boxes": [{"class_id": 1, "xyxy": [1, 2, 3, 4]}]}', "bad_confidence"),
         ('{"image": "a.jpg", "boxes": [{"class_id": 1, "confidence": "x", "xyxy": [1, 2, 3, 4]}]}', "bad_confidence"),
-        ('{"image": "a.jpg", "boxes": [{"class_id": true, "confidence": 0.9, "xyxy": [1, 2, 3, 4]}]}', "unknown_class"),
-        ('{"image": "a.jpg", "boxes": [{"confidence": 0.9, "xyxy": [1, 2, 3, 4]}]}', "unknown_class"),
-        ('{"image": "a.jpg", "boxes": [{"class": "screw", "confidence": 0.9, "xyxy": [1, 2, 3, 4]}]}', "unknown_class"),
-        ('{"image": "a.jpg", "boxes": [{"class": ["x"], "confidence": 0.9, "xyxy": [1, 2, 3, 4]}]}', "unknown_class"),
+        ('{"image": "a.jpg", "boxes": [{"class_id": true, "confidence": 0.9, "xyxy": [1, 2, 3, 4]}]}', "bad_record"),
+        ('{"image": "a.jpg", "boxes": [{"confidence": 0.9, "xyxy": [1, 2, 3, 4]}]}', "bad_record"),
+        ('{"image": "a.jpg", "boxes": [{"class": "screw", "confidence": 0.9, "xyxy": [1, 2, 3, 4]}]}', "bad_record"),
+        ('{"image": "a.jpg", "boxes": [{"class": ["x"], "confidence": 0.9, "xyxy": [1, 2, 3, 4]}]}', "bad_record"),
         ('{"image": "\\ud800.jpg", "boxes": []}', "missing_image"),
         ('{"image": "z.jpg", "boxes": []}', "missing_image"),
         ('{"image": "../cam/z.jpg", "boxes": []}', "missing_image"),
@@ -188,7 +188,7 @@ def test_class_names_in_predictions(tmp_path: Path) -> None:
     write(tmp_path / "said.jsonl", rows({"image": "a.jpg", "boxes": [{**BOX, "class_id": None, "class": "pin"}]}))
     assert load(tmp_path, predictions="said.jsonl").predictions["class_id"].tolist() == [2]
     nameless = load(tmp_path, classes=(), predictions="said.jsonl")
-    assert words(nameless.findings) == ["unknown_class"]
+    assert words(nameless.findings) == ["bad_record"]
     assert "no names are known" in nameless.findings["detail"][0]
     assert nameless.classes == {}
 
@@ -336,9 +336,10 @@ def test_bad_rows_of_parquet(tmp_path: Path) -> None:
     assert corners(records.predictions) == [(A, 0, 1, 1, 9, 9)]
     found = records.findings.set_index("finding")["detail"].to_dict()
     assert words(records.findings) == [
-        "bad_box", "bad_confidence", "bad_record", "missing_image", "unknown_class", "unknown_class"
+        "bad_box", "bad_confidence", "bad_record", "bad_record", "bad_record", "missing_image"
     ]  # fmt: skip
-    assert found["bad_record"].startswith("said.parquet:2")
+    unusable = sorted(records.findings.loc[records.findings["finding"] == "bad_record", "detail"])
+    assert [text.split(": ")[0] for text in unusable] == ["said.parquet:2", "said.parquet:4", "said.parquet:6"]
     assert found["missing_image"].startswith("said.parquet:3")
     assert found["bad_confidence"].startswith("said.parquet:5")
 
@@ -420,3 +421,11 @@ def test_whatever_stands_in_a_text_file_is_a_box_or_a_finding(tmp_path: Path, li
     assert set(records.findings["finding"]) <= set(FINDING_WORDS)
     kept_out = (~records.findings["finding"].isin(["box_outside"])).sum()
     assert unread or len(records.predictions) + len(records.labels) + kept_out == 2 * filled
+
+
+def test_the_class_list_of_a_labelling_tool_is_no_label_file(tmp_path: Path) -> None:
+    write(tmp_path / "labels/a.txt", "0 .5 .5 .1 .1\n")
+    write(tmp_path / "labels/classes.txt", "nut\nbolt\n")
+    records = load(tmp_path, labels="labels/*.txt")
+    assert records.findings.empty
+    assert covered(records, "labelled") == [A]

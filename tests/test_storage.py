@@ -11,7 +11,7 @@ import pytest
 
 from cvkit.data import cache
 from cvkit.errors import StorageError
-from cvkit.storage import replacing, write_text
+from cvkit.storage import lock, replacing, write_text
 from cvkit.tables import IMAGES, Window, conform, worst
 
 
@@ -75,6 +75,29 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
     (file,) = tmp_path.rglob("*.parquet")
     file.write_bytes(b"damaged")
     assert len(cache.by_image(tmp_path, images(3), compute, ["value"])) == 3
+
+
+@pytest.mark.parametrize("columns", [["image_id"], ["image_id", "bytes", "modified_ns", "value", "more"]])
+def test_a_cache_with_other_columns_is_made_again(tmp_path: Path, columns: list[str]) -> None:
+    def compute(new: pd.DataFrame) -> pd.DataFrame:
+        return new[["image_id"]].assign(value=1.0)
+
+    cache.by_image(tmp_path, images(3), compute, ["value"])
+    (file,) = tmp_path.rglob("*.parquet")
+    pd.DataFrame({name: ["x"] for name in columns}).to_parquet(file)
+    assert cache.by_image(tmp_path, images(3), compute, ["value"])["value"].tolist() == [1.0] * 3
+
+
+def test_a_folder_in_a_files_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file.txt").mkdir()
+    with pytest.raises(StorageError, match="Is a directory"):
+        write_text(tmp_path / "file.txt", "new")
+
+
+def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "locks").write_text("no folder")
+    with pytest.raises(StorageError, match="locks"), lock(tmp_path / "locks" / "run.lock", "running"):
+        pass
 
 
 def test_no_images_give_an_empty_table_with_its_columns(tmp_path: Path) -> None:

@@ -76,16 +76,24 @@ class Bomb:
         return (Path.touch, (Path(self.path),))  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut short", "text", "bomb", "wrong suffix"])
+@pytest.mark.parametrize("damage", ["missing", "cut short", "one byte", "text", "pickle", "bomb", "wrong suffix"])
 def test_weights_that_cannot_be_trusted_are_refused_in_words(tmp_path: Path, damage: str) -> None:
     path = tmp_path / ("best.onnx" if damage == "wrong suffix" else "best.pt")
     mark = tmp_path / "executed"
     if damage == "cut short":
         path.write_bytes(CHECKPOINT.read_bytes()[:2_600_000])
+    elif damage == "one byte":
+        content = bytearray(CHECKPOINT.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
     elif damage == "text":
         path.write_text("these are no weights")
-    elif damage == "bomb":
+    elif damage == "pickle":
         path.write_bytes(pickle.dumps(Bomb(str(mark))))
+    elif damage == "bomb":
+        import torch  # here, so that the import of this file stays light
+
+        torch.save({"model": Bomb(str(mark))}, path)
     elif damage == "wrong suffix":
         path.write_bytes(b"onnx")
     with pytest.raises(DataError, match=r"best\.") as caught:

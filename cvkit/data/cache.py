@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +29,8 @@ def by_image(
     with at most `chunk` images at a time and each answer is written before the next call: a kill loses one chunk.
     The answer has the rows of `images` that have one, in the order of `images`, without duplicates.
     """
-    known = [group[KEY].merge(old, on=KEY) for path, group in _parts(folder, images) if len(old := _read(path))]
+    wanted = {*KEY, *columns}
+    known = [group[KEY].merge(old, on=KEY) for path, group in _parts(folder, images) if len(old := _read(path, wanted))]
     found = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=KEY)
     missing = images[~images["image_id"].isin(found["image_id"])]
     for start in range(0, len(missing), chunk):
@@ -39,7 +40,7 @@ def by_image(
             continue
         for path, group in _parts(folder, part):
             rows = made[made["image_id"].isin(group["image_id"])]
-            old = _read(path)
+            old = _read(path, wanted)
             kept = old[~old["image_id"].isin(rows["image_id"])] if len(old) else old
             write_parquet(pd.concat([kept, rows], ignore_index=True) if len(kept) else rows, path)
         found = pd.concat([found, made], ignore_index=True) if len(found) else made
@@ -53,12 +54,16 @@ def _parts(folder: Path, images: pd.DataFrame) -> Iterator[tuple[Path, pd.DataFr
         yield folder / str(date) / f"source={safe_name(str(source))}.parquet", group
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """One cache file; nothing where there is none, or where the disk damaged it: a cache can be made again."""
-    if not path.is_file():
+def _read(path: Path, columns: Set[str]) -> pd.DataFrame:
+    """One cache file; nothing where there is none, or where it is damaged or another's: a cache can be made again."""
+    if not path.exists():
         return pd.DataFrame(columns=KEY)
     try:
-        return pd.read_parquet(path)
+        table = pd.read_parquet(path)
     except (ArrowInvalid, OSError) as error:  # pyarrow says OSError of damaged pages
         log.warning("%s is damaged (%s) and is made again", path, error)
         return pd.DataFrame(columns=KEY)
+    if set(table.columns) != columns:
+        log.warning("%s has other columns than cvkit writes and is made again", path)
+        return pd.DataFrame(columns=KEY)
+    return table

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +53,9 @@ def load(weights: Path, settings_folder: Path) -> Any:
     if not weights.is_file() or weights.suffix != ".pt":
         found = f"a {weights.suffix or 'suffix-less'} file" if weights.is_file() else "no such file"
         raise DataError("the weights cannot be used", found=found, remedy="correct model.weights in cvkit.yml", **wrong)
+    if damage := _damage(weights):
+        remedy = "copy the file again: it is cut short, damaged, or no checkpoint"
+        raise DataError("the weights cannot be loaded", found=damage, remedy=remedy, **wrong)
     try:
         model = _load_safely(weights, settings_folder)
     except BROKEN_CHECKPOINT as error:
@@ -64,6 +69,16 @@ def load(weights: Path, settings_folder: Path) -> Any:
         remedy = "cvkit watches object detectors; segmentation, pose and oriented boxes are not supported"
         raise DataError("the weights are for a task that is not supported", found=model.task, remedy=remedy, **wrong)
     return model
+
+
+def _damage(weights: Path) -> str:
+    """What is wrong with a checkpoint as a file, in words: it is a zip archive, whose parts have check sums."""
+    try:
+        with zipfile.ZipFile(weights) as archive:
+            part = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+        return f"not the archive that PyTorch writes ({error})"
+    return f"its part {part} is damaged" if part else ""
 
 
 def _load_safely(weights: Path, settings_folder: Path) -> Any:

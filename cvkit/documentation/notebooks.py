@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cvkit.config import Config
-from cvkit.errors import ConfigError
+from cvkit.errors import ConfigError, StorageError
 from cvkit.monitoring.history import History
 from cvkit.storage import packaged, safe_name, storage_error, write_text
 from cvkit.tables import Window
@@ -70,18 +70,15 @@ def report_path(config: Config, name: str, window: Window, source: str = "") -> 
 def execute(config: Config, name: str, window: Window, source: str = "", timeout_s: int = TIMEOUT_S) -> Report:
     """Execute a notebook for a window and keep it, in place of an earlier one; the history knows how it went.
 
-    A notebook that fails is kept as far as it came, with its error; one that takes longer than `timeout_s` seconds
-    fails. Raises ConfigError where there is no such notebook or it does not take the parameters config, window_start,
-    window_end and source.
+    A notebook that fails is kept as far as it came, with its error; one that is missing, damaged, takes longer than
+    `timeout_s` seconds, or does not take the parameters config, window_start, window_end and source, fails too.
     """
-    notebook = find_notebook(config, name)
     parameters = {
         "config": str(config.path),
         "window_start": window.start.isoformat(),
         "window_end": window.end.isoformat(),
         "source": source,
     }
-    _check_parameters(notebook, set(parameters))
     path = report_path(config, name, window, source)
     started = datetime.now(UTC)
     about: dict[str, Any] = {
@@ -90,9 +87,17 @@ def execute(config: Config, name: str, window: Window, source: str = "", timeout
     }  # fmt: skip
     with History.open(config.history_url) as history:
         history.record_report(**about, status="running")
-        error = _run(notebook, path, parameters, config.workspace, timeout_s)
-        finished = datetime.now(UTC)
-        history.record_report(**about, status="failed" if error else "done", finished=finished, error=error)
+        error = "it was stopped"
+        try:
+            error = _run(config, name, path, parameters, timeout_s)
+        except ConfigError as unusable:
+            error = str(unusable)
+        except StorageError as full:
+            error = str(full)
+            raise
+        finally:
+            finished = datetime.now(UTC)
+            history.record_report(**about, status="failed" if error else "done", finished=finished, error=error)
     seconds = (finished - started).total_seconds()
     return Report(name, window, source, "failed" if error else "done", path, error, seconds)
 
@@ -131,15 +136,19 @@ def _read(notebook: Path) -> Any:
     return content
 
 
-def _run(notebook: Path, path: Path, parameters: dict[str, str], folder: Path, timeout_s: int) -> str:
-    """Execute and keep the outcome; the error in words, empty where there was none."""
+def _run(config: Config, name: str, path: Path, parameters: dict[str, str], timeout_s: int) -> str:
+    """Execute and keep the outcome; the error in words, empty where there was none.
+
+    Raises ConfigError where the notebook cannot be run at all, StorageError where the outcome cannot be kept.
+    """
     import nbformat
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillException
 
-    error = ""
+    notebook, folder, error = find_notebook(config, name), config.workspace, ""
+    _check_parameters(notebook, set(parameters))
     with tempfile.TemporaryDirectory() as temporary, _own_kernel(Path(temporary)), _quietly():
         output = Path(temporary) / "report.ipynb"
         try:

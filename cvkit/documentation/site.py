@@ -29,7 +29,7 @@ from cvkit.documentation import report_pages, status
 from cvkit.documentation.report_pages import Report
 from cvkit.errors import ConfigError, CvkitError, ReportError
 from cvkit.monitoring.history import History
-from cvkit.storage import lock
+from cvkit.storage import lock, remove_tree, storage_error
 from cvkit.tables import worst
 
 if TYPE_CHECKING:
@@ -182,15 +182,18 @@ def build(config: Config, strict: bool = True) -> Path:
 
     with lock(config.workspace / "locks" / "site.lock", "building this site"), _listening() as told:
         settings = _mkdocs_settings(config, strict, told)
+        _drop_damaged(config.workspace / ".cache")
         site = Path(settings.site_dir)
         part, old = (site.with_name(f".{site.name}.{name}") for name in ("part", "old"))
-        shutil.rmtree(part, ignore_errors=True)
+        remove_tree(part)
         settings.site_dir = str(part)
         settings.plugins.on_startup(command="build", dirty=False)
         try:
             build_site(settings)
         except (Abort, PluginError) as error:
             raise _explain(error, told) from error
+        except OSError as error:
+            raise storage_error(error) from error
         finally:
             settings.plugins.on_shutdown()
         _swap(part, site, old)
@@ -226,16 +229,16 @@ def serve(config: Config, address: str = "127.0.0.1:8000") -> None:
 
 def survey(config: Config, now: datetime) -> status.Situation:
     """What the history and the reports folder say about the deployed version."""
-    model, version = config.model.name, config.version
+    model = config.model.name
     with History.open(config.history_url) as history:
-        runs = history.runs()
+        version = history.current_version(config)
         verdicts = history.verdicts(model=model, version=version)
         return status.Situation(
             model=model,
             version=version,
             made=now,
             window_length=config.window_length,
-            runs=runs[(runs["model"] == model) & (runs["version"] == version)],
+            runs=history.runs(model=model, version=version),
             verdicts=verdicts,
             measurements=_measurements(history, verdicts, model, version),
             reports=report_pages.read(history.reports(), config.workspace, flaw),
@@ -335,6 +338,18 @@ def _explain(error: BaseException, told: list[str]) -> CvkitError:
         "the site could not be built", found="; ".join(told) or str(error),
         remedy="correct the page it names; the site that was there is untouched",
     )  # fmt: skip
+
+
+def _drop_damaged(cache: Path) -> None:
+    """Delete what mkdocs-jupyter's cache holds of a build that a full disk or a kill cut off: it would break the next.
+
+    Such files end before their JSON does.
+    """
+    for file in cache.rglob("*.json"):
+        with file.open("rb") as content:
+            content.seek(max(0, file.stat().st_size - 1))
+            if content.read() != b"}":
+                file.unlink()
 
 
 def _swap(new: Path, site: Path, old: Path) -> None:

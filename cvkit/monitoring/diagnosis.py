@@ -49,8 +49,8 @@ def diagnose(verdicts: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["source", "since"], ascending=[True, False], ignore_index=True)
 
 
-def text(verdicts: pd.DataFrame) -> str:
-    """What stood out on every source, as a table for a terminal; `verdicts` as for `diagnose`."""
+def text(verdicts: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """What stood out on every source, as a table for a terminal; `verdicts` as for `diagnose`, `runs` of the same."""
     if verdicts.empty:
         return "nothing has been measured yet: run `cvkit run`"
     found = diagnose(verdicts)
@@ -69,7 +69,23 @@ def text(verdicts: pd.DataFrame) -> str:
     table = "\n".join(
         "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[4]]) for line in lines
     )
-    return f"up to the window of {newest:%Y-%m-%d}\n{table}"
+    return "\n".join(filter(None, [f"up to the window of {newest:%Y-%m-%d}", table, mixed_references(runs)]))
+
+
+def mixed_references(runs: pd.DataFrame) -> str:
+    """A word on windows that were judged against another reference than the newest; "" where there are none.
+
+    They keep their verdicts: a reference that was renewed for good reason does not make the past wrong.
+    """
+    done = runs[runs["status"] == "done"].sort_values("finished")
+    others = done[done["reference_id"] != done["reference_id"].iloc[-1]] if len(done) else done
+    if others.empty:
+        return ""
+    first, last = others["window_start"].min(), others["window_start"].max()
+    return (
+        f"{len(others)} windows from {first:%Y-%m-%d} to {last:%Y-%m-%d} were judged against an earlier reference; "
+        f"`cvkit run --from {first:%Y-%m-%d}` judges them anew"
+    )
 
 
 def _shortened(evidence: str, most: int = 3) -> str:

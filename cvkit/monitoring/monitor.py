@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
@@ -21,6 +21,8 @@ from cvkit.monitoring.reference import Reference
 from cvkit.tables import Window
 
 log = logging.getLogger(__name__)
+EMPTY_DAYS = 31  # windows without captures are measured this long after the last with some
+
 Progress = Callable[[int, int], None]
 
 
@@ -78,15 +80,22 @@ def run(config: Config, window: Window, history: History, reference: Reference |
 def due(config: Config, history: History, now: datetime, most: int = 400) -> list[Window]:
     """Complete windows that may hold captures and have not been measured, oldest first.
 
-    Of the newest `most` windows only: one misdated folder must not make a century due.
+    A window without captures is due for `EMPTY_DAYS` after the last one that may hold some: a camera that falls
+    silent is told, one folder with a wrong date does not make a century due. Of the newest `most` windows only.
     """
-    days = sources.capture_days(config)
-    if days is None:
+    now = sources.clock(config, now)
+    dates = sources.capture_dates(config)
+    if ahead := [str(day) for day in dates if day > now.date() + timedelta(days=1)]:
+        log.warning("captures that lie in the future are left alone: %s", ", ".join(ahead[:5]))
+    past = [day for day in dates if day <= now.date()]
+    if not past:
         return []
     done = set(history.measured_windows(config.model.name, config.version))
-    end = min(days[1], now)
-    start = max(days[0], end - most * config.window_length)
-    return [window for window in windows(config, start, end) if window not in done]
+    near = {day + timedelta(days=more) for day in past for more in range(EMPTY_DAYS + 1)}
+    first, last = (datetime.combine(day, datetime.min.time(), UTC) for day in (past[0], past[-1]))
+    end = min(last + timedelta(days=1), now)
+    start = max(first, end - most * config.window_length)
+    return [window for window in windows(config, start, end) if window.start.date() in near and window not in done]
 
 
 def windows(config: Config, start: datetime, end: datetime) -> Iterator[Window]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from cvkit.data import features as feature_step
 from cvkit.data import sources, yolo
 from cvkit.errors import DataError, StorageError
 from cvkit.monitoring import quality
-from cvkit.storage import lock, write_parquet, write_text
+from cvkit.storage import lock, remove_tree, write_parquet, write_text
 from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, conform
 
 Progress = Callable[[int, int], None]
@@ -103,21 +103,27 @@ def _save(reference: Reference, folder: Path) -> None:
 def _read(folder: Path) -> Reference:
     try:
         facts = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
-    except (OSError, ValueError) as error:  # json and pyarrow raise ValueErrors
+        return Reference(
+            facts["id"],
+            **{name: _table(folder / f"{name}.parquet", columns) for name, columns in TABLES.items()},
+            limits={source: _limits(stored) for source, stored in facts["limits"].items()},
+            classes={int(number): name for number, name in facts["classes"].items()},
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # whatever shape the files have
         raise StorageError(
-            "the stored reference is damaged", where=str(folder), found=str(error)[:200],
-            remedy="delete this folder: the reference is measured again from its files",
+            "the stored reference is damaged", where=str(folder), found=f"{type(error).__name__}: {error}"[:200],
+            remedy="`cvkit reference --rebuild` measures it again from its files",
         ) from error  # fmt: skip
-    return Reference(
-        facts["id"],
-        **{name: conform(tables[name], columns) for name, columns in TABLES.items()},
-        limits={source: _limits(stored) for source, stored in facts["limits"].items()},
-        classes={int(number): name for number, name in facts["classes"].items()},
-    )
 
 
-def _limits(stored: dict) -> quality.Limits:  # type: ignore[type-arg]
+def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    table = pd.read_parquet(path)
+    if list(table.columns) != list(columns):
+        raise ValueError(f"{path.name} has the columns {list(table.columns)}")
+    return conform(table, columns)
+
+
+def _limits(stored: dict[str, Any]) -> quality.Limits:
     """Limits as JSON gives them back: lists where there were tuples."""
     return quality.Limits(
         **{
@@ -132,7 +138,7 @@ def _limits(stored: dict) -> quality.Limits:  # type: ignore[type-arg]
 def discard(config: Config) -> None:
     """Forget the frozen reference of these settings, so that the next use measures it again from its files."""
     for folder in ("references", "features/reference", "predictions/reference"):
-        shutil.rmtree(config.workspace / folder / digest(config), ignore_errors=True)
+        remove_tree(config.workspace / folder / digest(config))
 
 
 def describe(reference: Reference) -> str:

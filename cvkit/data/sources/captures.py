@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -62,23 +62,31 @@ def load_captures(config: Config, window: Window) -> Records:
     return records
 
 
-def capture_days(config: Config) -> tuple[datetime, datetime] | None:
-    """First and last time, in UTC, between which there may be captures; None where there are none.
+def capture_dates(config: Config) -> list[date]:
+    """The UTC dates, sorted, on which there may be captures; none where there are none.
 
     From the dates of the paths where these have one, and then it is cheap; else from the images' own times.
     """
-    pattern, zone = images_pattern(config), ZoneInfo(config.captures.time_zone)
-    days = patterns.dates(pattern) if "date" in pattern.fields else []
-    known = {day: bounds for day in days if (bounds := times.day_bounds(day, zone))}
-    ends = [end for bounds in known.values() for end in bounds]
-    if not ends or config.captures.time_from != "path":
+    pattern = images_pattern(config)
+    zone = _zone(config, pattern)
+    written = patterns.dates(pattern) if "date" in pattern.fields else []
+    known = {day: bounds for day in written if (bounds := times.day_bounds(day, zone))}
+    if strange := sorted(set(written) - set(known)):
+        log.warning("no dates, so that their images are in no window: %s", ", ".join(strange[:5]))
+    found = {moment.date() for start, end in known.values() for moment in (start, end - timedelta(microseconds=1))}
+    if not found or config.captures.time_from != "path":
         # Of dated folders only the first and the last can hold images from outside of all the folders' days.
         edges = {min(known, key=lambda day: known[day]), max(known, key=lambda day: known[day])} if known else set()
         images = _list_images(config, pattern, lambda day: not edges or day in edges, [])
-        moments = _image_times(images, config, []).dropna()
-        if len(moments):
-            ends += [moments.min().to_pydatetime(), moments.max().to_pydatetime() + timedelta(microseconds=1)]
-    return (min(ends), max(ends)) if ends else None
+        found |= {moment.date() for moment in _image_times(images, config, []).dropna()}
+    return sorted(found)
+
+
+def clock(config: Config, now: datetime) -> datetime:
+    """`now` as it compares with windows: where paths tell days only, these are the days of the cameras' calendar."""
+    if "time" in images_pattern(config).fields or config.captures.time_from != "path":
+        return now
+    return now.astimezone(ZoneInfo(config.captures.time_zone)).replace(tzinfo=UTC)
 
 
 def images_pattern(config: Config) -> Pattern:
@@ -95,7 +103,7 @@ def images_pattern(config: Config) -> Pattern:
 
 def _dates_around(window: Window, config: Config, pattern: Pattern) -> Wanted:
     """Whether images of a path's {date} may lie in `window`; text that is no date, or none, may."""
-    zone = ZoneInfo(config.captures.time_zone)
+    zone = _zone(config, pattern)
     slack = timedelta() if config.captures.time_from == "path" else DAY_SLACK
     first, last = window.start - slack, window.end + slack
     # A {time} that names its own zone shifts an image by up to 14 hours from the local day, west or east.
@@ -112,6 +120,11 @@ def _dates_around(window: Window, config: Config, pattern: Pattern) -> Wanted:
     return wanted
 
 
+def _zone(config: Config, pattern: Pattern) -> tzinfo:
+    """The zone of the paths' dates; UTC where no clock says which part of a day is meant (see `times.moment`)."""
+    return ZoneInfo(config.captures.time_zone) if "time" in pattern.fields else UTC
+
+
 def _list_images(config: Config, pattern: Pattern, wanted: Wanted, problems: list[Problem]) -> pd.DataFrame:
     """Images that match, with what their paths say."""
     unlisted: list[tuple[str, str]] = []
@@ -125,7 +138,7 @@ def _list_images(config: Config, pattern: Pattern, wanted: Wanted, problems: lis
         for file in found
         if clean(file.path) != file.path
     ]
-    problems += [problem("bad_record", folder, f"the folder cannot be listed: {why}") for folder, why in unlisted]
+    problems += [problem("bad_record", folder, why) for folder, why in unlisted]
     return listing.image_table(good, (listing.image_id(file.path, root) for file in good))
 
 
@@ -140,14 +153,14 @@ def _image_times(images: pd.DataFrame, config: Config, problems: list[Problem]) 
     zone, kind = ZoneInfo(config.captures.time_zone), config.captures.time_from
     heads: list[Header] = listing.headers(images["path"].tolist(), config) if kind == "exif" else []
     moments = []
-    for number, (image_id, source, date, clock, modified) in enumerate(
+    for number, (image_id, source, day, clock, modified) in enumerate(
         zip(*(images[name].tolist() for name in ("image_id", "source", "date", "clock", "modified_ns")), strict=True)
     ):
-        moment, why = times.moment(date, clock, zone) if date else (None, "")
+        moment, why = times.moment(day, clock, zone) if day else (None, "")
         if kind == "exif":
-            moment, why = _settled(_exif_moment(heads[number], zone), "EXIF", moment, date, zone)
+            moment, why = _settled(_exif_moment(heads[number], zone), "EXIF", moment, day, zone)
         elif kind == "file":
-            moment, why = _settled(EPOCH + timedelta(microseconds=modified // 1000), "file", moment, date, zone)
+            moment, why = _settled(EPOCH + timedelta(microseconds=modified // 1000), "file", moment, day, zone)
         moments.append(moment)
         if why:
             left_out = "" if moment else "; the image is in no window"
@@ -156,26 +169,28 @@ def _image_times(images: pd.DataFrame, config: Config, problems: list[Problem]) 
 
 
 def _settled(
-    own: datetime | None, name: str, by_path: datetime | None, date: str, zone: ZoneInfo
+    own: datetime | None, name: str, by_path: datetime | None, day: str, zone: ZoneInfo
 ) -> tuple[datetime | None, str]:
     """The time to use of a file's own and its path's, and what is wrong with the file's."""
     if own is None:
         return by_path, f"no {name} time" + ("; the path's is used" if by_path else "")
-    bounds = times.day_bounds(date, zone) if date else None
+    if not times.plausible(own):
+        return by_path, f"the {name} time {own:%Y-%m-%d %H:%M} cannot be" + ("; the path's is used" if by_path else "")
+    bounds = times.day_bounds(day, zone) if day else None
     if bounds and not bounds[0] - DAY_SLACK <= own < bounds[1] + DAY_SLACK:
         return (
             by_path,
-            f"the {name} time {own:%Y-%m-%d %H:%M} UTC is more than a day off the path's {date}; the path's is used",
+            f"the {name} time {own:%Y-%m-%d %H:%M} UTC is more than a day off the path's {day}; the path's is used",
         )
     return own, ""
 
 
 def _exif_moment(head: Header, zone: ZoneInfo) -> datetime | None:
-    if head.exif_time is None:
+    if head.exif_time is None or not times.plausible(head.exif_time):
         return None
     if head.exif_offset is not None:
-        return times.to_utc((head.exif_time - head.exif_offset).replace(tzinfo=UTC))
-    return times.to_utc(head.exif_time.replace(tzinfo=zone))
+        return (head.exif_time - head.exif_offset).replace(tzinfo=UTC)
+    return head.exif_time.replace(tzinfo=zone).astimezone(UTC)
 
 
 def _no_images(config: Config, pattern: Pattern) -> DataError:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from cvkit import yaml_files
 from cvkit.data.sources.patterns import Found, compile_pattern, describe, is_image, matching
 from cvkit.data.sources.said import Said
 from cvkit.errors import DataError
@@ -30,9 +31,12 @@ class DataYaml:
 def read_data_yaml(path: Path) -> DataYaml:
     """Read a `data.yaml`. Raises DataError where it is no YAML mapping, or its names are no list or mapping by id."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _unusable(path, "YAML", " ".join(str(error).split())[:200]) from None
+        data, _ = yaml_files.read(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        line, problem = yaml_files.explain(error)
+        raise _unusable(path, "YAML", f"line {line}: {problem}" if line else problem) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unusable(path, "a text file", str(error)) from None
     if not isinstance(data, dict):
         raise _unusable(path, "keys `path`, `train`, `val`, `names`", f"a {type(data).__name__}")
     splits = {name: _texts(data[name]) for name in SPLITS if data.get(name)}

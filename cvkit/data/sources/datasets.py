@@ -51,11 +51,11 @@ def _stretch(config: Config) -> Records:
         )  # fmt: skip
     records = captures.load_captures(config, Window.between(start.isoformat(), end.isoformat()))
     if records.images.empty:
-        days = captures.capture_days(config)
+        days = captures.capture_dates(config)
         raise DataError(
             "the reference has no images", where=f"{config.path}, reference: {start} to {end}",
             expected="captures of these days",
-            found=f"captures from {days[0]:%Y-%m-%d} to {days[1]:%Y-%m-%d}" if days else "no captures at all",
+            found=f"captures from {days[0]} to {days[-1]}" if days else "no captures at all",
             remedy="correct reference.start and reference.end",
         )  # fmt: skip
     return records

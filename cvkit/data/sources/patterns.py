@@ -83,12 +83,14 @@ def matcher(text: str, key: str) -> re.Pattern[str]:
 def matching(pattern: Pattern, date_wanted: Callable[[str], bool], unlisted: list[tuple[str, str]]) -> list[Found]:
     """Files that match, sorted by path; folders and files whose {date} is not wanted are passed over unopened.
 
-    Hidden and unfinished files are passed over, loops of links are followed once. Folders that cannot be listed are
-    put into `unlisted`, with the reason.
+    Hidden and unfinished files are passed over, loops of links are followed once. Folders that cannot be listed, and
+    devices with the name of a file, are put into `unlisted`, with the reason.
     """
     found: dict[str, Found] = {}
     for entry, fields, deep in _walk(pattern, date_wanted, unlisted):
         size = _size(entry)
+        if size is None and _is_device(entry):
+            unlisted.append((entry.path, "it is no file but a device or a pipe"))
         if size is not None:
             source, date, time = (fields.get(name, "") for name in FIELDS)
             found[entry.path] = Found(entry.path, *size, source, date, time, deep)
@@ -205,7 +207,7 @@ def _entries(folder: str, unlisted: list[tuple[str, str]]) -> list[os.DirEntry[s
     except FileNotFoundError:  # gone since it was seen, or not there yet: no match, which the caller reports
         return []
     except OSError as error:
-        unlisted.append((folder, error.strerror or str(error)))
+        unlisted.append((folder, f"the folder cannot be listed: {error.strerror or error}"))
         return []
 
 
@@ -233,6 +235,15 @@ def _size(entry: os.DirEntry[str]) -> tuple[int, int] | None:
     except OSError:
         return (0, 0) if entry.is_symlink() else None
     return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+
+def _is_device(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is there, but neither file nor folder."""
+    try:
+        mode = entry.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def _unknown_field(name: str, text: str, key: str) -> ConfigError:

@@ -105,7 +105,7 @@ def _class_column(table: pd.DataFrame) -> pd.Series:
 
 
 def _parsed(line: bytes) -> tuple[str, list[Any]]:
-    entry = json.loads(line)
+    entry = json.loads(line.decode("utf-8"))  # json itself would guess at other encodings
     if not isinstance(entry, dict):
         raise ValueError('not an object; expected {"image": ..., "boxes": [...]}')
     image = next((entry[name] for name in IMAGE if name in entry), None)

@@ -160,7 +160,8 @@ def _verdicts(table: pd.DataFrame, scored: bool) -> tuple[pd.Series, pd.Series]:
     if scored:
         wrong[~((score >= 0) & (score <= 1))] = "bad_confidence"
     wrong[~(finite & (x2 > x1) & (y2 > y1))] = "bad_box"
-    wrong[table["class_id"].to_numpy() < 0] = "unknown_class"
+    # Labels may name what the model has never learnt; a model cannot: then the record is wrong.
+    wrong[table["class_id"].to_numpy() < 0] = "bad_record" if scored else "unknown_class"
     beyond = np.fmax.reduce([-x1, -y1, x2 - wide, y2 - high])  # ignores what an unknown size makes NaN
     return pd.Series(wrong, index=table.index), pd.Series(beyond, index=table.index)
 
@@ -169,7 +170,7 @@ def _explained(bad: pd.DataFrame, wrong: pd.Series, classes: Classes) -> Iterato
     known = "class ids only, as no names are known" if classes is None else _listed(classes)
     for row, finding in zip(bad.to_dict("records"), wrong, strict=True):
         where, value = f"{row['file']}:{row['line']}", math.nan
-        if finding == "unknown_class":
+        if finding in ("unknown_class", "bad_record"):
             detail = f"{where}: class {row['cls']!r}; expected {known}"
         elif finding == "bad_box":
             detail = f"{where}: corners {_corners(row)}; expected x1 < x2 and y1 < y2"

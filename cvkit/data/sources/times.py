@@ -11,10 +11,14 @@ TIME = re.compile(
 )
 
 
+YEARS = (1900, 2200)  # the years a date may lie in
+
+
 def moment(day: str, clock: str, zone: tzinfo) -> tuple[datetime | None, str]:
     """The UTC time that a path's {date} and {time} name, and what is wrong with them, in words.
 
-    A time that names no zone is read in `zone`; without `clock` it is the day's 00:00 there. A local time that the
+    A time that names no zone is read in `zone`. Without `clock` it is 12:00 UTC of the day: a day is a calendar date
+    that names no moment, and belongs to the window of the same date wherever the camera stands. A local time that the
     clocks skip in spring is read with the offset before the change, one that comes twice in autumn as the first.
     None where the date is no date; 00:00 where the time is no time of day.
     """
@@ -22,10 +26,15 @@ def moment(day: str, clock: str, zone: tzinfo) -> tuple[datetime | None, str]:
         return None, f"{day!r} in the path is no date"
     midnight = datetime(calendar.year, calendar.month, calendar.day, tzinfo=zone)
     if not clock:
-        return to_utc(midnight), ""
+        return datetime(calendar.year, calendar.month, calendar.day, 12, tzinfo=UTC), ""
     if (local := _local(midnight, clock)) is None:
-        return to_utc(midnight), f"{clock!r} in the path is no time of day; 00:00 is used"
-    return to_utc(local), ""
+        return midnight.astimezone(UTC), f"{clock!r} in the path is no time of day; 00:00 is used"
+    return local.astimezone(UTC), ""
+
+
+def plausible(moment: datetime | date) -> bool:
+    """Whether a camera can have said so: not the year 1 or 9999 of a clock that was never set."""
+    return YEARS[0] <= moment.year < YEARS[1]
 
 
 def day_bounds(day: str, zone: tzinfo) -> tuple[datetime, datetime] | None:
@@ -33,25 +42,17 @@ def day_bounds(day: str, zone: tzinfo) -> tuple[datetime, datetime] | None:
     if (calendar := as_date(day)) is None:
         return None
     start = datetime(calendar.year, calendar.month, calendar.day)
-    bounds = (start, start + timedelta(days=1)) if calendar < date.max else (start, datetime.max)
-    return to_utc(bounds[0].replace(tzinfo=zone)), to_utc(bounds[1].replace(tzinfo=zone))
-
-
-def to_utc(local: datetime) -> datetime:
-    """`local` in UTC; years 1 and 9999 keep to what a datetime can hold."""
-    try:
-        return local.astimezone(UTC)
-    except OverflowError:
-        return local.replace(tzinfo=UTC)
+    return start.replace(tzinfo=zone).astimezone(UTC), (start + timedelta(days=1)).replace(tzinfo=zone).astimezone(UTC)
 
 
 @functools.lru_cache(maxsize=4096)
 def as_date(text: str) -> date | None:
-    """A date written YYYY-MM-DD or YYYYMMDD; None for any other text."""
+    """A date written YYYY-MM-DD or YYYYMMDD; None for any other text, and for years no camera knows."""
     try:
-        return date.fromisoformat(text)
+        calendar = date.fromisoformat(text)
     except ValueError:
         return None
+    return calendar if plausible(calendar) else None
 
 
 def _local(midnight: datetime, clock: str) -> datetime | None:

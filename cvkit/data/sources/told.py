@@ -18,6 +18,7 @@ from cvkit.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
+NO_LABELS = ("classes.txt",)  # labelling tools put the classes' names beside the label files
 SUFFIXES = {"predictions": (".parquet", ".jsonl", ".txt"), "labels": (".txt", ".json", ".xml")}
 
 
@@ -58,8 +59,10 @@ def read(
         if not found:
             _nothing_found(config, pattern, kind)
         for folder, why in unlisted:
-            said[kind].report("bad_record", folder, f"the folder cannot be listed: {why}")
+            said[kind].report("bad_record", folder, why)
         for file in found:
+            if Path(file.path).name in NO_LABELS:
+                continue
             _read_file(said[kind], file, clean(listing.image_id(file.path, workspace(config))), index, inside, kind)
         outside = index.places.keys() - inside
         said[kind].problems = [row for row in said[kind].problems if row["image_id"] not in outside]

@@ -1,0 +1,193 @@
+"""The history's database: its tables, how it is opened, and what its errors mean.
+
+SQLite in WAL mode by default, any other database SQLAlchemy speaks by URL.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+
+from cvkit.errors import StorageError
+from cvkit.tables import MEASUREMENTS, VERDICTS
+
+SCHEMA = 1  # raised by every change of the tables below
+BUSY_SECONDS = 30  # how long a writer waits for another
+WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
+
+
+class Moment(sa.TypeDecorator[datetime]):
+    """A time in UTC: databases without zones give back what was put in."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """What the database gets: UTC, without a zone."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """What comes back: with the zone again."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Words(sa.TypeDecorator[str]):
+    """Text a database can hold: file names that are no Unicode, and NUL, would be refused."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        """What the database gets: Unicode without NUL."""
+        return None if value is None else value.replace("\0", "").encode("utf-8", "backslashreplace").decode()
+
+
+TYPES: dict[str, Any] = {"str": Words, "int64": sa.BigInteger, "float64": sa.Double}
+_metadata = sa.MetaData()
+_schema = sa.Table("cvkit_schema", _metadata, sa.Column("version", sa.Integer, primary_key=True))
+RUNS = sa.Table(
+    "runs", _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", Words, nullable=False), sa.Column("version", Words, nullable=False),
+    sa.Column("window_start", Moment, nullable=False), sa.Column("window_end", Moment, nullable=False),
+    sa.Column("reference_id", Words, nullable=False), sa.Column("status", Words, nullable=False),
+    sa.Column("started", Moment), sa.Column("finished", Moment),
+    sa.Column("images", sa.Integer), sa.Column("bad_images", sa.Integer),
+    sa.Column("error", Words, nullable=False), sa.Column("cvkit_version", Words, nullable=False),
+    sa.UniqueConstraint("model", "version", "window_start", "window_end"),
+)  # fmt: skip
+
+
+def _child(name: str, columns: dict[str, str]) -> sa.Table:
+    run: sa.Column[int] = sa.Column("run", sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True)
+    return sa.Table(name, _metadata, run, *(sa.Column(key, TYPES[dtype]) for key, dtype in columns.items()))
+
+
+MEASURED = _child("measurements", dict(MEASUREMENTS))
+JUDGED = _child("verdicts", dict(VERDICTS))
+REPORTS = sa.Table(
+    "reports", _metadata,
+    sa.Column("model", Words, primary_key=True), sa.Column("version", Words, primary_key=True),
+    sa.Column("notebook", Words, primary_key=True), sa.Column("source", Words, primary_key=True),
+    sa.Column("window_start", Moment, primary_key=True), sa.Column("window_end", Moment, primary_key=True),
+    sa.Column("status", Words, nullable=False), sa.Column("path", Words, nullable=False),
+    sa.Column("started", Moment), sa.Column("finished", Moment), sa.Column("error", Words, nullable=False),
+)  # fmt: skip
+SLOTS = sa.Table(
+    "slots", _metadata,
+    sa.Column("job", Words, primary_key=True), sa.Column("slot", Moment, primary_key=True),
+    sa.Column("status", Words, nullable=False), sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("started", Moment), sa.Column("finished", Moment), sa.Column("error", Words, nullable=False),
+)  # fmt: skip
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine for the history at a SQLAlchemy URL, its tables made where there are none.
+
+    Raises StorageError where it cannot be opened, is no database, or was written by another version of cvkit.
+    """
+    with explained(url):
+        address = sa.make_url(url)
+        if address.database and address.get_backend_name() == "sqlite":
+            Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(address)
+        if engine.dialect.name == "sqlite":
+            sa.event.listen(engine, "connect", _prepare_sqlite)
+            sa.event.listen(engine, "begin", _begin_sqlite)
+        try:
+            _check_schema(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+    return engine
+
+
+def _check_schema(engine: sa.Engine) -> None:
+    found = _found_schema(engine)
+    if found is None:
+        try:
+            with engine.execution_options(**WRITING).begin() as connection:
+                _metadata.create_all(connection)
+                if connection.execute(sa.select(_schema.c.version)).first() is None:
+                    connection.execute(_schema.insert(), {"version": SCHEMA})
+        except DBAPIError:
+            if _found_schema(engine) is None:  # else another process made the tables at the same moment
+                raise
+        found = _found_schema(engine)
+    if found != SCHEMA:
+        raise StorageError(
+            "the history was written by another version of cvkit", where=_shown(engine.url),
+            expected=f"schema {SCHEMA}", found=f"schema {found}",
+            remedy="use the cvkit that wrote it, or a newer one",
+        )  # fmt: skip
+
+
+def _found_schema(engine: sa.Engine) -> int | None:
+    with engine.begin() as connection:
+        if not sa.inspect(connection).has_table(_schema.name):
+            return None
+        return connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, not where sqlite3 guesses
+    for pragma in (f"busy_timeout={int(BUSY_SECONDS * 1000)}", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    deadline = time.monotonic() + BUSY_SECONDS
+    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            break  # where the file system cannot do WAL, SQLite stays with what it can
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)  # SQLite does not wait by itself for another process that is switching
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().keys() & WRITING.keys()
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _shown(url: sa.URL | str) -> str:
+    """An address to show: without the password."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return "history in cvkit.yml"
+
+
+@contextmanager
+def explained(url: sa.URL | str) -> Iterator[None]:
+    """Errors of the database inside the block as StorageError, in words."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise StorageError(
+            "the history's database needs a driver that is not installed", where=_shown(url), found=str(error),
+            remedy=f"install it, e.g. `pip install {error.name}`",
+        ) from error  # fmt: skip
+    except (DBAPIError, NoSuchModuleError, sa.exc.ArgumentError, OSError, ValueError) as error:
+        cause = str(getattr(error, "orig", error))  # SQLAlchemy says ValueError of a time that is none
+        raise StorageError(
+            "the history cannot be read or written", where=_shown(url),
+            expected="a database of cvkit's that nobody else locks, on a disk with room", found=cause[:300],
+            remedy=_remedy(cause),
+        ) from error  # fmt: skip
+
+
+def _remedy(cause: str) -> str:
+    if any(words in cause for words in ("full", "disk I/O", "readonly", "locked", "unable to open")):
+        return "free some space, mend the permissions or wait, then run the same command again: nothing was lost"
+    return (
+        "run the same command again; a history.db that is damaged can be moved away, and `cvkit run --from DAY` makes "
+        "it anew from the captures"
+    )
