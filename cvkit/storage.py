@@ -69,7 +69,7 @@ def storage_error(error: OSError, path: Path | str = "") -> StorageError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return StorageError(
         "the disk is full" if full else "a file cannot be written or read",
-        where=str(path or error.filename or ""),
+        where=str(path or error.filename2 or error.filename or ""),
         found=error.strerror or str(error),
         remedy="free some space, then run the same command again: nothing was lost" if full else
         "mend the permissions, or what stands in the way, then run the same command again: nothing was lost",
