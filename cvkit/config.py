@@ -125,7 +125,10 @@ class RuleSettings(_Section):
     """When a window is a warning, critical, or unknown."""
 
     false_alarms_per_year: float = Field(
-        1.0, gt=0, description="False drift alarms a year accepted over all features and sources together."
+        1.0, gt=0, description="False alarms a year accepted over all features and sources together."
+    )
+    drift_share: float = Field(
+        0.9, gt=0, lt=1, description="Share of these for drift; the rest is for findings that chance plays a part in."
     )
     minimum_images: int = Field(20, ge=2, description="A source with fewer images in a window is unknown.")
     drift_warning: float = Field(0.3, gt=0, description="Drift that matters, in reference standard deviations.")

@@ -198,7 +198,7 @@ def test_many_may_open_a_new_history_at_once(tmp_path: Path) -> None:
         address = url(tmp_path / str(number))
         assert at_once(lambda address=address: History.open(address).close()) == []  # type: ignore[misc]
         with sqlite3.connect(tmp_path / str(number) / "history.db") as connection:
-            assert connection.execute("select version from cvkit_schema").fetchall() == [(1,)]
+            assert connection.execute("select version from cvkit_schema").fetchall() == [(database.SCHEMA,)]
             assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
         connection.close()
 

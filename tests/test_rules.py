@@ -8,11 +8,11 @@ import pytest
 
 from cvkit.config import RuleSettings
 from cvkit.monitoring import rules
+from cvkit.monitoring.alarms import Alarm, Key
 from cvkit.monitoring.diagnosis import diagnose
 from cvkit.tables import MEASUREMENTS, conform, worst
 
 SETTINGS = RuleSettings()
-ALPHA = 1 / 365.25
 
 
 def rows(*changes: dict[str, object], n: int = 24) -> pd.DataFrame:
@@ -23,31 +23,37 @@ def rows(*changes: dict[str, object], n: int = 24) -> pd.DataFrame:
     return conform(pd.DataFrame(table), MEASUREMENTS)
 
 
-def state(table: pd.DataFrame, rule: str, settings: RuleSettings = SETTINGS) -> str:
-    verdicts = rules.judge(table, settings)
+def alarm(effect: float = 0.0, evidence: float = -1.0, *, active: bool = False, gradual: float = np.nan) -> Alarm:
+    days = [f"2026-10-{day:02d}T00:00:00+00:00" for day in (12, 9, 8, 10)]
+    return Alarm(evidence, effect, active, *days, gradual)
+
+
+def state(
+    table: pd.DataFrame,
+    rule: str,
+    settings: RuleSettings = SETTINGS,
+    alarms: dict[tuple[str, str], Alarm] | None = None,
+) -> str:
+    verdicts = rules.judge(table, settings, alarms or {})
     return worst(list(verdicts.loc[verdicts["rule"] == rule, "state"]))
 
 
 @pytest.mark.parametrize(
-    ("effect", "p", "expected"),
+    ("told", "expected"),
     [
-        (0.1, 1e-9, "ok"),  # certain, but too small to matter
-        (2.0, 0.04, "ok"),  # large, but not certain: p < 0.05 every day cries wolf
-        (0.5, ALPHA, "warning"),
-        (0.8, ALPHA / 10, "critical"),
-        (np.inf, 0.0, "critical"),  # a constant feature that changed
-        (0.5, np.nan, "unknown"),
+        (alarm(2.0, -0.5), "ok"),  # large, but not certain
+        (alarm(0.1, 5.0), "ok"),  # certain, but too small to matter: no alarm was raised
+        (alarm(0.5, 0.1, active=True), "warning"),
+        (alarm(0.9, 0.1, active=True), "critical"),
+        (alarm(np.inf, 9.0, active=True), "critical"),  # a constant feature that changed
+        (alarm(0.1, -1.0, active=True), "warning"),  # an alarm lasts until the stream is healthy again
+        (None, "unknown"),
     ],
 )
-def test_drift_needs_an_effect_and_evidence(effect: float, p: float, expected: str) -> None:
-    table = rows({"feature": "brightness", "effect": effect, "p_value": p, "p_adjusted": p})
-    assert state(table, "drift") == expected
-
-
-def test_the_budget_decides_how_much_evidence_is_enough() -> None:
-    table = rows({"feature": "brightness", "effect": 0.5, "p_value": 0.01, "p_adjusted": 0.01})
-    assert state(table, "drift", RuleSettings(false_alarms_per_year=12)) == "warning"
-    assert state(table, "drift", RuleSettings(false_alarms_per_year=1)) == "ok"
+def test_drift_is_what_the_alarm_of_its_stream_says(told: Alarm | None, expected: str) -> None:
+    table = rows({"feature": "brightness"})
+    assert state(table, "drift", alarms={("cam", "brightness"): told} if told else None) == expected
+    assert state(table, "drift", alarms={("other", "brightness"): alarm(9.0, 9.0, active=True)}) == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -81,18 +87,21 @@ def test_a_source_unknown_to_the_reference_is_unknown() -> None:
 
 
 def test_ignored_features_have_no_verdict() -> None:
-    table = rows({"feature": "brightness", "effect": 9.0, "p_value": 0.0, "p_adjusted": 0.0})
+    table = rows({"feature": "brightness"})
+    loud = {("cam", "brightness"): alarm(9.0, 9.0, active=True)}
     settings = RuleSettings(ignore=("brightness",))
-    assert state(table, "drift", settings) == "unknown"  # no drift verdict at all
-    assert "brightness" not in set(rules.judge(table, settings)["feature"])
+    assert state(table, "drift", settings, loud) == "unknown"  # no drift verdict at all
+    assert "brightness" not in set(rules.judge(table, settings, loud)["feature"])
 
 
 def test_a_reason_says_value_expectation_evidence_and_n() -> None:
     mean = {"feature": "brightness", "metric": "mean", "value": 96, "expected": 121, "expected_low": 117,
             "expected_high": 125}  # fmt: skip
-    table = rows(mean, {"feature": "brightness", "effect": 1.4, "p_value": 1e-10, "p_adjusted": 2e-9})
-    reason = rules.judge(table, SETTINGS).set_index("rule").loc["drift", "reason"]
-    for word in ("96", "121", "117 to 125", "grey level", "1.4 reference standard deviations", "2e-09", "24 images"):
+    table = rows(mean, {"feature": "brightness"})
+    loud = {("cam", "brightness"): alarm(1.4, 2.0, active=True, gradual=0.97)}
+    reason = rules.judge(table, SETTINGS, loud).set_index("rule").loc["drift", "reason"]
+    for word in ("96", "121", "117 to 125", "grey level", "1.4 reference standard deviations", "24 images",
+                 "gradually since 2026-10-09", "between 2026-10-08 and 2026-10-10", "1e+02 times"):  # fmt: skip
         assert word in reason
 
 

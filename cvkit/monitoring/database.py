@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from cvkit.errors import StorageError
 from cvkit.tables import MEASUREMENTS, VERDICTS
 
-SCHEMA = 1  # raised by every change of the tables below
+SCHEMA = 2  # raised by every change of the tables below
 BUSY_SECONDS = 30  # how long a writer waits for another
 WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
 
@@ -80,6 +80,12 @@ REPORTS = sa.Table(
     sa.Column("window_start", Moment, primary_key=True), sa.Column("window_end", Moment, primary_key=True),
     sa.Column("status", Words, nullable=False), sa.Column("path", Words, nullable=False),
     sa.Column("started", Moment), sa.Column("finished", Moment), sa.Column("error", Words, nullable=False),
+)  # fmt: skip
+STREAMS = sa.Table(
+    "streams", _metadata,
+    sa.Column("model", Words, primary_key=True), sa.Column("version", Words, primary_key=True),
+    sa.Column("reference_id", Words, primary_key=True), sa.Column("source", Words, primary_key=True),
+    sa.Column("feature", Words, primary_key=True), sa.Column("state", sa.JSON, nullable=False),
 )  # fmt: skip
 SLOTS = sa.Table(
     "slots", _metadata,

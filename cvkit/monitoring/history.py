@@ -1,13 +1,13 @@
 """History: what was measured and judged, and what was run, in one SQL database.
 
-A window is written in one transaction that
-replaces what stood there: a kill leaves all of it or nothing, a rerun never doubles it.
+A window is written in one transaction that replaces what stood there: a kill leaves all of it or nothing, a rerun
+never doubles it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -19,7 +19,18 @@ import sqlalchemy as sa
 from cvkit import __version__
 from cvkit.config import Config
 from cvkit.errors import DataError
-from cvkit.monitoring.database import JUDGED, MEASURED, REPORTS, RUNS, SLOTS, WRITING, Moment, connect, explained
+from cvkit.monitoring.database import (
+    JUDGED,
+    MEASURED,
+    REPORTS,
+    RUNS,
+    SLOTS,
+    STREAMS,
+    WRITING,
+    Moment,
+    connect,
+    explained,
+)
 from cvkit.tables import MEASUREMENTS, VERDICTS, Window, conform
 
 log = logging.getLogger(__name__)
@@ -56,8 +67,14 @@ class History:
     def record(
         self, *, model: str, version: str, window: Window, reference_id: str, measurements: pd.DataFrame,
         verdicts: pd.DataFrame, images: int, bad_images: int, started: datetime,
+        streams: Mapping[tuple[str, str], dict[str, Any]] | None = None,
+        later: Mapping[Window, pd.DataFrame] | None = None,
     ) -> None:  # fmt: skip
-        """Write everything about a window in one transaction, in place of what was known about it."""
+        """Write everything about a window in one transaction, in place of what was known about it.
+
+        `streams` are the states of evidence by source and feature, in place of those there were; `later` the verdicts
+        on later windows that change with it.
+        """
         row = {"status": "done", "reference_id": reference_id, "started": started, "images": images,
                "bad_images": bad_images, "error": ""}  # fmt: skip
         with self._writing() as connection:
@@ -65,6 +82,17 @@ class History:
             for table, frame in ((MEASURED, measurements), (JUDGED, verdicts)):
                 if rows := [{**_plain(record), "run": run} for record in frame.to_dict("records")]:
                     connection.execute(table.insert(), rows)
+            for other, changed in (later or {}).items():
+                _replace_verdicts(connection, _run_id(connection, model, version, other, status="done"), changed)
+            if streams is not None:
+                _replace_streams(connection, model, version, reference_id, streams)
+
+    def streams(self, model: str, version: str, reference_id: str) -> dict[tuple[str, str], dict[str, Any]]:
+        """The states of evidence against a reference, by source and feature."""
+        key = {"model": model, "version": version, "reference_id": reference_id}
+        query = sa.select(STREAMS.c.source, STREAMS.c.feature, STREAMS.c.state).where(*_equal(STREAMS, key))
+        with self._reading() as connection:
+            return {(row.source, row.feature): row.state for row in connection.execute(query)}
 
     def record_failure(self, model: str, version: str, window: Window, started: datetime, error: str) -> None:
         """Record that a window could not be measured; what was known about it before stays."""
@@ -236,6 +264,21 @@ def _replace_run(
     key = {"model": model, "version": version, "window_start": window.start, "window_end": window.end}
     values = {**key, **row, "finished": datetime.now(UTC), "cvkit_version": __version__}
     return int(connection.execute(RUNS.insert().values(values).returning(RUNS.c.id)).scalar_one())
+
+
+def _replace_streams(
+    connection: sa.Connection, model: str, version: str, reference_id: str, streams: Mapping[tuple[str, str], Any]
+) -> None:
+    key = {"model": model, "version": version, "reference_id": reference_id}
+    connection.execute(STREAMS.delete().where(*_equal(STREAMS, key)))
+    if rows := [{**key, "source": s, "feature": f, "state": state} for (s, f), state in streams.items()]:
+        connection.execute(STREAMS.insert(), rows)
+
+
+def _replace_verdicts(connection: sa.Connection, run: int | None, verdicts: pd.DataFrame) -> None:
+    connection.execute(JUDGED.delete().where(JUDGED.c.run == run))
+    if run is not None and len(verdicts):
+        connection.execute(JUDGED.insert(), [{**_plain(record), "run": run} for record in verdicts.to_dict("records")])
 
 
 def _run_id(connection: sa.Connection, model: str, version: str, window: Window, **equal: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -12,16 +13,19 @@ from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
 from cvkit.data.records import Records
+from cvkit.monitoring.alarms import Key, Reading
 from cvkit.monitoring.quality import RANGE_FINDINGS
 from cvkit.monitoring.reference import Reference
 from cvkit.stats import class_mix, correction, drift, intervals
-from cvkit.stats.chunks import design_effect_counts
+from cvkit.stats.chunks import Floats, design_effect_counts, signals
 from cvkit.tables import FINDING_WORDS, MEASUREMENTS, PREDICTION_FEATURES, PROPERTIES, conform
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
 CHANCE_FINDINGS = (*RANGE_FINDINGS, "near_duplicate")
 # Findings that are not about an image of the window: counted, as they are no share of its images.
 COUNTED_FINDINGS = ("gap", "missing_image", "bad_record")
+
+NUMBERS = (*PROPERTIES, *PREDICTION_FEATURES)
 
 Row = dict[str, Any]  # one row of MEASUREMENTS
 
@@ -49,6 +53,69 @@ def measure(
     return table.assign(p_adjusted=correction.holm(table["p_value"].to_numpy()))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Basis:
+    """What a source is compared with: its part of the reference, made ready once."""
+
+    features: pd.DataFrame  # all images
+    distinct: pd.DataFrame  # readable ones, each content once
+    chunks: NDArray[np.intp] | None  # of `distinct`
+    samples: dict[str, drift.Sample]  # by feature
+    counts: pd.DataFrame  # boxes per image of `distinct` and class
+    usual: pd.DataFrame  # its own findings
+
+
+def readings(
+    records: Records, features: pd.DataFrame, reference: Reference, window_length: timedelta = timedelta(days=1)
+) -> dict[Key, Reading]:
+    """What the window tells each stream of evidence, by source and feature: see `cvkit.monitoring.alarms`."""
+    found: dict[Key, Reading] = {}
+    for source, current in features.groupby("source"):
+        basis, distinct = _basis(reference, str(source), window_length), _distinct(current)
+        for name, sample in basis.samples.items():
+            found[str(source), name] = _reading(distinct[name].dropna().to_numpy(), sample)
+        if len(distinct) and len(basis.distinct):
+            found[str(source), "class_mix"] = _class_reading(records.predictions, distinct, basis)
+    return found
+
+
+def _reading(values: Floats, sample: drift.Sample) -> Reading:
+    """Of a reference without times only the window's own test can be had."""
+    if sample.chunks is not None:
+        return Reading(signals(values, sample.chunks), values.size)
+    result = drift.ks(values, sample)
+    return Reading((), values.size, p_value=result.p_value, effect=result.effect)
+
+
+def _class_reading(predictions: pd.DataFrame, distinct: pd.DataFrame, basis: _Basis) -> Reading:
+    now, then = _same_classes(_boxes_by_class(predictions, distinct), basis.counts)
+    result = _chi_square(now, then, basis)
+    found = () if basis.chunks is None else class_mix.share_signals(now, class_mix.prepare_classes(then, basis.chunks))
+    return Reading(found, len(now), shares=True, p_value=result.p_value, effect=result.effect)
+
+
+def _chi_square(now: Floats, then: Floats, basis: _Basis) -> drift.Drift:
+    sample = then if basis.chunks is None else class_mix.prepare_classes(then, basis.chunks)
+    deff = design_effect_counts(then) if basis.chunks is None else 1.0  # boxes of one image are alike
+    return class_mix.chi_square(now, sample, deff=deff)
+
+
+def _basis(reference: Reference, source: str, length: timedelta) -> _Basis:
+    part = reference.part(source)
+    if (part, length) not in reference.prepared:
+        known = reference.features[reference.features["source"] == part] if part is not None else reference.features[:0]
+        distinct = _distinct(known)
+        chunks = _chunks(distinct["time"], length)
+        samples = {name: drift.prepare(distinct[name].to_numpy(), chunks) for name in NUMBERS}
+        usual = reference.findings[reference.findings["image_id"].isin(known["image_id"])]
+        reference.prepared[part, length] = _Basis(
+            known, distinct, chunks, {name: one for name, one in samples.items() if one.values.size},
+            _boxes_by_class(reference.predictions, distinct), usual,
+        )  # fmt: skip
+    basis: _Basis = reference.prepared[part, length]
+    return basis
+
+
 def _measure_source(
     source: str,
     records: Records,
@@ -57,49 +124,47 @@ def _measure_source(
     reference: Reference,
     length: timedelta,
 ) -> Iterator[Row]:
-    current = features[features["source"] == source]
-    part = reference.part(source)
-    known = reference.features[reference.features["source"] == part] if part is not None else reference.features[:0]
-    distinct, expected = _distinct(current), _distinct(known)
-    chunks = _chunks(expected["time"], length)
-    here = {"source": source, "n": len(distinct), "n_reference": len(expected)}
-    usual_count = _usual_count(known, length)
+    current, basis = features[features["source"] == source], _basis(reference, source, length)
+    distinct = _distinct(current)
+    here = {"source": source, "n": len(distinct), "n_reference": len(basis.distinct)}
+    usual_count = _usual_count(basis.features, length)
     yield {**here, "feature": "images", "metric": "count", "value": len(current), "expected": usual_count}
-    usual = reference.findings[reference.findings["image_id"].isin(known["image_id"])]
-    yield from _shares(source, current, findings[findings["source"] == source], usual, len(known))
-    if len(expected) and len(distinct):
-        for name in (*PROPERTIES, *PREDICTION_FEATURES):
-            yield from ({**row, "source": source} for row in _drift(name, distinct[name], expected[name], chunks))
-        mix = _boxes_by_class(records.predictions, distinct), _boxes_by_class(reference.predictions, expected)
-        yield from ({**row, "source": source} for row in _class_mix(*mix, chunks))
+    yield from _shares(source, current, findings[findings["source"] == source], basis.usual, len(basis.features))
+    if len(basis.distinct) and len(distinct):
+        for name, sample in basis.samples.items():
+            yield from ({**row, "source": source} for row in _drift(name, distinct[name], basis, sample))
+        mix = _class_mix(_boxes_by_class(records.predictions, distinct), basis)
+        yield from ({**row, "source": source} for row in mix)
 
 
-def _drift(feature: str, current: pd.Series, expected: pd.Series, chunks: NDArray[np.intp] | None) -> Iterator[Row]:
+def _drift(feature: str, current: pd.Series, basis: _Basis, sample: drift.Sample) -> Iterator[Row]:
     """How far one feature lies from the reference: its mean against a healthy window's, and every drift statistic."""
-    now, then = current.to_numpy(), expected.to_numpy()
-    if np.isnan(then).all():
-        return
-    sample = drift.prepare(then, chunks)
+    now = current.to_numpy()
+    n = int(np.isfinite(now).sum())
     mean, low, high = intervals.mean_interval(now)
-    usual, usual_low, usual_high = intervals.normal_range(then, chunks, int(np.isfinite(now).sum()))
-    here = {"feature": feature, "n": int(np.isfinite(now).sum()), "n_reference": sample.values.size}
+    usual, usual_low, usual_high = intervals.normal_range(basis.distinct[feature].to_numpy(), basis.chunks, n)
+    here = {"feature": feature, "n": n, "n_reference": sample.values.size}
     yield {**here, "metric": "mean", "value": mean, "low": low, "high": high,
            "expected": usual, "expected_low": usual_low, "expected_high": usual_high}  # fmt: skip
     for metric, result in drift.compare(now, sample).items():
         yield {**here, "metric": metric, "value": result.statistic, "p_value": result.p_value, "effect": result.effect}
 
 
-def _class_mix(current: pd.DataFrame, expected: pd.DataFrame, chunks: NDArray[np.intp] | None) -> Iterator[Row]:
+def _class_mix(current: pd.DataFrame, basis: _Basis) -> Iterator[Row]:
     """How far the shares of the predicted classes lie from the reference's."""
-    classes = sorted({*current.columns, *expected.columns})
-    if not classes:
+    now, then = _same_classes(current, basis.counts)
+    if not now.shape[1]:
         return
-    now, then = (table.reindex(columns=classes, fill_value=0).to_numpy(float) for table in (current, expected))
-    sample = then if chunks is None else class_mix.prepare_classes(then, chunks)
-    deff = design_effect_counts(then) if chunks is None else 1.0  # boxes of one image are alike
-    result = class_mix.chi_square(now, sample, deff=deff)
+    result = _chi_square(now, then, basis)
     yield {"feature": "class_mix", "metric": "chi_square", "value": result.statistic, "p_value": result.p_value,
            "effect": result.effect, "n": len(now), "n_reference": len(then)}  # fmt: skip
+
+
+def _same_classes(now: pd.DataFrame, then: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Both tables with the classes of either as columns."""
+    classes = sorted({*now.columns, *then.columns})
+    first, second = (table.reindex(columns=classes, fill_value=0).to_numpy(float) for table in (now, then))
+    return first, second
 
 
 def _boxes_by_class(predictions: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:

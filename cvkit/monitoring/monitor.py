@@ -14,11 +14,12 @@ from cvkit.data import features as feature_step
 from cvkit.data import sources, yolo
 from cvkit.data.records import Records
 from cvkit.errors import CvkitError
-from cvkit.monitoring import measure, quality, rules
+from cvkit.monitoring import alarms, measure, quality, rules
 from cvkit.monitoring import reference as reference_step
+from cvkit.monitoring.alarms import Key, State
 from cvkit.monitoring.history import History
 from cvkit.monitoring.reference import Reference
-from cvkit.tables import Window
+from cvkit.tables import MEASUREMENTS, Window
 
 log = logging.getLogger(__name__)
 EMPTY_DAYS = 31  # windows without captures are measured this long after the last with some
@@ -36,6 +37,7 @@ class Observation:
     features: pd.DataFrame  # table FEATURES
     findings: pd.DataFrame  # table FINDINGS
     measurements: pd.DataFrame  # table MEASUREMENTS
+    streams: dict[Key, State]  # evidence over all windows, this one included
     verdicts: pd.DataFrame  # table VERDICTS
 
 
@@ -43,27 +45,34 @@ def observe(
     config: Config,
     window: Window,
     reference: Reference | None = None,
+    history: History | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Observation:
-    """Measure and judge one window, without writing to the history. `progress` hears images done and in all."""
+    """Measure and judge one window, in the light of the windows before it, without writing to the history.
+
+    `progress` hears images done and in all.
+    """
     reference = reference or reference_step.load(config)
     records = sources.load_captures(config, window)
     records = yolo.predict_missing(config, records, config.workspace / "predictions" / _predictor(config), progress)
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
     findings = quality.find(records, features, reference.limits, window)
     measurements = measure.measure(records, features, findings, reference, config.window_length)
-    verdicts = rules.judge(measurements, config.rules, config.window_hours / 24)
-    return Observation(window, reference, records, features, findings, measurements, verdicts)
+    readings = measure.readings(records, features, reference, config.window_length)
+    streams = alarms.enter(_known_streams(config, reference, history), window, readings, config.rules)
+    verdicts = _judge(config, window, measurements, streams)
+    return Observation(window, reference, records, features, findings, measurements, streams, verdicts)
 
 
 def run(config: Config, window: Window, history: History, reference: Reference | None = None) -> Observation:
     """Observe a window and put it into the history, in place of what stood there about it.
 
-    A failure is recorded too, then raised: a window that could not be measured must not look as if it was never due.
+    Later windows that it throws another light on are judged again. A failure is recorded too, then raised: a window
+    that could not be measured must not look as if it was never due.
     """
     started = datetime.now(UTC)
     try:
-        observation = observe(config, window, reference)
+        observation = observe(config, window, reference, history)
     except CvkitError as error:
         history.record_failure(config.model.name, config.version, window, started, str(error))
         raise
@@ -71,10 +80,39 @@ def run(config: Config, window: Window, history: History, reference: Reference |
     history.record(
         model=config.model.name, version=config.version, window=window, reference_id=observation.reference.id,
         measurements=observation.measurements, verdicts=observation.verdicts,
-        images=len(observation.records.images), bad_images=bad, started=started,
+        images=len(observation.records.images), bad_images=bad, started=started, streams=observation.streams,
+        later=_judge_later(config, window, history, observation.streams),
     )  # fmt: skip
     log.info("%s: %d images, %d with findings", window, len(observation.records.images), bad)
     return observation
+
+
+def _known_streams(config: Config, reference: Reference, history: History | None) -> dict[Key, State]:
+    if history is None:
+        with History.open(config.history_url) as opened:
+            return _known_streams(config, reference, opened)
+    return history.streams(config.model.name, config.version, reference.id)
+
+
+def _judge(config: Config, window: Window, measurements: pd.DataFrame, streams: dict[Key, State]) -> pd.DataFrame:
+    told = {key: alarm for key, state in streams.items() if (alarm := alarms.at(state, window.start))}
+    return rules.judge(measurements, config.rules, told, config.window_hours / 24)
+
+
+def _judge_later(
+    config: Config, window: Window, history: History, streams: dict[Key, State]
+) -> dict[Window, pd.DataFrame]:
+    """Verdicts on the windows after `window` that were measured before it was."""
+    moments = alarms.starts(streams, window.start)
+    if not moments:
+        return {}
+    model, version = config.model.name, config.version
+    known = history.measurements(start=datetime.fromisoformat(moments[0]), model=model, version=version)
+    later = [one for one in history.measured_windows(model, version) if one.start.isoformat() in moments]
+    return {
+        one: _judge(config, one, known.loc[known["window_start"] == one.start, list(MEASUREMENTS)], streams)
+        for one in later
+    }
 
 
 def due(config: Config, history: History, now: datetime, most: int = 400) -> list[Window]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Reference:
     findings: pd.DataFrame  # table FINDINGS: what is wrong with the reference itself
     limits: dict[str, quality.Limits]  # by source; {"": ...} where the reference names no sources
     classes: dict[int, str]
+    prepared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)  # what `measure` keeps of it
 
     @property
     def sources(self) -> list[str]:
@@ -103,12 +104,12 @@ def _save(reference: Reference, folder: Path) -> None:
 def _read(folder: Path) -> Reference:
     try:
         facts = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
-        return Reference(
-            facts["id"],
-            **{name: _table(folder / f"{name}.parquet", columns) for name, columns in TABLES.items()},
-            limits={source: _limits(stored) for source, stored in facts["limits"].items()},
-            classes={int(number): name for number, name in facts["classes"].items()},
+        images, features, predictions, findings = (
+            _table(folder / f"{name}.parquet", columns) for name, columns in TABLES.items()
         )
+        limits = {source: _limits(stored) for source, stored in facts["limits"].items()}
+        classes = {int(number): name for number, name in facts["classes"].items()}
+        return Reference(facts["id"], images, features, predictions, findings, limits, classes)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # whatever shape the files have
         raise StorageError(
             "the stored reference is damaged", where=str(folder), found=f"{type(error).__name__}: {error}"[:200],

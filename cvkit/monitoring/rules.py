@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cvkit.config import RuleSettings
+from cvkit.monitoring.alarms import DAYS_A_YEAR, Alarm, Key
 from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, VERDICTS, conform, worst
 
-DAYS_A_YEAR = 365.25
-DRIFT_TESTS = ("ks", "chi_square")  # the metrics whose p-values carry a drift verdict
+DRIFT_TESTS = ("ks", "chi_square")  # a feature with one of them has a drift verdict
+GRADUAL = 0.8  # probability from which a change is called gradual, and below it sudden
 
 
-def judge(measurements: pd.DataFrame, settings: RuleSettings, window_days: float = 1.0) -> pd.DataFrame:
-    """Verdicts (table VERDICTS) on the measurements of one window.
+def judge(
+    measurements: pd.DataFrame, settings: RuleSettings, alarms: Mapping[Key, Alarm], window_days: float = 1.0
+) -> pd.DataFrame:
+    """Verdicts (table VERDICTS) on the measurements of one window, and on what all windows up to it say together.
 
-    Drift needs an effect that matters *and* evidence: a p-value, corrected over all features and sources of the
-    window, at most `false_alarms_per_year` shared out over the year's windows. Facts such as unreadable files need no
-    p-value. A source with too few images, or unknown to the reference, is unknown, never ok.
+    Drift needs an effect that matters *and* evidence: an alarm of its stream (`cvkit.monitoring.alarms`). Findings
+    that chance plays a part in need a p-value, corrected over all of the window's, at most their share of
+    `false_alarms_per_year` shared out over the year's windows. Facts such as unreadable files need no p-value. A source
+    with too few images, or unknown to the reference, is unknown, never ok.
     """
-    alpha = min(1.0, settings.false_alarms_per_year * window_days / DAYS_A_YEAR)
+    budget = settings.false_alarms_per_year * (1 - settings.drift_share)
+    alpha = min(1.0, budget * window_days / DAYS_A_YEAR)
     looked_at = measurements[~measurements["feature"].isin(settings.ignore)]
     rows = [
         {"source": source, **verdict}
         for source, part in looked_at.groupby("source", sort=True)
-        for verdict in _judge_source(part, settings, alpha)
+        for verdict in _judge_source(part, settings, _of_source(alarms, str(source)), alpha)
     ]
     return conform(pd.DataFrame(rows, columns=list(VERDICTS)), VERDICTS)
 
@@ -37,9 +42,14 @@ def lights(verdicts: pd.DataFrame) -> dict[str, str]:
     return {str(source): worst(list(part["state"])) for source, part in verdicts.groupby("source", sort=True)}
 
 
-def _judge_source(part: pd.DataFrame, settings: RuleSettings, alpha: float) -> Iterator[dict[str, str]]:
+def _of_source(alarms: Mapping[Key, Alarm], source: str) -> dict[str, Alarm]:
+    return {feature: alarm for (of, feature), alarm in alarms.items() if of == source}
+
+
+def _judge_source(
+    part: pd.DataFrame, settings: RuleSettings, alarms: Mapping[str, Alarm], alpha: float
+) -> Iterator[dict[str, str]]:
     rows: list[dict[str, Any]] = part.to_dict("records")  # type: ignore[assignment]
-    effects = {row["feature"]: row["effect"] for row in rows if row["metric"] == "wasserstein"}
     means = {row["feature"]: row for row in rows if row["metric"] == "mean"}
     for row in rows:
         feature, metric = row["feature"], row["metric"]
@@ -50,7 +60,7 @@ def _judge_source(part: pd.DataFrame, settings: RuleSettings, alpha: float) -> I
         elif metric == "count":
             yield _judge_count(row)
         elif metric in DRIFT_TESTS:
-            yield _judge_drift(row, effects.get(feature, row["effect"]), means.get(feature), settings, alpha)
+            yield _judge_drift(row, means.get(feature), alarms.get(feature), settings)
 
 
 def _judge_amount(row: dict[str, Any], settings: RuleSettings) -> dict[str, str]:
@@ -85,28 +95,49 @@ def _judge_count(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _judge_drift(
-    row: dict[str, Any], effect: float, mean: dict[str, Any] | None, settings: RuleSettings, alpha: float
+    row: dict[str, Any], mean: dict[str, Any] | None, alarm: Alarm | None, settings: RuleSettings
 ) -> dict[str, str]:
     verdict = {"rule": "drift", "feature": row["feature"]}
     if row["n"] < settings.minimum_images:
         few = f"{row['n']} values, at least {settings.minimum_images} are needed to judge"
         return {**verdict, "state": "unknown", "reason": few}
-    if np.isnan(row["p_value"]):
+    if alarm is None:
         few = "the reference has fewer than two windows with this feature: nothing tells how much a healthy one varies"
         return {**verdict, "state": "unknown", "reason": few}
-    proven = row["p_adjusted"] <= alpha
-    state = _grade(effect, settings.drift_warning, settings.drift_critical) if proven else "ok"
-    return {**verdict, "state": state, "reason": _drift_words(row, effect, mean) + _evidence(row)}
+    state = "ok"
+    if alarm.active:
+        state = worst(["warning", _grade(alarm.effect, settings.drift_warning, settings.drift_critical)])
+    words = f"{_drift_words(mean)}changed by {alarm.effect:.2g} {_unit(row)}{_course(alarm)}"
+    proof = f"{_proof(alarm)}, {row['n']} images against {row['n_reference']}"
+    return {**verdict, "state": state, "reason": f"{words}; {proof}"}
 
 
-def _drift_words(row: dict[str, Any], effect: float, mean: dict[str, Any] | None) -> str:
+def _drift_words(mean: dict[str, Any] | None) -> str:
     if mean is None:
-        return f"shares of the classes differ by {effect:.2f} (Cohen's w)"
+        return "shares of the classes "
     return (
         f"mean {mean['value']:.4g}, expected {mean['expected']:.4g}"
-        f" ({mean['expected_low']:.4g} to {mean['expected_high']:.4g}; {FEATURE_UNITS[row['feature']]}):"
-        f" moved {effect:.2g} reference standard deviations"
+        f" ({mean['expected_low']:.4g} to {mean['expected_high']:.4g}; {FEATURE_UNITS[mean['feature']]}): "
     )
+
+
+def _unit(row: dict[str, Any]) -> str:
+    return "(Cohen's w)" if row["feature"] == "class_mix" else "reference standard deviations"
+
+
+def _course(alarm: Alarm) -> str:
+    """Since when, and whether at once or bit by bit."""
+    if not alarm.active:
+        return ""
+    onset, first, last = (moment[:10] for moment in (alarm.onset, alarm.first, alarm.last))
+    way = "" if np.isnan(alarm.gradual) else " gradually" if alarm.gradual > GRADUAL else " suddenly"
+    span = "" if first == last else f" (between {first} and {last})"
+    return f"{way} since {onset}{span}"
+
+
+def _proof(alarm: Alarm) -> str:
+    times = "over a million" if alarm.evidence > 6 else f"{10**alarm.evidence:.2g}"
+    return f"evidence {times} times what an alarm needs"
 
 
 def _evidence(row: dict[str, Any]) -> str:

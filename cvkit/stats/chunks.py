@@ -64,6 +64,15 @@ class Chunks:
     score_spread: Spread | None
 
 
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One way in which a window may differ from the reference, told by one statistic or by several in other units."""
+
+    weight: float  # share of the error allowed, or of the evidence, that is granted to it
+    parts: tuple[tuple[float, Spread], ...]  # the window's statistic, and how it lies over the reference's chunks
+    size: int  # images, or boxes, the statistic was computed from
+
+
 def learn_chunks(values: ArrayLike, groups: ArrayLike) -> Chunks | None:
     """What the chunks of a reference say about a healthy window.
 
@@ -103,22 +112,33 @@ def chunk_p_value(values: ArrayLike, chunks: Chunks) -> float:
     0.5 of lognormal values), and not where chunks that follow each other are alike, as in a slow season. NaN dropped,
     NaN where nothing is left.
     """
+    found = signals(values, chunks)
+    if not found:
+        return math.nan
+    told = [one for one in found if not math.isnan(one.parts[0][0])]
+    tails = (max(float(shift_p_value(x, one.size, spread)) for x, spread in one.parts) / one.weight for one in told)
+    return min(1.0, *tails)
+
+
+def signals(values: ArrayLike, chunks: Chunks) -> tuple[Signal, ...]:
+    """The level and, where it can be told, the spread of a window's values, as `chunk_p_value` describes them.
+
+    NaN values are dropped; nothing where none is left.
+    """
     values = np.asarray(values, dtype=np.float64).ravel()
     values = _bounded(values[~np.isnan(values)], chunks.knots)
     n = values.size
     if not n:
-        return math.nan
-    rank = _score(values, chunks.knots, chunks.scores, chunks.slopes)
-    level = max(
-        float(shift_p_value(values.mean(), n, chunks.level)),
-        float(shift_p_value(rank.mean(), n, chunks.score_level)),
-        *(float(shift_p_value(_root(values.mean(), root.end, root.side), n, root.level)) for root in chunks.roots),
-    )
-    spread = chunks.score_spread
-    if spread is None or n < SPREAD_MINIMUM:
-        return min(1.0, level / (1 - SPREAD_SHARE))
-    width = np.cbrt(np.var(np.clip(rank, chunks.scores[0], chunks.scores[-1]), ddof=1))
-    return min(1.0, level / (1 - SPREAD_SHARE), float(shift_p_value(width, n, spread)) / SPREAD_SHARE)
+        return ()
+    mean, rank = float(values.mean()), _score(values, chunks.knots, chunks.scores, chunks.slopes)
+    roots = ((float(_root(mean, root.end, root.side)), root.level) for root in chunks.roots)
+    levels = ((float(rank.mean()), chunks.score_level), (mean, chunks.level), *roots)
+    if chunks.score_spread is None:
+        return (Signal(1 - SPREAD_SHARE, levels, n),)
+    inside = np.clip(rank, chunks.scores[0], chunks.scores[-1])
+    width = float(np.cbrt(np.var(inside, ddof=1))) if n >= SPREAD_MINIMUM else math.nan
+    spread = Signal(SPREAD_SHARE, ((width, chunks.score_spread),), n)
+    return Signal(1 - SPREAD_SHARE, levels, n), spread
 
 
 def shift_p_value(statistic: ArrayLike, n: int, spread: Spread) -> Any:

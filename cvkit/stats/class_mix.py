@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from cvkit.stats.chunks import Floats, design_effect_counts, shift_p_value, spread_of_means
+from cvkit.stats.chunks import Floats, Signal, Spread, design_effect_counts, shift_p_value, spread_of_means
 from cvkit.stats.drift import Drift
 
 # Cochran's rule: below this many expected boxes the chi-square tail is not the table's. Such classes are tested
@@ -104,6 +104,39 @@ def class_mix_p_value(current: ArrayLike, reference: ClassSample) -> float:
     return min(1.0, len(parts) * min(parts))
 
 
+def share_signals(current: ArrayLike, reference: ClassSample) -> tuple[Signal, ...]:
+    """The share of each common class among a window's boxes, as arcsin(sqrt(share)), beside the reference's chunks.
+
+    Common are classes with at least `EXPECTED_MINIMUM` boxes in a chunk on average. `current` (images, classes).
+    Nothing with fewer than two chunks with boxes, without a common class, or without boxes in the window.
+    """
+    now = _table(current).sum(axis=0)
+    if not now.size:
+        return ()
+    by_chunk = _by_chunk(reference.counts, reference.labels)
+    by_chunk = by_chunk[by_chunk.sum(axis=1) > 0]
+    common = np.flatnonzero(by_chunk.sum(axis=0) >= EXPECTED_MINIMUM * len(by_chunk))
+    if not now.sum() or len(by_chunk) < 2 or not len(common):
+        return ()
+    sizes = by_chunk.sum(axis=1)
+    per_box = design_effect_counts(reference.counts) / 4  # variance of arcsin(sqrt(share)) of one box: 1 / 4
+    found = []
+    for one in common:
+        angles = np.arcsin(np.sqrt(by_chunk[:, one] / sizes))
+        spread = Spread(float(angles.mean()), float(angles.var(ddof=1)), per_box, _harmonic(sizes), len(sizes))
+        angle = math.asin(math.sqrt(now[one] / now.sum()))
+        found.append(Signal(1 / len(common), ((angle, spread),), int(now.sum())))
+    return tuple(found)
+
+
+def _by_chunk(counts: Floats, labels: NDArray[np.intp]) -> Floats:
+    return np.stack([np.bincount(labels, column) for column in counts.T], axis=1)
+
+
+def _harmonic(sizes: Floats) -> float:
+    return sizes.size / float(np.sum(1 / sizes))
+
+
 def _merged(table: Floats, rare: NDArray[np.bool_]) -> Floats:
     """Rare classes as one column at the end."""
     return np.column_stack([table[:, ~rare], table[:, rare].sum(axis=1)]) if rare.any() else table
@@ -113,7 +146,7 @@ def _common_p_value(now: Floats, then: Floats, labels: NDArray[np.intp]) -> floa
     n = now.sum()
     enough = n * then.sum(axis=0) / then.sum() >= EXPECTED_MINIMUM
     now, then = now[:, enough], then[:, enough]
-    by_chunk = np.stack([np.bincount(labels, column) for column in then.T], axis=1) if enough.any() else then
+    by_chunk = _by_chunk(then, labels) if enough.any() else then
     by_chunk = by_chunk[by_chunk.sum(axis=1) > 0]
     n, m, k = now.sum(), then.sum(), len(by_chunk)
     if now.shape[1] < 2 or not n or k < 2:

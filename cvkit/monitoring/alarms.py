@@ -1,0 +1,261 @@
+"""Alarms: the evidence of each stream (a feature of a source) over the windows, from its first to its last.
+
+What is kept of a stream is plain JSON: how its statistics lie over the reference's chunks, one entry a window, and the
+episodes in which an alarm lasted. Everything about a window follows from the entries up to it, so that a window that is
+measured again takes its old place, and what follows it is worked out again, in order.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from cvkit.config import RuleSettings
+from cvkit.stats import sequential
+from cvkit.stats.chunks import Signal, Spread
+from cvkit.stats.sequential import Component, Track
+from cvkit.tables import Window
+
+DAYS_A_YEAR = 365.25
+MOST_WINDOWS = 400  # entries kept: older ones tell nothing that the reference does not
+AT_ONCE = 0.5  # share of a stream's evidence granted to one window's own p-value, where it has one
+HEALTHY_P = 0.05  # an alarm that one window's p-value raised ends where it is above this
+SPREAD_EFFECT = math.sqrt(2 / math.pi)  # Wasserstein distance of normals whose sds differ by 1, in sds
+
+Key = tuple[str, str]  # source and feature
+State = dict[str, Any]  # of one stream, as JSON holds it
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one window tells a stream."""
+
+    signals: tuple[Signal, ...]
+    n: int  # images with this feature
+    shares: bool = False  # whether the signals are shares of classes
+    p_value: float = math.nan  # of the window alone, where it sees what the signals cannot, such as a new class
+    effect: float = math.nan  # of the window alone
+
+    @property
+    def tells(self) -> bool:
+        """Whether anything can be learnt from it."""
+        return bool(self.signals) or not math.isnan(self.p_value)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """What is known of a stream after a window."""
+
+    evidence: float  # log10 of the evidence over its limit: from 0 on it suffices for an alarm
+    effect: float  # size of the change since its onset, in reference standard deviations, or Cohen's w of the classes
+    active: bool
+    raised: str  # start of the window that raised it, ISO; "" where none is active
+    onset: str  # when the change most likely began
+    first: str  # range of the onset
+    last: str
+    gradual: float  # probability of a ramp rather than a step, NaN where it is too early to tell
+
+
+def enter(
+    states: Mapping[Key, State],
+    window: Window,
+    readings: Mapping[Key, Reading],
+    settings: RuleSettings,
+) -> dict[Key, State]:
+    """The states after `window` was measured, or measured again; `states` stay as they are.
+
+    A stream with fewer values than `minimum_images`, or without signals, has no entry: it is unknown there.
+    """
+    streams = len({*states, *(key for key, reading in readings.items() if reading.tells)})
+    hours = (window.end - window.start).total_seconds() / 3600
+    limit = sequential.log_limit(
+        settings.false_alarms_per_year * settings.drift_share, max(1, streams), DAYS_A_YEAR * 24 / hours
+    )
+    after = {}
+    for key in sorted({*states, *readings}):
+        reading = readings.get(key)
+        usable = reading is not None and reading.tells and reading.n >= settings.minimum_images
+        entry = _entry(window, reading) if reading and usable else None
+        state = _replaced(states.get(key) or _fresh(reading), window, entry)
+        if state is not None:
+            after[key] = _followed(state, window.start.isoformat(), limit, settings.drift_warning)
+    return after
+
+
+def at(state: State, start: datetime) -> Alarm | None:
+    """What a stream said after the window that begins at `start`; None where it has no entry there."""
+    moment = start.isoformat()
+    entry = next((one for one in state["windows"] if one["start"] == moment), None)
+    if entry is None:
+        return None
+    episode = next((one for one in state["episodes"] if _covers(one, moment)), None)
+    told = episode or {"raised": "", **{name: entry[name] for name in ("onset", "first", "last")}}
+    return Alarm(
+        entry["evidence"], entry["effect"], episode is not None, told["raised"], told["onset"], told["first"],
+        told["last"], math.nan if entry["gradual"] is None else entry["gradual"],
+    )  # fmt: skip
+
+
+def starts(states: Mapping[Key, State], after: datetime) -> list[str]:
+    """Starts of all windows with an entry that begin after `after`, in order."""
+    moment = after.isoformat()
+    return sorted({one["start"] for state in states.values() for one in state["windows"] if one["start"] > moment})
+
+
+def _covers(episode: dict[str, Any], moment: str) -> bool:
+    return bool(episode["raised"] <= moment and (episode["ended"] is None or moment < episode["ended"]))
+
+
+def _fresh(reading: Reading | None) -> State | None:
+    if reading is None or not reading.tells:
+        return None
+    return {
+        "shares": reading.shares,
+        "weights": [one.weight for one in reading.signals],
+        "spreads": [[_packed(spread) for _, spread in one.parts] for one in reading.signals],
+        "windows": [],
+        "episodes": [],
+    }
+
+
+def _packed(spread: Spread) -> list[float]:
+    return [spread.centre, spread.between, spread.per_image, spread.size, spread.chunks]
+
+
+def _spread(packed: Sequence[float]) -> Spread:
+    return Spread(packed[0], packed[1], packed[2], packed[3], int(packed[4]))
+
+
+def _entry(window: Window, reading: Reading) -> dict[str, Any]:
+    values = [[value for value, _ in one.parts] for one in reading.signals]
+    weights = [[sequential.window_weight(s, value, one.size) for value, s in one.parts] for one in reading.signals]
+    return {
+        "start": window.start.isoformat(),
+        "values": [[None if math.isnan(value) else value for value in part] for part in values],
+        "weights": weights,
+        "p": None if math.isnan(reading.p_value) else reading.p_value,
+        "size": None if math.isnan(reading.effect) else reading.effect,
+    }
+
+
+def _replaced(state: State | None, window: Window, entry: dict[str, Any] | None) -> State | None:
+    """`state` with `entry` in its place, or without one; None where there is no stream yet."""
+    if state is None:
+        return None
+    start = window.start.isoformat()
+    windows = [one for one in state["windows"] if one["start"] != start]
+    if entry is not None:
+        bisect.insort(windows, entry, key=lambda one: one["start"])
+    episodes = [
+        {**one, "ended": None, "healthy": None} if one["ended"] and one["ended"] >= start else one
+        for one in state["episodes"]
+        if one["raised"] < start
+    ]
+    return {**state, "windows": windows[-MOST_WINDOWS:], "episodes": episodes}
+
+
+def _followed(state: State, start: str, limit: float, matters: float) -> State:
+    """`state` with every entry from `start` on judged, in order."""
+    windows, episodes = list(state["windows"]), list(state["episodes"])
+    for place in range(bisect.bisect_left(windows, start, key=lambda one: one["start"]), len(windows)):
+        known = {**state, "windows": windows[: place + 1], "episodes": episodes}
+        windows[place] = {**windows[place], **_judged(known, limit)}
+        episodes = _episodes(known, windows[place], matters)
+    return {**state, "windows": windows, "episodes": episodes}
+
+
+def _judged(state: State, limit: float) -> dict[str, Any]:
+    """Evidence, effect and onset after the last entry of `state`."""
+    counted, entry = _counted(state), state["windows"][-1]
+    components = _components(state, counted)
+    found = sequential.weigh(components)
+    p_value, at_once_share = entry["p"], AT_ONCE if components else 1.0
+    gathered = found.log_sum + (0.0 if p_value is None else math.log(1 - AT_ONCE))
+    at_once = -math.inf if p_value is None else math.log(at_once_share / max(p_value, 1e-300))
+    if not components or at_once >= max(gathered, limit):
+        moments, effect = [entry["start"]] * 3, entry["size"] or 0.0
+    else:
+        moments = [counted[place]["start"] for place in (found.onset, found.first, found.last)]
+        effect = _effect(components, found.onset, shares=state["shares"])
+    ramp = sequential.gradual(components[found.leading].tracks[0]) if components else math.nan
+    return {
+        "evidence": max((max(gathered, at_once) - limit) / math.log(10), -99.0),
+        "effect": effect,
+        **dict(zip(("onset", "first", "last"), moments, strict=True)),
+        "at_once": not components or at_once >= max(gathered, limit),
+        "gradual": None if math.isnan(ramp) else ramp,
+    }
+
+
+def _episodes(state: State, entry: dict[str, Any], matters: float) -> list[dict[str, Any]]:
+    """The episodes after the last entry: one more where an alarm is raised, one ended where the stream is healthy."""
+    episodes = list(state["episodes"])
+    lasting = episodes[-1] if episodes and episodes[-1]["ended"] is None else None
+    if lasting is not None:
+        healthy = _healthy_since(state, lasting, entry)
+        if healthy is not None:
+            episodes[-1] = {**lasting, "ended": entry["start"], "healthy": healthy}
+    elif entry["evidence"] >= 0 and entry["effect"] >= matters:
+        told = {name: entry[name] for name in ("onset", "first", "last", "at_once")}
+        episodes.append({"raised": entry["start"], "ended": None, "healthy": None, **told})
+    return episodes
+
+
+def _healthy_since(state: State, episode: dict[str, Any], entry: dict[str, Any]) -> str | None:
+    if episode["at_once"]:
+        return str(entry["start"]) if entry["p"] is None or entry["p"] > HEALTHY_P else None
+    counted = _counted(state)
+    places = [one["start"] for one in counted]
+    onset, raised = (bisect.bisect_left(places, episode[name]) for name in ("onset", "raised"))
+    components = _components(state, counted)
+    until = sequential.weigh([_cut(one, raised + 1) for one in components])
+    since = sequential.recovered_since(components[until.leading].tracks[0], onset, raised)
+    return None if since is None else str(places[since])
+
+
+def _cut(component: Component, count: int) -> Component:
+    tracks = (Track(track.spread, track.values[:count], track.weights[:count]) for track in component.tracks)
+    return Component(component.weight, tuple(tracks))
+
+
+def _counted(state: State) -> list[dict[str, Any]]:
+    """The entries that count: those of past episodes say nothing about what is healthy, nor about the next change."""
+    past = [(one["onset"], one["healthy"]) for one in state["episodes"] if one["ended"] is not None]
+    return [
+        entry
+        for entry in state["windows"]
+        if not any(onset <= entry["start"] < healthy for onset, healthy in past)
+    ]  # fmt: skip
+
+
+def _components(state: State, counted: Sequence[dict[str, Any]]) -> list[Component]:
+    found = []
+    for part, (weight, spreads) in enumerate(zip(state["weights"], state["spreads"], strict=True)):
+        tracks = []
+        for unit, packed in enumerate(spreads):
+            values = np.array([entry["values"][part][unit] for entry in counted], dtype=float)
+            weights = np.array([entry["weights"][part][unit] for entry in counted], dtype=float)
+            tracks.append(Track(_spread(packed), values, weights))
+        found.append(Component(weight, tuple(tracks)))
+    return found
+
+
+def _effect(components: Sequence[Component], onset: int, *, shares: bool) -> float:
+    """Size of the change since `onset`: Cohen's w of shares of classes, else how far values moved or spread, in sds."""
+    tracks = [one.tracks[0] for one in components]
+    shifts = [sequential.shift(track, onset) for track in tracks]
+    if shares:
+        before = np.sin([track.spread.centre for track in tracks]) ** 2
+        after = np.sin([track.spread.centre + shift for track, shift in zip(tracks, shifts, strict=True)]) ** 2
+        return float(np.sqrt(np.nansum((after - before) ** 2 / np.maximum(before, 1e-9))))
+    sizes = [abs(shifts[0])]
+    for track, shift in zip(tracks[1:], shifts[1:], strict=True):  # cube root of a variance
+        ratio = max(0.0, 1 + shift / track.spread.centre) if track.spread.centre else math.nan
+        sizes.append(SPREAD_EFFECT * abs(ratio**1.5 - 1))
+    return float(np.nanmax(sizes)) if not np.isnan(sizes).all() else 0.0

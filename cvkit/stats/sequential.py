@@ -1,0 +1,202 @@
+"""Alarms over time: evidence that accumulates window by window until it suffices, and no longer.
+
+A test at 5 % every day raises a false alarm every three weeks, and a test strict enough for a year misses what a few
+days together would prove. The Shiryaev-Roberts e-detector does neither: it sums, over every window in which a change
+may have begun, the Bayes factor of "changed since then" against "as in the reference". Without a change the sum grows
+by one a window on average, however often it is looked at, so a limit of h is crossed once in h windows or more.
+Mean and spread of a healthy window are not known but learnt from the chunks of the reference, six of them or six
+hundred; the Bayes factors here are invariant to both, so nothing has to be assumed of either.
+
+Sources: J. Shin, A. Ramdas, A. Rinaldo, E-detectors (arXiv 2203.03532); M. Perez-Ortiz et al., E-statistics, group
+invariance and anytime-valid testing (arXiv 2208.07610).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logsumexp
+
+from cvkit.stats.chunks import Floats, Spread, window_variance
+
+# Sizes of change looked for, in standard deviations of a healthy window's statistic: each is the scale of a normal
+# prior on the change, all are as likely. From what weeks of windows prove together to what one window does.
+SCALES = (1.0, 2.0, 4.0, 8.0)
+# Mean number of windows to a false alarm over the limit h, by h: what the sum spares by stepping over its limit.
+# Measured by simulation for 3 to 1000 chunks, which make no difference; `python -m benchmarks alarms` does it again.
+SPARED = ((1e2, 1.5), (1e3, 2.7), (1e4, 3.2), (1e5, 3.4))
+RANGE = 0.9  # share of the evidence that the range of an onset holds
+GRADUAL_MINIMUM = 5  # fewest changed windows that can tell a ramp from a step
+RECOVERED = 100.0  # how many times likelier "healthy again" must be than "as after the change"
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One statistic over the windows measured so far, beside how it lies over the chunks of the reference."""
+
+    spread: Spread
+    values: Floats  # (windows,) in order of time
+    weights: Floats  # (windows,) what each tells beside a chunk of the reference, 0..1: see `window_weight`
+
+    @property
+    def distances(self) -> Floats:
+        """Values less the reference's centre, (windows,); 0 where a window tells nothing."""
+        return np.where(self.weights > 0, self.values - self.spread.centre, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One way in which a stream may change, such as its level; several tracks look at the same in different units.
+
+    All of them must speak for a change, so that neither skew nor lumps in one unit alone can raise an alarm.
+    """
+
+    weight: float  # share of the stream's evidence, all components together 1
+    tracks: tuple[Track, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the windows so far say, as seen after the last one. Windows are numbered from 0."""
+
+    log_sum: float  # log of the Shiryaev-Roberts sum: an alarm where it reaches `log_limit`
+    onset: int  # the window in which a change most likely began
+    first: int  # range of windows that holds `RANGE` of the evidence for an onset
+    last: int
+    leading: int  # the component that speaks loudest
+
+
+def window_weight(spread: Spread, value: float, size: int) -> float:
+    """What a window of `size` images tells beside a chunk: the variance between chunks over a healthy window's.
+
+    0 for a window without a value.
+    """
+    if math.isnan(value) or size < 1:
+        return 0.0
+    return spread.between / window_variance(spread, size) if spread.between else 1.0
+
+
+def log_limit(false_alarms_a_year: float, streams: int, windows_a_year: float) -> float:
+    """Log of the limit at which all streams together raise `false_alarms_a_year` in a year without a change.
+
+    One stream may do so once in A = streams * windows / budget windows; numbers of false alarms add up whatever the
+    streams have to do with each other. The limit is A over what `SPARED` says. At least log 1.
+
+    >>> round(math.exp(log_limit(1.0, streams=90, windows_a_year=365)))
+    10259
+    """
+    between = streams * windows_a_year / false_alarms_a_year
+    logs = [math.log(limit * spared) for limit, spared in SPARED]
+    spared = float(np.interp(math.log(between), logs, [spared for _, spared in SPARED]))
+    return max(0.0, math.log(between / spared))
+
+
+def weigh(components: Sequence[Component]) -> Evidence:
+    """The evidence of a stream after its last window; of a stream without windows -inf, and no onset (-1)."""
+    parts = [math.log(one.weight) + _weakest(one.tracks) for one in components]
+    if not parts or not parts[0].size:
+        return Evidence(-math.inf, -1, -1, -1, 0)
+    by_onset = np.asarray(logsumexp(parts, axis=0))
+    total = float(logsumexp(by_onset))
+    share = np.cumsum(np.exp(by_onset - total))
+    first, last = (int(np.searchsorted(share, tail)) for tail in ((1 - RANGE) / 2, (1 + RANGE) / 2))
+    onset = int(np.argmax(by_onset))
+    leading = int(np.argmax([logsumexp(part) for part in parts]))
+    return Evidence(total, onset, min(first, onset), max(min(last, share.size - 1), onset), leading)
+
+
+def log_bayes_factors(track: Track) -> Floats:
+    """Log of the Bayes factor for a change since each window (windows,), as seen after the last one.
+
+    y = mean + change * [window >= onset] + noise of variance s^2 / weight. The mean has a flat prior, s one of 1 / s,
+    change / s a normal one of each of `SCALES`, averaged. Null: change = 0. Windows before an onset count as healthy,
+    beside the reference. In nats; 0 where nothing has ever varied.
+    """
+    after, pull, total, squares = _sums(track)
+    return _bayes_factor(pull, after - after**2 / total, squares, track)
+
+
+def gradual(track: Track) -> float:
+    """Probability that a change came as a ramp and not as a step, both as likely beforehand; NaN where it is too early.
+
+    The ramp rises evenly from its onset to the last window; every onset is tried for both.
+    """
+    count = track.values.size
+    steps = log_bayes_factors(track)
+    if not count or count - int(np.argmax(steps)) < GRADUAL_MINIMUM:
+        return math.nan
+    weights, y, (_, _, total, squares) = track.weights, track.distances, _sums(track)
+    residual = weights * (y - weights @ y / total)
+    time = np.arange(count)
+    lengths = count - time  # windows since each onset: the ramp is 1 in the last of them
+    since = 1.0 - time
+    lean = (_tail(residual * time) + since * _tail(residual)) / lengths
+    level = (_tail(weights * time) + since * _tail(weights)) / lengths
+    norm = (_tail(weights * time**2) + 2 * since * _tail(weights * time) + since**2 * _tail(weights)) / lengths**2
+    ramps = _bayes_factor(lean, norm - level**2 / total, squares, track)
+    return float(expit(logsumexp(ramps) - logsumexp(steps)))
+
+
+def shift(track: Track, onset: int) -> float:
+    """Mean of the statistic since `onset`, less the mean of the reference and the windows before; in its unit."""
+    weights, y = track.weights, track.distances
+    if not weights[onset:].any():
+        return math.nan
+    before = weights[:onset] @ y[:onset] / (track.spread.chunks + weights[:onset].sum())
+    return float(weights[onset:] @ y[onset:] / weights[onset:].sum() - before)
+
+
+def recovered_since(track: Track, onset: int, alarm: int) -> int | None:
+    """The window since which the statistic is healthy again after the window `alarm`; None while it is not.
+
+    Page's cumulative sum of the log-likelihood of the level before `onset` against that from there to `alarm`, known
+    spread; healthy where it reaches log `RECOVERED`, since where it last was 0.
+    """
+    change = shift(Track(track.spread, track.values[: alarm + 1], track.weights[: alarm + 1]), onset)
+    weights, y = track.weights, track.distances
+    y = y - weights[:onset] @ y[:onset] / (track.spread.chunks + weights[:onset].sum())
+    between = track.spread.between or np.finfo(float).tiny  # nothing varies: any difference tells all
+    gains = ((y - change) ** 2 - y**2) * weights / (2 * between)
+    total, since = 0.0, alarm + 1
+    for window in range(alarm + 1, y.size):
+        total += float(gains[window])
+        if total <= 0:
+            total, since = 0.0, window + 1
+        if total >= math.log(RECOVERED):
+            return since
+    return None
+
+
+def _weakest(tracks: tuple[Track, ...]) -> Floats:
+    """The Bayes factors of the track that speaks least for a change."""
+    return min((log_bayes_factors(track) for track in tracks), key=lambda logs: float(logs.max(initial=0.0)))
+
+
+def _sums(track: Track) -> tuple[Floats, Floats, float, float]:
+    """Of the windows from each onset on: weight and pull; of all: weight and squares around the mean."""
+    weights, y = track.weights, track.distances
+    total = track.spread.chunks + float(weights.sum())
+    mean = float(weights @ y) / total
+    healthy = (track.spread.chunks - 1) * track.spread.between + track.spread.chunks * mean**2
+    return _tail(weights), _tail(weights * (y - mean)), total, healthy + float(weights @ (y - mean) ** 2)
+
+
+def _tail(values: Floats) -> Floats:
+    """Sum from each place to the end."""
+    return np.cumsum(values[::-1])[::-1]
+
+
+def _bayes_factor(pull: Floats, room: Floats, squares: float, track: Track) -> Floats:
+    """Mean over `SCALES` of the Bayes factor of a regressor: its product with the data is `pull`, its norm `room`."""
+    if squares <= 0:
+        return np.zeros_like(pull)
+    freedom = track.spread.chunks + np.count_nonzero(track.weights) - 1
+    logs = []
+    for scale in SCALES:
+        wider = 1 + scale**2 * room
+        explained = np.minimum(scale**2 * pull**2 / (wider * squares), 1 - 1e-15)
+        logs.append(-0.5 * np.log(wider) - freedom / 2 * np.log1p(-explained))
+    return np.asarray(logsumexp(logs, axis=0) - math.log(len(SCALES)))
