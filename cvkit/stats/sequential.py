@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, logsumexp
 
 from cvkit.stats.chunks import Floats, Spread, window_variance
@@ -111,12 +112,24 @@ def weigh(components: Sequence[Component]) -> Evidence:
 def log_bayes_factors(track: Track) -> Floats:
     """Log of the Bayes factor for a change since each window (windows,), as seen after the last one.
 
-    y = mean + change * [window >= onset] + noise of variance s^2 / weight. The mean has a flat prior, s one of 1 / s,
-    change / s a normal one of each of `SCALES`, averaged. Null: change = 0. Windows before an onset count as healthy,
-    beside the reference. In nats; 0 where nothing has ever varied.
+    See `step_factors`.
     """
-    after, pull, total, squares = _sums(track)
-    return _bayes_factor(pull, after - after**2 / total, squares, track)
+    spread = track.spread
+    return step_factors(track.distances, track.weights, spread.between, spread.chunks)
+
+
+def step_factors(distances: Floats, weights: Floats, between: ArrayLike, chunks: int) -> Floats:
+    """Log of the Bayes factor for a step at each window (..., windows), as seen after the last one; many at a time.
+
+    `distances` (..., windows) of the statistic from the centre of the reference's `chunks`, `weights` (windows,),
+    `between` (...,) the variance of the chunks' statistics, ddof 1. The model: distance = mean + change *
+    [window >= onset] + noise of variance s^2 / weight. The mean has a flat prior, s one of 1 / s, change / s a normal
+    one of each of `SCALES`, averaged. Null: change = 0. Windows before an onset count as healthy, beside the
+    reference. In nats; 0 where nothing has ever varied.
+    """
+    after, total = _tail(weights), chunks + weights.sum()
+    pull, squares = _pull(distances, weights, between, chunks)
+    return _bayes_factor(pull, after - after**2 / total, squares, chunks + int(np.count_nonzero(weights)))
 
 
 def gradual(track: Track) -> float:
@@ -128,7 +141,9 @@ def gradual(track: Track) -> float:
     steps = log_bayes_factors(track)
     if not count or count - int(np.argmax(steps)) < GRADUAL_MINIMUM:
         return math.nan
-    weights, y, (_, _, total, squares) = track.weights, track.distances, _sums(track)
+    weights, y, spread = track.weights, track.distances, track.spread
+    total = spread.chunks + weights.sum()
+    _, squares = _pull(y, weights, spread.between, spread.chunks)
     residual = weights * (y - weights @ y / total)
     time = np.arange(count)
     lengths = count - time  # windows since each onset: the ramp is 1 in the last of them
@@ -136,7 +151,7 @@ def gradual(track: Track) -> float:
     lean = (_tail(residual * time) + since * _tail(residual)) / lengths
     level = (_tail(weights * time) + since * _tail(weights)) / lengths
     norm = (_tail(weights * time**2) + 2 * since * _tail(weights * time) + since**2 * _tail(weights)) / lengths**2
-    ramps = _bayes_factor(lean, norm - level**2 / total, squares, track)
+    ramps = _bayes_factor(lean, norm - level**2 / total, squares, spread.chunks + int(np.count_nonzero(weights)))
     return float(expit(logsumexp(ramps) - logsumexp(steps)))
 
 
@@ -175,28 +190,25 @@ def _weakest(tracks: tuple[Track, ...]) -> Floats:
     return min((log_bayes_factors(track) for track in tracks), key=lambda logs: float(logs.max(initial=0.0)))
 
 
-def _sums(track: Track) -> tuple[Floats, Floats, float, float]:
-    """Of the windows from each onset on: weight and pull; of all: weight and squares around the mean."""
-    weights, y = track.weights, track.distances
-    total = track.spread.chunks + float(weights.sum())
-    mean = float(weights @ y) / total
-    healthy = (track.spread.chunks - 1) * track.spread.between + track.spread.chunks * mean**2
-    return _tail(weights), _tail(weights * (y - mean)), total, healthy + float(weights @ (y - mean) ** 2)
+def _pull(distances: Floats, weights: Floats, between: ArrayLike, chunks: int) -> tuple[Floats, Floats]:
+    """Weighted sum of what lies from each window on, around the common mean; squares of everything around it."""
+    mean = (distances @ weights / (chunks + weights.sum()))[..., None]
+    around = distances - mean
+    squares = (chunks - 1) * np.asarray(between)[..., None] + chunks * mean**2 + (around**2 @ weights)[..., None]
+    return _tail(weights * around), squares
 
 
 def _tail(values: Floats) -> Floats:
     """Sum from each place to the end."""
-    return np.cumsum(values[::-1])[::-1]
+    return np.cumsum(values[..., ::-1], axis=-1)[..., ::-1]
 
 
-def _bayes_factor(pull: Floats, room: Floats, squares: float, track: Track) -> Floats:
+def _bayes_factor(pull: Floats, room: Floats, squares: Floats, observations: int) -> Floats:
     """Mean over `SCALES` of the Bayes factor of a regressor: its product with the data is `pull`, its norm `room`."""
-    if squares <= 0:
-        return np.zeros_like(pull)
-    freedom = track.spread.chunks + np.count_nonzero(track.weights) - 1
+    varied = np.where(squares > 0, squares, 1.0)
     logs = []
     for scale in SCALES:
         wider = 1 + scale**2 * room
-        explained = np.minimum(scale**2 * pull**2 / (wider * squares), 1 - 1e-15)
-        logs.append(-0.5 * np.log(wider) - freedom / 2 * np.log1p(-explained))
-    return np.asarray(logsumexp(logs, axis=0) - math.log(len(SCALES)))
+        explained = np.minimum(scale**2 * pull**2 / (wider * varied), 1 - 1e-15)
+        logs.append(-0.5 * np.log(wider) - (observations - 1) / 2 * np.log1p(-explained))
+    return np.where(squares > 0, np.logaddexp.reduce(logs, axis=0) - math.log(len(SCALES)), 0.0)
