@@ -22,20 +22,19 @@ import numpy as np
 import pandas as pd
 
 from cvkit.config import RuleSettings
-from cvkit.errors import DataError, ReportError
+from cvkit.documentation import evidently_rows
+from cvkit.documentation.evidently_rows import ROWS, Sides
+from cvkit.errors import ReportError
 from cvkit.monitoring.alarms import DAYS_A_YEAR
 from cvkit.monitoring.monitor import Observation
 from cvkit.stats import drift
 from cvkit.storage import replacing
-from cvkit.tables import MEASUREMENTS, PREDICTION_FEATURES, PROPERTIES, Window, conform
+from cvkit.tables import MEASUREMENTS, PROPERTIES, Window, conform
 
-ROWS = 10_000  # most rows of either side: Evidently's time grows with them, its page hardly does
 MOST_BYTES = 5_000_000  # of a page; 3.7 MB of it are Evidently's own scripts
 PSI_LIMIT = 0.2  # PSI beyond what noise makes of it that counts as drift: Siddiqi's "significant" change
 CATEGORY_LIMIT = 0.1  # Jensen-Shannon distance of a category's shares that counts as drift: Evidently's default
 DRIFT_SHARE = 0.5  # share of drifted columns at which Evidently calls the whole data set drifted: its default
-CATEGORIES = ("source", "mode", "file_format")
-NAME_LENGTH = 60  # characters of a category's value that are shown
 ALL_FEATURES = "all_features"  # stands where a measurement is about every feature together
 
 # Whatever Evidently puts into its page, the browser asks no other machine for anything.
@@ -43,19 +42,6 @@ NO_REQUESTS = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """The rows Evidently gets: those of the window and those of the reference, with the same columns."""
-
-    current: pd.DataFrame  # indexed by time, where known
-    reference: pd.DataFrame  # indexed by the start of each image's chunk of time, where known
-    numeric: tuple[str, ...]
-    categories: tuple[str, ...]
-    left_out: dict[str, str]  # column -> why it is not compared
-    n: int  # distinct readable images of the window, of which `current` holds a sample
-    n_reference: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +64,7 @@ def datasets(observation: Observation, source: str = "", rows: int = ROWS) -> tu
     or of all together; of more than `rows`, as many, drawn evenly over time and always the same.
     Raises DataError where a side has no image or no column is left to compare.
     """
-    return _datasets(_sides(observation, source, rows, ()))
+    return _datasets(evidently_rows.sides(observation, source, rows))
 
 
 def compare(
@@ -90,10 +76,10 @@ def compare(
     windows and features (Bonferroni), and cvkit's PSI with `PSI_LIMIT` added to what noise makes of it. Categories:
     Jensen-Shannon distance, which is an effect and no evidence. Rules: at least `minimum_images` images, and at most
     `quality_warning` of them out of the range learnt from the reference. Features that the rules ignore are left out.
-    Raises DataError as `datasets`.
+    Raises DataError as `datasets`, ReportError where Evidently fails on the values.
     """
     rules = rules or RuleSettings()
-    sides = _sides(observation, source, rows, rules.ignore)
+    sides = evidently_rows.sides(observation, source, rows, rules.ignore)
     days = (observation.window.end - observation.window.start) / timedelta(days=1)
     budget = rules.false_alarms_per_year * rules.drift_share * days / DAYS_A_YEAR
     alpha = min(1.0, budget) / max(1, len(sides.numeric))
@@ -102,7 +88,14 @@ def compare(
 
         register_tests()
         metrics = [*_drift_metrics(sides, alpha), *_rule_metrics(sides, _ranges(observation, source), rules)]
-        snapshot = Report(metrics, include_tests=True).run(*_datasets(sides))
+        try:
+            snapshot = Report(metrics, include_tests=True).run(*_datasets(sides))
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:  # what Evidently raises on odd values
+            raise ReportError(
+                "Evidently could not compare this window, so its report was not written",
+                where=evidently_rows.place(observation, source), found=f"{type(error).__name__}: {error}"[:300],
+                remedy="have the rules ignore the feature it names; verdicts do not depend on Evidently",
+            ) from error  # fmt: skip
     return Comparison(observation.window, source, sides, alpha, snapshot)
 
 
@@ -151,8 +144,8 @@ def register_tests() -> None:
         from evidently.legacy.core import ColumnType
 
         tests: list[tuple[str, str, float, Callable[..., tuple[float, bool]]]] = [
-            ("cvkit_ks", "cvkit KS, p-value by the reference's own days", 0.05, _ks_test),
-            ("cvkit_psi", "cvkit PSI by the reference's deciles", PSI_LIMIT, _psi_test),
+            ("cvkit_ks", "cvkit KS p-value", 0.05, _ks_test),
+            ("cvkit_psi", "cvkit PSI", PSI_LIMIT, _psi_test),
         ]
         for name, words, threshold, function in tests:
             register_stattest(StatTest(name, words, [ColumnType.Numerical], threshold), function)
@@ -177,97 +170,6 @@ def _evidently() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-# -- what goes in ---------------------------------------------------------------------------------------------------
-
-
-def _sides(observation: Observation, source: str, rows: int, ignore: tuple[str, ...] | list[str]) -> Sides:
-    """Both sides with the columns that can be compared."""
-    if rows < 1:
-        raise ValueError(f"a sample has at least one row, not {rows}")
-    current, reference = _images(observation.features, source), _known(observation, source)
-    _check_images(current, reference, observation, source)
-    now, then = (_numbers(_evenly(side, rows)) for side in (current, reference))
-    left_out = {name: "the rules ignore it" for name in ignore if name in (*PROPERTIES, *PREDICTION_FEATURES)}
-    for name in (*PROPERTIES, *PREDICTION_FEATURES):
-        for side, words in ((now, "window"), (then, "reference")):
-            if side[name].isna().all():
-                left_out.setdefault(name, f"no value in the {words}")
-    for name in CATEGORIES:
-        if {"", *now[name]} == {"", *then[name]} and now[name].nunique() == 1:
-            left_out[name] = "the same on both sides"
-        elif (now[name] == "").all() or (then[name] == "").all():
-            left_out[name] = "one side does not tell"
-    numeric = tuple(name for name in (*PROPERTIES, *PREDICTION_FEATURES) if name not in left_out)
-    categories = tuple(name for name in CATEGORIES if name not in left_out)
-    if not numeric and not categories:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        raise _nothing("no feature can be compared with the reference", observation, source, reasons)
-    timed = ("time",) if now["time"].notna().all() and then["time"].notna().all() else ()
-    columns = ["image_id", *timed, *numeric, *categories]
-    length = observation.window.end - observation.window.start
-    return Sides(
-        now.set_index(_index(now["time"]))[columns], then.set_index(_index(then["time"], length))[columns],
-        numeric, categories, left_out, len(current), len(reference),
-    )  # fmt: skip
-
-
-def _check_images(current: pd.DataFrame, reference: pd.DataFrame, observation: Observation, source: str) -> None:
-    for side, words in ((current, "window"), (reference, "reference")):
-        if side.empty:
-            raise _nothing(f"the {words} has no readable image to compare", observation, source, "0 images")
-
-
-def _nothing(problem: str, observation: Observation, source: str, found: str) -> DataError:
-    return DataError(
-        f"{problem}, so Evidently's report was not written",
-        where=f"window {observation.window}" + (f", source {source}" if source else ""), found=found,
-        remedy="look at the window's findings and verdicts: they say what is missing",
-    )  # fmt: skip
-
-
-def _images(features: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Readable images, each content once a source: what cvkit measures drift on."""
-    mine = features[features["source"] == source] if source else features
-    readable = mine[mine["damage"].isin(["", "truncated"])]
-    return readable[~readable.duplicated(["source", "content"])]
-
-
-def _known(observation: Observation, source: str) -> pd.DataFrame:
-    """The reference's images that `source` is compared with."""
-    reference = observation.reference
-    part = reference.part(source) if source else ""
-    return reference.features[:0] if part is None else _images(reference.features, part)
-
-
-def _evenly(frame: pd.DataFrame, rows: int, seed: int = 0) -> pd.DataFrame:
-    """At most `rows` rows in order of time: one drawn from each of as many stretches of equal size."""
-    ordered = frame.sort_values(["time", "image_id"])
-    if len(ordered) <= rows:
-        return ordered
-    ends = np.linspace(0, len(ordered), rows + 1).astype(int)
-    return ordered.iloc[np.random.default_rng(seed).integers(ends[:-1], ends[1:])]
-
-
-def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns as Evidently takes them: no infinities, times without zone, no `<` that could end its page's script."""
-    features = [*PROPERTIES, *PREDICTION_FEATURES]
-    plain = frame[["image_id", "time", *features, *CATEGORIES]].reset_index(drop=True)
-    plain[features] = plain[features].replace([np.inf, -np.inf], np.nan)
-    plain["time"] = plain["time"].dt.tz_convert("UTC").dt.tz_localize(None)
-    for name in ("image_id", *CATEGORIES):
-        plain[name] = plain[name].astype(object).str.replace("<", "\u2039")
-    for name in CATEGORIES:
-        plain[name] = plain[name].str.slice(0, NAME_LENGTH)
-    return plain
-
-
-def _index(times: pd.Series, chunk: timedelta | None = None) -> pd.Index:
-    """Times, rounded down to the start of their chunk; numbers where a time is missing."""
-    if times.isna().any():
-        return pd.RangeIndex(len(times))
-    return pd.DatetimeIndex(times if chunk is None else times.dt.floor(chunk), name="time of image")
 
 
 def _datasets(sides: Sides) -> tuple[Any, Any]:
@@ -378,12 +280,14 @@ def _dressed(page: str, compared: Comparison) -> str:
 def _words(compared: Comparison, title: str) -> str:
     """What the page was made from, for its reader."""
     sides = compared.sides
+    timed = isinstance(sides.reference.index, pd.DatetimeIndex)
+    chunks = "knows that images of one window are alike" if timed else "takes images as independent, for want of times"
     lines = [
         f"{_count(len(sides.current), sides.n)} of the window and {_count(len(sides.reference), sides.n_reference)} of "
         "the reference: readable ones, copies counted once.",
-        f"Numbers are compared by cvkit's Kolmogorov-Smirnov test (drift where p is at most {compared.alpha:.2g}; "
-        f"its p-value knows that images of one day are alike) and by PSI (drift beyond {PSI_LIMIT:g} more than noise "
-        f"makes of it), categories by the Jensen-Shannon distance (drift beyond {CATEGORY_LIMIT:g}).",
+        f"Numbers are compared by cvkit's Kolmogorov-Smirnov test (drift where p is at most {compared.alpha:.2g}; its "
+        f"p-value {chunks}) and by PSI (drift beyond {PSI_LIMIT:g} more than noise makes of it), categories by the "
+        f"Jensen-Shannon distance (drift beyond {CATEGORY_LIMIT:g}). NaN: cannot be told, whatever is said beside it.",
         "No alarm is raised from this page: it looks at this window alone, cvkit's verdicts at all windows up to it.",
     ]
     if sides.left_out:
