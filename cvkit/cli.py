@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -16,6 +16,7 @@ from cvkit.storage import storage_error
 if TYPE_CHECKING:
     from cvkit import schedule
     from cvkit.config import Config
+    from cvkit.monitoring.backtest import Event
     from cvkit.tables import Window
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -122,6 +123,32 @@ def status(options: argparse.Namespace) -> int:
         model, version = config.model.name, history.current_version(config)
         verdicts, runs = (read(model=model, version=version) for read in (history.verdicts, history.runs))
         _say(diagnosis.text(verdicts, runs))
+    return errors.DONE
+
+
+def backtest(options: argparse.Namespace) -> int:
+    """Show what the past would have raised under other rules."""
+    from cvkit.config import load_config
+    from cvkit.monitoring import backtest
+    from cvkit.monitoring import reference as reference_step
+    from cvkit.monitoring.history import History
+
+    config = load_config(options.config)
+    with History.open(config.history_url) as history:
+        version = history.current_version(config)
+        states = history.streams(config.model.name, version, reference_step.digest(config))
+    if not states:
+        raise errors.DataError(
+            "there is no past to replay", where=str(config.path), expected="measured windows with this reference",
+            found="none", remedy="run `cvkit run` first",
+        )  # fmt: skip
+    budgets = options.budget or sorted({0.1, 1.0, 12.0, config.rules.false_alarms_per_year})
+    sizes = options.drift_warning or [config.rules.drift_warning]
+    events = [_event(text, sorted({source for source, _ in states})) for text in options.event]
+    table = backtest.backtest(
+        states, config.rules, config.window_length, budgets=budgets, sizes=sizes, events=events
+    )  # fmt: skip
+    _say(backtest.text(table))
     return errors.DONE
 
 
@@ -233,6 +260,32 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _event(text: str, sources: list[str]) -> Event:
+    """A known change, as `--event` names it: SOURCE=FIRST_DAY or SOURCE=FIRST_DAY..LAST_DAY."""
+    from cvkit.monitoring.backtest import Event
+
+    source, _, days = text.rpartition("=")
+    first, _, last = days.partition("..")
+    if source not in sources:
+        raise errors.ConfigError(
+            "an event needs a source that was measured", expected=", ".join(sources), found=text,
+            remedy="write SOURCE=2026-10-10 or SOURCE=2026-10-10..2026-10-14",
+        )  # fmt: skip
+    end = _moment(last) + timedelta(days=1) if last else datetime(2199, 1, 1, tzinfo=UTC)
+    return Event(source, _moment(first), end)
+
+
+def _positive(text: str) -> float:
+    """A number above 0, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
 def _count(text: str) -> int:
     """A whole number that is not negative, for argparse."""
     if not text.isdecimal():
@@ -260,6 +313,14 @@ def _parser() -> argparse.ArgumentParser:
     _run_arguments(_workspace_command(commands, "run", run))
     _workspace_command(commands, "schedule", serve_schedule)
     _workspace_command(commands, "status", status)
+    command = _workspace_command(commands, "backtest", backtest)
+    add = command.add_argument
+    words = "false alarms a year to try (default: 0.1, 1, 12 and that of cvkit.yml)"
+    add("--budget", type=_positive, nargs="+", metavar="N", help=words)
+    words = "sizes of drift that matter to try, reference sds (default: that of cvkit.yml)"
+    add("--drift-warning", type=_positive, nargs="+", metavar="SIZE", help=words)
+    words = "a change you know of, e.g. cam-1=2026-10-10..2026-10-14: was it found, and when?"
+    add("--event", action="append", default=[], metavar="SOURCE=DAY", help=words)
     command = _workspace_command(commands, "reference", reference)
     command.add_argument("--rebuild", action="store_true", help="measure it again from its files")
     command = _workspace_command(commands, "site", site)

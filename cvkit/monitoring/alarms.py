@@ -11,7 +11,7 @@ import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -73,19 +73,32 @@ def enter(
     A stream with fewer values than `minimum_images`, or without signals, has no entry: it is unknown there.
     """
     streams = len({*states, *(key for key, reading in readings.items() if reading.tells)})
-    hours = (window.end - window.start).total_seconds() / 3600
-    limit = sequential.log_limit(
-        settings.false_alarms_per_year * settings.drift_share, max(1, streams), DAYS_A_YEAR * 24 / hours
-    )
+    limit = _limit(settings, streams, window.end - window.start)
     after = {}
     for key in sorted({*states, *readings}):
         reading = readings.get(key)
         usable = reading is not None and reading.tells and reading.n >= settings.minimum_images
         entry = _entry(window, reading) if reading and usable else None
-        state = _replaced(states.get(key) or _fresh(reading), window, entry)
-        if state is not None:
-            after[key] = _followed(state, window.start.isoformat(), limit, settings.drift_warning)
+        old = states.get(key) or _fresh(reading)
+        if old is not None:
+            state, unchanged = _replaced(old, window, entry)
+            start = window.start.isoformat()
+            after[key] = _followed(state, start, limit, settings.drift_warning, unchanged=unchanged)
     return after
+
+
+def replay(states: Mapping[Key, State], settings: RuleSettings, window_length: timedelta) -> dict[Key, State]:
+    """The states as they would be, had `settings` held from the first window on."""
+    limit = _limit(settings, len(states), window_length)
+    return {
+        key: _followed({**state, "episodes": []}, "", limit, settings.drift_warning, unchanged=True)
+        for key, state in states.items()
+    }
+
+
+def _limit(settings: RuleSettings, streams: int, window_length: timedelta) -> float:
+    budget = settings.false_alarms_per_year * settings.drift_share
+    return sequential.log_limit(budget, max(1, streams), timedelta(days=DAYS_A_YEAR) / window_length)
 
 
 def at(state: State, start: datetime) -> Alarm | None:
@@ -144,52 +157,57 @@ def _entry(window: Window, reading: Reading) -> dict[str, Any]:
     }
 
 
-def _replaced(state: State | None, window: Window, entry: dict[str, Any] | None) -> State | None:
-    """`state` with `entry` in its place, or without one; None where there is no stream yet."""
-    if state is None:
-        return None
+def _replaced(state: State, window: Window, entry: dict[str, Any] | None) -> tuple[State, bool]:
+    """`state` with `entry` in the window's place, or without one, and whether that is what was there already."""
     start = window.start.isoformat()
     windows = [one for one in state["windows"] if one["start"] != start]
+    old = next((one for one in state["windows"] if one["start"] == start), None)
+    unchanged = entry is None if old is None else entry is not None and all(old[name] == entry[name] for name in entry)
     if entry is not None:
-        bisect.insort(windows, entry, key=lambda one: one["start"])
+        bisect.insort(windows, old if old is not None and unchanged else entry, key=lambda one: one["start"])
     episodes = [
         {**one, "ended": None, "healthy": None} if one["ended"] and one["ended"] >= start else one
         for one in state["episodes"]
         if one["raised"] < start
     ]
-    return {**state, "windows": windows[-MOST_WINDOWS:], "episodes": episodes}
+    return {**state, "windows": windows[-MOST_WINDOWS:], "episodes": episodes}, unchanged
 
 
-def _followed(state: State, start: str, limit: float, matters: float) -> State:
-    """`state` with every entry from `start` on judged, in order."""
+def _followed(state: State, start: str, limit: float, matters: float, *, unchanged: bool = False) -> State:
+    """`state` with every entry from `start` on judged, in order; `unchanged` where the entries are those of before."""
     windows, episodes = list(state["windows"]), list(state["episodes"])
     for place in range(bisect.bisect_left(windows, start, key=lambda one: one["start"]), len(windows)):
         known = {**state, "windows": windows[: place + 1], "episodes": episodes}
-        windows[place] = {**windows[place], **_judged(known, limit)}
-        episodes = _episodes(known, windows[place], matters)
+        entry = windows[place]
+        if not unchanged or entry["left_out"] != _left_out(known):
+            entry = {**entry, **_weighed(known)}
+        windows[place] = {**entry, "evidence": max((entry["log_sum"] - limit) / math.log(10), -99.0)}
+        episodes = _episodes({**known, "windows": windows[: place + 1]}, windows[place], matters)
     return {**state, "windows": windows, "episodes": episodes}
 
 
-def _judged(state: State, limit: float) -> dict[str, Any]:
-    """Evidence, effect and onset after the last entry of `state`."""
+def _weighed(state: State) -> dict[str, Any]:
+    """Evidence, effect and onset after the last entry of `state`, whatever the limit is."""
     counted, entry = _counted(state), state["windows"][-1]
     components = _components(state, counted)
     found = sequential.weigh(components)
     p_value, at_once_share = entry["p"], AT_ONCE if components else 1.0
     gathered = found.log_sum + (0.0 if p_value is None else math.log(1 - AT_ONCE))
-    at_once = -math.inf if p_value is None else math.log(at_once_share / max(p_value, 1e-300))
-    if not components or at_once >= max(gathered, limit):
+    by_itself = -math.inf if p_value is None else math.log(at_once_share / max(p_value, 1e-300))
+    at_once = not components or by_itself > gathered
+    if at_once:
         moments, effect = [entry["start"]] * 3, entry["size"] or 0.0
     else:
         moments = [counted[place]["start"] for place in (found.onset, found.first, found.last)]
         effect = _effect(components, found.onset, shares=state["shares"])
     ramp = sequential.gradual(components[found.leading].tracks[0]) if components else math.nan
     return {
-        "evidence": max((max(gathered, at_once) - limit) / math.log(10), -99.0),
+        "log_sum": max(gathered, by_itself),
         "effect": effect,
         **dict(zip(("onset", "first", "last"), moments, strict=True)),
-        "at_once": not components or at_once >= max(gathered, limit),
+        "at_once": at_once,
         "gradual": None if math.isnan(ramp) else ramp,
+        "left_out": _left_out(state),
     }
 
 
@@ -224,9 +242,13 @@ def _cut(component: Component, count: int) -> Component:
     return Component(component.weight, tuple(tracks))
 
 
+def _left_out(state: State) -> list[list[str]]:
+    """Onset and end of past episodes: their windows say nothing of what is healthy, nor of the next change."""
+    return [[one["onset"], one["healthy"]] for one in state["episodes"] if one["ended"] is not None]
+
+
 def _counted(state: State) -> list[dict[str, Any]]:
-    """The entries that count: those of past episodes say nothing about what is healthy, nor about the next change."""
-    past = [(one["onset"], one["healthy"]) for one in state["episodes"] if one["ended"] is not None]
+    past = _left_out(state)
     return [
         entry
         for entry in state["windows"]

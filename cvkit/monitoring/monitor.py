@@ -72,6 +72,8 @@ def run(config: Config, window: Window, history: History, reference: Reference |
     """
     started = datetime.now(UTC)
     try:
+        reference = reference or reference_step.load(config)
+        known = _known_streams(config, reference, history)
         observation = observe(config, window, reference, history)
     except CvkitError as error:
         history.record_failure(config.model.name, config.version, window, started, str(error))
@@ -81,7 +83,7 @@ def run(config: Config, window: Window, history: History, reference: Reference |
         model=config.model.name, version=config.version, window=window, reference_id=observation.reference.id,
         measurements=observation.measurements, verdicts=observation.verdicts,
         images=len(observation.records.images), bad_images=bad, started=started, streams=observation.streams,
-        later=_judge_later(config, window, history, observation.streams),
+        later=_judge_later(config, window, history, observation.streams) if observation.streams != known else {},
     )  # fmt: skip
     log.info("%s: %d images, %d with findings", window, len(observation.records.images), bad)
     return observation

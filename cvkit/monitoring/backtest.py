@@ -1,0 +1,123 @@
+"""Backtest: the past under other rules, so that thresholds are chosen by looking and not by guessing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import product
+from statistics import median
+
+import pandas as pd
+
+from cvkit.config import RuleSettings
+from cvkit.monitoring import alarms
+from cvkit.monitoring.alarms import DAYS_A_YEAR, Key, State
+
+COLUMNS = ("budget", "drift_warning", "alarms", "a_month", "found", "missed", "delay_days", "unexplained")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change that is known to have happened: an alarm of its source while it lasted is right, none is a miss."""
+
+    source: str
+    start: datetime
+    end: datetime  # the first moment after it
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """An alarm as people see it: of a source, for as long as any of its features raises one."""
+
+    source: str
+    start: datetime  # of the window that raised it
+    end: datetime | None  # of the window that ended it; None while it lasts
+    features: tuple[str, ...]
+
+
+def backtest(
+    states: Mapping[Key, State],
+    settings: RuleSettings,
+    window_length: timedelta,
+    *,
+    budgets: Sequence[float],
+    sizes: Sequence[float],
+    events: Sequence[Event] = (),
+) -> pd.DataFrame:
+    """What the measured windows would have raised under each budget and each size of drift that matters.
+
+    One row for each pair, columns `COLUMNS`: alarms (see `stretches`) in all and a month, known `events` found and
+    missed, the median delay in days from an event's start to the end of the window that raised its alarm, and alarms
+    that no event explains. Without events the last four are NaN: nothing then tells a false alarm from a true one.
+    """
+    starts = {entry["start"] for state in states.values() for entry in state["windows"]}
+    months = len(starts) * (window_length / timedelta(days=DAYS_A_YEAR / 12))
+    rows = []
+    for budget, size in product(budgets, sizes):
+        update = {"false_alarms_per_year": budget, "drift_warning": size}
+        found = stretches(alarms.replay(states, settings.model_copy(update=update), window_length))
+        a_month = len(found) / months if months else math.nan
+        rows.append([budget, size, len(found), a_month, *_held_against(found, events, window_length)])
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def text(table: pd.DataFrame) -> str:
+    """The table of `backtest` for a terminal."""
+    heads = [
+        "budget a year",
+        "size that matters",
+        "alarms",
+        "a month",
+        "found",
+        "missed",
+        "delay, days",
+        "unexplained",
+    ]
+    shown = table if table["found"].notna().any() else table[list(COLUMNS[:4])]
+    rows = [heads[: shown.shape[1]]]
+    rows += [["-" if math.isnan(value) else f"{value:.3g}" for value in row] for row in shown.to_numpy(float)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def stretches(states: Mapping[Key, State]) -> list[Stretch]:
+    """The alarms of each source, those of several features that overlap as one; by source and time."""
+    spans = sorted(
+        (source, episode["raised"], episode["ended"] or "~", feature)
+        for (source, feature), state in states.items()
+        for episode in state["episodes"]
+    )  # `~` sorts after every date
+    merged: list[tuple[str, str, str, list[str]]] = []
+    for source, start, end, feature in spans:
+        if merged and merged[-1][0] == source and start < merged[-1][2]:
+            _, first, last, features = merged[-1]
+            merged[-1] = (source, first, max(last, end), [*features, feature])
+        else:
+            merged.append((source, start, end, [feature]))
+    return [
+        Stretch(source, datetime.fromisoformat(start), None if end == "~" else datetime.fromisoformat(end),
+                tuple(dict.fromkeys(features)))
+        for source, start, end, features in merged
+    ]  # fmt: skip
+
+
+def _held_against(
+    found: Sequence[Stretch], events: Sequence[Event], window_length: timedelta
+) -> tuple[float, float, float, float]:
+    """Events found and missed, median delay in days, alarms without an event."""
+    if not events:
+        return math.nan, math.nan, math.nan, math.nan
+    delays, explained = [], set()
+    for event in events:
+        hits = [one for one in found if one.source == event.source and _overlap(one, event)]
+        explained |= set(hits)
+        if hits:
+            delays.append(max(timedelta(), hits[0].start + window_length - event.start) / timedelta(days=1))
+    unexplained = len(set(found) - explained)
+    return len(delays), len(events) - len(delays), median(delays) if delays else math.nan, unexplained
+
+
+def _overlap(one: Stretch, event: Event) -> bool:
+    return one.start < event.end and (one.end is None or event.start < one.end)
