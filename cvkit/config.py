@@ -86,6 +86,7 @@ class ModelSettings(_Section):
     image_size: int = Field(640, ge=32, le=8192, description="Longer side the model is run at, pixels.")
     confidence: Share = Field(0.25, description="Confidence the deployed model cuts at.")
     batch: int = Field(16, ge=1, description="Images predicted at once.")
+    embeddings: bool = Field(True, description="Watch the model's embeddings too; needs weights.")
     device: str = Field("", description="'cpu', '0', ...; empty: a GPU where there is one.")
 
 

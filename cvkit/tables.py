@@ -103,7 +103,12 @@ PREDICTION_FEATURES: Mapping[str, str] = {
     "box_y": "mean centre, 0 top - 1 bottom",
 }
 
-FEATURE_UNITS: Mapping[str, str] = {**PROPERTIES, **PREDICTION_FEATURES, "class_mix": "share of boxes by class"}
+FEATURE_UNITS: Mapping[str, str] = {
+    **PROPERTIES,
+    **PREDICTION_FEATURES,
+    "class_mix": "share of boxes by class",
+    "embedding": "distance from the reference's mean, unit embeddings",
+}
 
 # One row per image: what `data.features` adds to the image record.
 FEATURES: Mapping[str, str] = {
@@ -126,7 +131,7 @@ FEATURES: Mapping[str, str] = {
 MEASUREMENTS: Mapping[str, str] = {
     "source": "str",
     "feature": "str",  # a feature, a finding, or "images" for the amount of data
-    "metric": "str",  # mean, ks, psi, wasserstein, jensen_shannon, chi_square, share, count, longest_gap
+    "metric": "str",  # mean, ks, psi, wasserstein, jensen_shannon, chi_square, embedding_shift, share, count
     "value": "float64",
     "low": "float64",  # 95 % interval of value, NaN where there is none
     "high": "float64",

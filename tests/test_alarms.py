@@ -114,7 +114,7 @@ def test_a_new_class_is_found_at_once_and_ends_when_it_is_gone() -> None:
     for number in range(12):
         now = np.column_stack([rng.multinomial(3, [0.6, 0.4], size=30), np.full(30, float(5 <= number < 8))])
         told = class_mix.chi_square(now, learnt)
-        one = Reading(class_mix.share_signals(now, learnt), 30, True, told.p_value, told.effect)
+        one = Reading(class_mix.share_signals(now, learnt), 30, alarms.SHARES, told.p_value, told.effect)
         states = alarms.enter(states, day(number), {("cam", "class_mix"): one}, SETTINGS)
     (episode,) = states["cam", "class_mix"]["episodes"]
     assert episode["raised"] == day(5).start.isoformat()

@@ -33,6 +33,7 @@ from cvkit.tables import (
 )
 
 WINDOW = Window.day("2026-10-05")
+NOTHING_EMBEDDED = pd.DataFrame(columns=["image_id", "embedding"])
 NOON = pd.Timestamp(WINDOW.start) + pd.Timedelta(hours=12)
 
 
@@ -49,12 +50,13 @@ def features(values: list[float], prefix: str, source: str = "a", **columns: Any
 
 def observe(**parts: Any) -> Observation:
     usual = [parts.pop("usual_images", empty(IMAGES)), parts.pop("expected", empty(FEATURES))]
-    usual += [parts.pop("usual_boxes", empty(BOXES)), empty(FINDINGS)]
+    usual += [parts.pop("usual_boxes", empty(BOXES)), empty(FINDINGS), NOTHING_EMBEDDED]
     reference = Reference("id", *usual, {"a": None, "b": None}, {0: "nut"})  # type: ignore[dict-item]
     records = Records(parts.pop("images", empty(IMAGES)), parts.pop("boxes", empty(BOXES)), empty(BOXES),
                       empty(FINDINGS), {0: "nut"})  # fmt: skip
     tables = {"features": FEATURES, "findings": FINDINGS, "measurements": MEASUREMENTS, "verdicts": VERDICTS}
-    return Observation(WINDOW, reference, records, **{name: parts.get(name, empty(c)) for name, c in tables.items()})
+    known = {name: parts.get(name, empty(columns)) for name, columns in tables.items()}
+    return Observation(WINDOW, reference, records, embeddings=NOTHING_EMBEDDED, streams={}, **known)
 
 
 def found(

@@ -118,6 +118,22 @@ def predict(
     return pd.DataFrame(rows, columns=list(BOXES))
 
 
+def embed(
+    model: Any, images: pd.DataFrame, config: Config, progress: Callable[[int], None] = lambda n: None
+) -> pd.DataFrame:
+    """The model's embedding of every image that can be decoded: `image_id` and `embedding`, an array of float32."""
+    settings = config.model
+    rows = []
+    for batch in _batches(images, settings.batch):
+        found = model.embed(
+            [picture for _, picture in batch], imgsz=settings.image_size, device=settings.device or None,
+            verbose=False, batch=len(batch), save=False,
+        )  # fmt: skip
+        rows += [(image_id, one.cpu().numpy()) for (image_id, _), one in zip(batch, found, strict=True)]
+        progress(len(batch))
+    return pd.DataFrame(rows, columns=["image_id", "embedding"])
+
+
 def predict_missing(
     config: Config,
     records: Records,

@@ -28,6 +28,9 @@ AT_ONCE = 0.5  # share of a stream's evidence granted to one window's own p-valu
 HEALTHY_P = 0.05  # an alarm that one window's p-value raised ends where it is above this
 SPREAD_EFFECT = math.sqrt(2 / math.pi)  # Wasserstein distance of normals whose sds differ by 1, in sds
 
+# What the signals of a stream are: level and spread of a number, shares of classes, or levels along directions.
+VALUES, SHARES, DIRECTIONS = "values", "shares", "directions"
+
 Key = tuple[str, str]  # source and feature
 State = dict[str, Any]  # of one stream, as JSON holds it
 
@@ -38,7 +41,7 @@ class Reading:
 
     signals: tuple[Signal, ...]
     n: int  # images with this feature
-    shares: bool = False  # whether the signals are shares of classes
+    kind: str = VALUES
     p_value: float = math.nan  # of the window alone, where it sees what the signals cannot, such as a new class
     effect: float = math.nan  # of the window alone
 
@@ -129,7 +132,7 @@ def _fresh(reading: Reading | None) -> State | None:
     if reading is None or not reading.tells:
         return None
     return {
-        "shares": reading.shares,
+        "kind": reading.kind,
         "weights": [one.weight for one in reading.signals],
         "spreads": [[_packed(spread) for _, spread in one.parts] for one in reading.signals],
         "windows": [],
@@ -199,7 +202,7 @@ def _weighed(state: State) -> dict[str, Any]:
         moments, effect = [entry["start"]] * 3, entry["size"] or 0.0
     else:
         moments = [counted[place]["start"] for place in (found.onset, found.first, found.last)]
-        effect = _effect(components, found.onset, shares=state["shares"])
+        effect = _effect(components, found.onset, kind=state["kind"])
     ramp = sequential.gradual(components[found.leading].tracks[0]) if components else math.nan
     return {
         "log_sum": max(gathered, by_itself),
@@ -268,14 +271,16 @@ def _components(state: State, counted: Sequence[dict[str, Any]]) -> list[Compone
     return found
 
 
-def _effect(components: Sequence[Component], onset: int, *, shares: bool) -> float:
-    """Size of the change since `onset`: Cohen's w of shares of classes, else how far values moved or spread, in sds."""
+def _effect(components: Sequence[Component], onset: int, *, kind: str) -> float:
+    """Size of the change since `onset`: Cohen's w of shares; else how far values moved, or spread, in sds."""
     tracks = [one.tracks[0] for one in components]
     shifts = [sequential.shift(track, onset) for track in tracks]
-    if shares:
+    if kind == SHARES:
         before = np.sin([track.spread.centre for track in tracks]) ** 2
         after = np.sin([track.spread.centre + shift for track, shift in zip(tracks, shifts, strict=True)]) ** 2
         return float(np.sqrt(np.nansum((after - before) ** 2 / np.maximum(before, 1e-9))))
+    if kind == DIRECTIONS:
+        return float(np.nanmax(np.abs(shifts))) if not np.isnan(shifts).all() else 0.0
     sizes = [abs(shifts[0])]
     for track, shift in zip(tracks[1:], shifts[1:], strict=True):  # cube root of a variance
         ratio = max(0.0, 1 + shift / track.spread.centre) if track.spread.centre else math.nan

@@ -25,7 +25,10 @@ CAUSES: tuple[tuple[str, frozenset[str]], ...] = (
     ("picture less sharp: dirty lens, lost focus or stronger compression", frozenset({"blurred", "sharpness"})),
     ("light changed", frozenset({"too_dark", "too_bright", "brightness"})),
     ("noisier picture", frozenset({"noisy", "noise"})),
-    ("look of the scene changed", frozenset({"contrast", "saturation", "colourfulness", "entropy", "low_information"})),
+    (
+        "look of the scene changed",
+        frozenset({"contrast", "saturation", "colourfulness", "entropy", "low_information", "embedding"}),
+    ),
     ("the model sees other objects than before", frozenset({*PREDICTION_FEATURES, "class_mix"})),
 )
 # What any earlier cause on the list brings with it: a dirty lens takes light and contrast too, and moves predictions.

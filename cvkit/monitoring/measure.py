@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
+from cvkit.data.embeddings import matrix
 from cvkit.data.records import Records
-from cvkit.monitoring.alarms import Key, Reading
+from cvkit.monitoring.alarms import DIRECTIONS, SHARES, Key, Reading
 from cvkit.monitoring.quality import RANGE_FINDINGS
 from cvkit.monitoring.reference import Reference
-from cvkit.stats import class_mix, correction, drift, intervals
-from cvkit.stats.chunks import Floats, design_effect_counts, signals
+from cvkit.stats import class_mix, correction, drift, intervals, projection
+from cvkit.stats.chunks import Floats, design_effect_counts, shift_p_value, signals
 from cvkit.tables import FINDING_WORDS, MEASUREMENTS, PREDICTION_FEATURES, PROPERTIES, conform
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
@@ -33,6 +34,7 @@ Row = dict[str, Any]  # one row of MEASUREMENTS
 def measure(
     records: Records,
     features: pd.DataFrame,
+    embeddings: pd.DataFrame,
     findings: pd.DataFrame,
     reference: Reference,
     window_length: timedelta = timedelta(days=1),
@@ -46,7 +48,7 @@ def measure(
     rows = [
         row
         for source in sources
-        for row in _measure_source(source, records, features, findings, reference, window_length)
+        for row in _measure_source(source, records, features, embeddings, findings, reference, window_length)
     ]  # fmt: skip
     rows += _unplaced(findings, sources)
     table = conform(pd.DataFrame(rows), MEASUREMENTS)
@@ -63,10 +65,15 @@ class _Basis:
     samples: dict[str, drift.Sample]  # by feature
     counts: pd.DataFrame  # boxes per image of `distinct` and class
     usual: pd.DataFrame  # its own findings
+    directions: tuple[projection.Projection, list[drift.Sample]] | None  # of its embeddings, and its samples along them
 
 
 def readings(
-    records: Records, features: pd.DataFrame, reference: Reference, window_length: timedelta = timedelta(days=1)
+    records: Records,
+    features: pd.DataFrame,
+    embeddings: pd.DataFrame,
+    reference: Reference,
+    window_length: timedelta = timedelta(days=1),
 ) -> dict[Key, Reading]:
     """What the window tells each stream of evidence, by source and feature: see `cvkit.monitoring.alarms`."""
     found: dict[Key, Reading] = {}
@@ -76,6 +83,8 @@ def readings(
             found[str(source), name] = _reading(distinct[name].dropna().to_numpy(), sample)
         if len(distinct) and len(basis.distinct):
             found[str(source), "class_mix"] = _class_reading(records.predictions, distinct, basis)
+        if basis.directions is not None:
+            found[str(source), "embedding"] = _embedding_reading(matrix(embeddings, distinct["image_id"]), basis)
     return found
 
 
@@ -91,7 +100,30 @@ def _class_reading(predictions: pd.DataFrame, distinct: pd.DataFrame, basis: _Ba
     now, then = _same_classes(_boxes_by_class(predictions, distinct), basis.counts)
     result = _chi_square(now, then, basis)
     found = () if basis.chunks is None else class_mix.share_signals(now, class_mix.prepare_classes(then, basis.chunks))
-    return Reading(found, len(now), shares=True, p_value=result.p_value, effect=result.effect)
+    return Reading(found, len(now), kind=SHARES, p_value=result.p_value, effect=result.effect)
+
+
+def _embedding_reading(embedded: Floats, basis: _Basis) -> Reading:
+    """Levels along the directions of the reference's embeddings; each has the same share of the evidence."""
+    if basis.directions is None:
+        return Reading((), 0, kind=DIRECTIONS)
+    directions, samples = basis.directions
+    embedded = embedded[~np.isnan(embedded).any(axis=1)]
+    if not embedded.size:
+        return Reading((), 0, kind=DIRECTIONS)
+    along = projection.project(directions, embedded)
+    levels = [signals(column, one.chunks)[0] for column, one in zip(along.T, samples, strict=True) if one.chunks]
+    return Reading(tuple(replace(one, weight=1 / len(levels)) for one in levels), len(embedded), kind=DIRECTIONS)
+
+
+def _directions(
+    embedded: Floats, chunks: NDArray[np.intp] | None
+) -> tuple[projection.Projection, list[drift.Sample]] | None:
+    found = projection.fit(embedded) if embedded.size and chunks is not None else None
+    if found is None:
+        return None
+    samples = [drift.prepare(column, chunks) for column in projection.project(found, embedded).T]
+    return found, samples
 
 
 def _chi_square(now: Floats, then: Floats, basis: _Basis) -> drift.Drift:
@@ -111,6 +143,7 @@ def _basis(reference: Reference, source: str, length: timedelta) -> _Basis:
         reference.prepared[part, length] = _Basis(
             known, distinct, chunks, {name: one for name, one in samples.items() if one.values.size},
             _boxes_by_class(reference.predictions, distinct), usual,
+            _directions(matrix(reference.embeddings, distinct["image_id"]), chunks),
         )  # fmt: skip
     basis: _Basis = reference.prepared[part, length]
     return basis
@@ -120,6 +153,7 @@ def _measure_source(
     source: str,
     records: Records,
     features: pd.DataFrame,
+    embeddings: pd.DataFrame,
     findings: pd.DataFrame,
     reference: Reference,
     length: timedelta,
@@ -135,6 +169,8 @@ def _measure_source(
             yield from ({**row, "source": source} for row in _drift(name, distinct[name], basis, sample))
         mix = _class_mix(_boxes_by_class(records.predictions, distinct), basis)
         yield from ({**row, "source": source} for row in mix)
+        seen = _embedding(matrix(embeddings, distinct["image_id"]), basis)
+        yield from ({**row, "source": source} for row in seen)
 
 
 def _drift(feature: str, current: pd.Series, basis: _Basis, sample: drift.Sample) -> Iterator[Row]:
@@ -158,6 +194,21 @@ def _class_mix(current: pd.DataFrame, basis: _Basis) -> Iterator[Row]:
     result = _chi_square(now, then, basis)
     yield {"feature": "class_mix", "metric": "chi_square", "value": result.statistic, "p_value": result.p_value,
            "effect": result.effect, "n": len(now), "n_reference": len(then)}  # fmt: skip
+
+
+def _embedding(embedded: Floats, basis: _Basis) -> Iterator[Row]:
+    """How far the mean of the unit embeddings lies from the reference's, 0..2; effect along what moved most."""
+    reading = _embedding_reading(embedded, basis)
+    if basis.directions is None or not reading.signals:
+        return
+    (directions, _), rows = basis.directions, len(basis.distinct)
+    along = projection.project(directions, embedded)
+    distance = float(np.linalg.norm(np.nanmean(along[:, :-1], axis=0)))
+    shifts = [abs(one.parts[0][0] - one.parts[0][1].centre) for one in reading.signals]
+    tails = [float(shift_p_value(one.parts[0][0], one.size, one.parts[0][1])) for one in reading.signals]
+    yield {"feature": "embedding", "metric": "embedding_shift", "value": distance, "expected": 0.0,
+           "p_value": min(1.0, len(tails) * min(tails)), "effect": max(shifts),
+           "n": reading.n, "n_reference": rows}  # fmt: skip
 
 
 def _same_classes(now: pd.DataFrame, then: pd.DataFrame) -> tuple[Floats, Floats]:

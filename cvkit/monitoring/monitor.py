@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 
 from cvkit.config import Config
+from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
-from cvkit.data import sources, yolo
 from cvkit.data.records import Records
 from cvkit.errors import CvkitError
 from cvkit.monitoring import alarms, measure, quality, rules
@@ -35,6 +35,7 @@ class Observation:
     reference: Reference
     records: Records
     features: pd.DataFrame  # table FEATURES
+    embeddings: pd.DataFrame  # image_id and embedding; empty without weights
     findings: pd.DataFrame  # table FINDINGS
     measurements: pd.DataFrame  # table MEASUREMENTS
     streams: dict[Key, State]  # evidence over all windows, this one included
@@ -56,12 +57,13 @@ def observe(
     records = sources.load_captures(config, window)
     records = yolo.predict_missing(config, records, config.workspace / "predictions" / _predictor(config), progress)
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
+    embedded = embeddings.extract(config, records, config.workspace / "embeddings" / _embedder(config), progress)
     findings = quality.find(records, features, reference.limits, window)
-    measurements = measure.measure(records, features, findings, reference, config.window_length)
-    readings = measure.readings(records, features, reference, config.window_length)
+    measurements = measure.measure(records, features, embedded, findings, reference, config.window_length)
+    readings = measure.readings(records, features, embedded, reference, config.window_length)
     streams = alarms.enter(_known_streams(config, reference, history), window, readings, config.rules)
     verdicts = _judge(config, window, measurements, streams)
-    return Observation(window, reference, records, features, findings, measurements, streams, verdicts)
+    return Observation(window, reference, records, features, embedded, findings, measurements, streams, verdicts)
 
 
 def run(config: Config, window: Window, history: History, reference: Reference | None = None) -> Observation:
@@ -150,4 +152,8 @@ def windows(config: Config, start: datetime, end: datetime) -> Iterator[Window]:
 
 def _predictor(config: Config) -> str:
     """Folder for what the weights predict: other weights or another way of running them predict anew."""
-    return f"{config.version}-{config.model.image_size}px-{config.model.confidence:g}"
+    return f"{_embedder(config)}-{config.model.confidence:g}"
+
+
+def _embedder(config: Config) -> str:
+    return f"{config.version}-{config.model.image_size}px"

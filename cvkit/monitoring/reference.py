@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from cvkit.config import Config
+from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
-from cvkit.data import sources, yolo
 from cvkit.errors import DataError, StorageError
 from cvkit.monitoring import quality
 from cvkit.storage import lock, remove_tree, write_parquet, write_text
@@ -21,7 +21,7 @@ from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, conform
 
 Progress = Callable[[int, int], None]
 TABLES = {"images": IMAGES, "features": FEATURES, "predictions": BOXES, "findings": FINDINGS}
-FORMAT = 2  # raised when what is stored, or how features are defined, changes
+FORMAT = 3  # raised when what is stored, or how features are defined, changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Reference:
     features: pd.DataFrame  # table FEATURES
     predictions: pd.DataFrame  # table BOXES
     findings: pd.DataFrame  # table FINDINGS: what is wrong with the reference itself
+    embeddings: pd.DataFrame  # image_id and embedding; empty where there are none
     limits: dict[str, quality.Limits]  # by source; {"": ...} where the reference names no sources
     classes: dict[int, str]
     prepared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)  # what `measure` keeps of it
@@ -66,7 +67,7 @@ def digest(config: Config) -> str:
         "format": FORMAT,
         "reference": config.reference.model_dump(mode="json"),
         "captures": config.captures.model_dump(mode="json") if config.reference.start else None,
-        "model": config.model.model_dump(mode="json", include={"image_size", "confidence", "classes"}),
+        "model": config.model.model_dump(mode="json", include={"image_size", "confidence", "classes", "embeddings"}),
         "version": config.version,
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
@@ -78,6 +79,7 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
     found = sources.load_reference(config)
     records = yolo.predict_missing(config, found, caches / "predictions" / "reference" / digest(config), progress)
     features = feature_step.extract(config, records, caches / "features" / "reference" / digest(config), progress)
+    embedded = embeddings.extract(config, records, caches / "embeddings" / "reference" / digest(config), progress)
     if not (features["damage"] == "").any():
         raise DataError(
             "no image of the reference can be read",
@@ -87,12 +89,15 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
         )
     limits = {str(source): quality.learn(group) for source, group in features.groupby("source")}
     findings = quality.find(records, features, limits, window=None)
-    return Reference(digest(config), records.images, features, records.predictions, findings, limits, records.classes)
+    return Reference(
+        digest(config), records.images, features, records.predictions, findings, embedded, limits, records.classes
+    )  # fmt: skip
 
 
 def _save(reference: Reference, folder: Path) -> None:
     for name in TABLES:
         write_parquet(getattr(reference, name), folder / f"{name}.parquet")
+    write_parquet(reference.embeddings, folder / "embeddings.parquet")
     facts = {
         "id": reference.id,
         "classes": reference.classes,
@@ -109,7 +114,8 @@ def _read(folder: Path) -> Reference:
         )
         limits = {source: _limits(stored) for source, stored in facts["limits"].items()}
         classes = {int(number): name for number, name in facts["classes"].items()}
-        return Reference(facts["id"], images, features, predictions, findings, limits, classes)
+        embedded = pd.read_parquet(folder / "embeddings.parquet", columns=list(embeddings.COLUMNS))
+        return Reference(facts["id"], images, features, predictions, findings, embedded, limits, classes)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # whatever shape the files have
         raise StorageError(
             "the stored reference is damaged", where=str(folder), found=f"{type(error).__name__}: {error}"[:200],
@@ -138,7 +144,7 @@ def _limits(stored: dict[str, Any]) -> quality.Limits:
 
 def discard(config: Config) -> None:
     """Forget the frozen reference of these settings, so that the next use measures it again from its files."""
-    for folder in ("references", "features/reference", "predictions/reference"):
+    for folder in ("references", "features/reference", "predictions/reference", "embeddings/reference"):
         remove_tree(config.workspace / folder / digest(config))
 
 

@@ -12,7 +12,7 @@ from cvkit.config import RuleSettings
 from cvkit.monitoring.alarms import DAYS_A_YEAR, Alarm, Key
 from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, VERDICTS, conform, worst
 
-DRIFT_TESTS = ("ks", "chi_square")  # a feature with one of them has a drift verdict
+DRIFT_TESTS = ("ks", "chi_square", "embedding_shift")  # a feature with one of them has a drift verdict
 GRADUAL = 0.8  # probability from which a change is called gradual, and below it sudden
 
 
@@ -107,14 +107,17 @@ def _judge_drift(
     state = "ok"
     if alarm.active:
         state = worst(["warning", _grade(alarm.effect, settings.drift_warning, settings.drift_critical)])
-    words = f"{_drift_words(mean)}changed by {alarm.effect:.2g} {_unit(row)}{_course(alarm)}"
+    subject = {"class_mix": "shares of the classes ", "embedding": "what the model makes of the images "}
+    words = (
+        f"{subject.get(row['feature'], _drift_words(mean))}changed by {alarm.effect:.2g} {_unit(row)}{_course(alarm)}"
+    )
     proof = f"{_proof(alarm)}, {row['n']} images against {row['n_reference']}"
     return {**verdict, "state": state, "reason": f"{words}; {proof}"}
 
 
 def _drift_words(mean: dict[str, Any] | None) -> str:
-    if mean is None:
-        return "shares of the classes "
+    if mean is None:  # a feature without a mean in one unit
+        return ""
     return (
         f"mean {mean['value']:.4g}, expected {mean['expected']:.4g}"
         f" ({mean['expected_low']:.4g} to {mean['expected_high']:.4g}; {FEATURE_UNITS[mean['feature']]}): "

@@ -102,7 +102,7 @@ def _draw_bars(axes: Axes, shown: pd.DataFrame, verdicts: pd.DataFrame | None) -
 
 def _effects(measurements: pd.DataFrame) -> pd.DataFrame:
     """Feature, source, effect and direction (1 up, -1 down, 0 neither) of everything that was compared."""
-    numbers = measurements["metric"] == "wasserstein"
+    numbers = measurements["metric"].isin(["wasserstein", "embedding_shift"])
     mix = (measurements["metric"] == "chi_square") & (measurements["feature"] == "class_mix")
     rows = measurements.loc[(numbers | mix) & measurements["feature"].isin(list(FEATURE_UNITS))]
     means = measurements[measurements["metric"] == "mean"].drop_duplicates(["feature", "source"])

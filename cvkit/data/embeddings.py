@@ -1,0 +1,54 @@
+"""Embeddings: what the deployed model makes of an image before it decides what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cvkit.config import Config
+from cvkit.data import cache, yolo
+from cvkit.data.records import Records
+
+COLUMNS = ("image_id", "embedding")
+
+
+def extract(
+    config: Config,
+    records: Records,
+    cache_folder: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> pd.DataFrame:
+    """The embedding (an array of float32) of every image that can be decoded, by `image_id`; kept for the next time.
+
+    Empty without weights, or where `model.embeddings` is off.
+    """
+    if not config.model.weights or not config.model.embeddings or records.images.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+
+    def compute(new: pd.DataFrame) -> pd.DataFrame:
+        model = yolo.load(config.resolve(config.model.weights), config.workspace / ".ultralytics")
+        done = 0
+
+        def step(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(done, len(new))
+
+        return yolo.embed(model, new, config, step)
+
+    return cache.by_image(cache_folder, records.images, compute, ["embedding"])
+
+
+def matrix(embeddings: pd.DataFrame, image_ids: pd.Series) -> NDArray[np.float64]:
+    """The embeddings of `image_ids` as rows (n, d), NaN where there is none; (n, 0) where there is none at all."""
+    known = embeddings.set_index("image_id")["embedding"] if len(embeddings) else pd.Series(dtype=object)
+    width = len(known.iloc[0]) if len(known) else 0
+    rows = np.full((len(image_ids), width), np.nan)
+    found = image_ids.isin(known.index).to_numpy()
+    if found.any():
+        rows[found] = np.stack(known.loc[image_ids[found]].to_list())
+    return rows
