@@ -44,7 +44,7 @@ def _cron(expression: str) -> str:
     return expression
 
 
-def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+def _once(names: tuple[Any, ...]) -> tuple[Any, ...]:
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"each name once, but `{repeated[0]}` comes {names.count(repeated[0])} times")
     return names
@@ -69,6 +69,11 @@ TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Names = Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_once)]  # YAML has lists only
 Ignored = Annotated[Names, AfterValidator(_measured)]
+Matched = Annotated[
+    tuple[Literal["hour", "weekday", "mode", "file_format", "width", "height"], ...],
+    Field(strict=False),
+    AfterValidator(_once),
+]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -111,6 +116,9 @@ class ReferenceSettings(_Section):
     split: str = Field("val", description="Split of data.yaml.")
     images: str = Field(
         "", description="Pattern on the images' paths that tells {source}, {date}, {time}; may be empty."
+    )
+    match: Matched = Field(
+        (), description="Compare like with like: hour, weekday, mode, file_format, width, height; empty: all with all."
     )
     start: date | None = Field(None, description="First day of captures to use, where there is no data.")
     end: date | None = Field(None, description="First day not used any more.")
@@ -171,6 +179,7 @@ class Config(_Section):
     schedule: Annotated[tuple[JobSettings, ...], Field(strict=False)] = Field(
         (), description="Notebooks run by `cvkit run --due`."
     )
+    evidently: bool = Field(True, description="Write Evidently's interactive page beside each report 02-drift.")
     workers: int = Field(0, ge=0, le=256, description="Threads that read images; 0: one per core.")
     history: str = Field("", description="SQLAlchemy URL of the history; empty: history.db in the workspace.")
 

@@ -10,13 +10,17 @@ import pandas as pd
 from tqdm import tqdm
 
 from cvkit.config import Config
+from cvkit.documentation import evidently
 from cvkit.documentation import notebooks as notebook_step
-from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, ConfigError, DataError
+from cvkit.documentation.notebooks import interactive_page
+from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, ConfigError, DataError, ReportError
 from cvkit.monitoring import diagnosis, monitor
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
 from cvkit.storage import lock
 from cvkit.tables import STATES, Window, worst
+
+BESIDE = "02-drift"  # the notebook that has Evidently's page beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,27 @@ def run(
             report = notebook_step.execute(config, name, window, source, allowed)
             if report.status != "done":
                 failures.append(f"report {name} of {window}: {report.error}")
+            elif name == BESIDE and config.evidently:
+                failures += _write_interactive(config, window, report, history)
         summary = diagnosis.text(verdicts, history.runs(model=model, version=version))
     return Outcome(tuple(states), worst(list(states.values())), tuple(failures), summary)
+
+
+def _write_interactive(config: Config, window: Window, report: notebook_step.Report, history: History) -> list[str]:
+    """Evidently's page beside a report, its numbers into the history; what went wrong. No data, no page."""
+    page = interactive_page(report.path)
+    observation = monitor.observe(config, window, history=history)
+    try:
+        compared = evidently.compare(observation, report.source, config.rules)
+        evidently.write_report(compared, page)
+    except (DataError, ReportError) as error:
+        page.unlink(missing_ok=True)
+        return [f"Evidently's page of {window}: {error}"] if isinstance(error, ReportError) else []
+    history.add_measurements(
+        model=config.model.name, version=config.version, window=window, measurements=evidently.summary(compared),
+        prefix="evidently_",
+    )  # fmt: skip
+    return []
 
 
 def scheduled(config: Config) -> dict[str, int]:

@@ -243,3 +243,22 @@ def test_a_garbage_time_in_the_history_is_told(workspace: Config) -> None:
         connection.execute("update runs set window_start = 'yesterday'")
     with pytest.raises(StorageError, match="yesterday"):
         job.run(workspace, [monitor_window], notebooks=[])
+
+
+def test_a_window_of_mornings_is_compared_with_mornings(workspace: Config) -> None:
+    """The light of the hour: without matching a window that has only mornings looks dark, with it as ever."""
+    lamp = {hour: 0.6 + 0.4 * (hour >= 12) for hour in range(24)}
+    for path in sorted((workspace.workspace / "captures").rglob("*.jpg")):
+        cv2.imwrite(str(path), np.clip(cv2.imread(str(path)) * lamp[int(path.name[:2])], 0, 255).astype(np.uint8))
+        if "2026-10-01" in str(path) and int(path.name[:2]) >= 12:
+            path.unlink()
+
+    def darker(config: Config) -> float:
+        table = monitor.observe(config, Window.day("2026-10-01")).measurements
+        row = table[(table["feature"] == "brightness") & (table["metric"] == "mean") & (table["source"] == "cam-1")]
+        return float((row["expected"] - row["value"]).item())
+
+    assert darker(workspace) > 15
+    matched = SETTINGS.replace("end: 2026-09-07", "end: 2026-09-07, match: [hour]")
+    (workspace.workspace / "cvkit.yml").write_text(matched)
+    assert abs(darker(load_config(workspace.workspace))) < 4

@@ -67,6 +67,11 @@ def report_path(config: Config, name: str, window: Window, source: str = "") -> 
     return config.workspace / "reports" / window.label / f"{about}.ipynb"
 
 
+def interactive_page(report: Path) -> Path:
+    """Where Evidently's interactive page about a report lies."""
+    return report.with_suffix(".evidently.html")
+
+
 def execute(config: Config, name: str, window: Window, source: str = "", timeout_s: int = TIMEOUT_S) -> Report:
     """Execute a notebook for a window and keep it, in place of an earlier one; the history knows how it went.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from cvkit.documentation.notebooks import interactive_page
 from cvkit.documentation.trends import light
 from cvkit.errors import ReportError
 from cvkit.tables import Window
@@ -55,6 +56,7 @@ class Report:
     window: Window
     outcome: str  # a key of OUTCOMES
     file: Path
+    interactive: Path | None  # Evidently's page about it
     address: str  # of the page below the site, without suffix; "" where there is nothing to show
     started: datetime | None
     finished: datetime | None
@@ -93,6 +95,7 @@ def _report(row: dict[str, Any], workspace: Path, check: Callable[[Path], str]) 
         window=window,
         outcome=flaw if flaw and status == "done" else status,
         file=file,
+        interactive=page if (page := interactive_page(file)).is_file() else None,
         address="" if flaw else f"reports/{window.label}/{name}",
         started=_moment(row["started"]),
         finished=_moment(row["finished"]),
@@ -216,6 +219,8 @@ def head(report: Report, reports: Sequence[Report], link: Link, notebook_href: s
     steps += [f'<a href="{escape(link(older.address))}">← {short(older.window)}</a>'] if older else []
     steps += [f'<a href="{escape(link(newer.address))}">{short(newer.window)} →</a>'] if newer else []
     steps += [f'<a href="{escape(notebook_href)}" download>Notebook file</a>'] if notebook_href else []
+    if report.interactive:
+        steps.append('<a href="evidently.html" target="_blank">Interactive page (Evidently, 5 MB)</a>')
     facts = {
         "Window": f"{short(report.window)}",
         "Source": escape(report.source) or "all",

@@ -97,7 +97,12 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             NotebookFile.generated(config, page, abs_src_path=str(report.file), inclusion=InclusionLevel.NOT_IN_NAV)
             for page, report in self.by_page.items()
         ]
-        return Files([*added, *files, *notebooks])
+        interactive = [
+            File.generated(config, f"{report.address}/evidently.html", abs_src_path=str(report.interactive))
+            for report in self.by_page.values()
+            if report.interactive
+        ]
+        return Files([*added, *files, *notebooks, *interactive])
 
     def on_nav(self, nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
         """Put the reports after the status, where mkdocs.yml leaves the order to MkDocs."""

@@ -87,6 +87,22 @@ class History:
             if streams is not None:
                 _replace_streams(connection, model, version, reference_id, streams)
 
+    def add_measurements(
+        self, *, model: str, version: str, window: Window, measurements: pd.DataFrame, prefix: str
+    ) -> None:
+        """Add rows to a window that was measured, in place of its rows of the same sources and a metric so begun.
+
+        Nothing where the window was not measured.
+        """
+        with self._writing() as connection:
+            if (run := _run_id(connection, model, version, window, status="done")) is None:
+                return
+            sources = sorted(set(measurements["source"]))
+            known = MEASURED.c.metric.startswith(prefix, autoescape=True), MEASURED.c.source.in_(sources)
+            connection.execute(MEASURED.delete().where(MEASURED.c.run == run, *known))
+            if rows := [{**_plain(record), "run": run} for record in measurements.to_dict("records")]:
+                connection.execute(MEASURED.insert(), rows)
+
     def streams(self, model: str, version: str, reference_id: str) -> dict[tuple[str, str], dict[str, Any]]:
         """The states of evidence against a reference, by source and feature."""
         key = {"model": model, "version": version, "reference_id": reference_id}

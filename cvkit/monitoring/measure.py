@@ -14,11 +14,14 @@ from scipy.stats import hypergeom
 
 from cvkit.data.embeddings import matrix
 from cvkit.data.records import Records
+from cvkit.monitoring import contexts
 from cvkit.monitoring.alarms import DIRECTIONS, SHARES, Key, Reading
+from cvkit.monitoring.contexts import Contexts
 from cvkit.monitoring.quality import RANGE_FINDINGS
 from cvkit.monitoring.reference import Reference
-from cvkit.stats import class_mix, correction, drift, intervals, projection
+from cvkit.stats import class_mix, correction, drift, intervals, matching, projection
 from cvkit.stats.chunks import Floats, design_effect_counts, shift_p_value, signals
+from cvkit.stats.matching import Matching
 from cvkit.tables import FINDING_WORDS, MEASUREMENTS, PREDICTION_FEATURES, PROPERTIES, conform
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
@@ -42,7 +45,8 @@ def measure(
     """The table MEASUREMENTS of one window: amount of data, share of bad images, drift of every feature, per source.
 
     Sources of the reference that sent nothing are measured too, with n = 0. Copies of one image count once for drift:
-    a frozen camera sends one observation a day, however many files. p-values are corrected together (Holm).
+    a frozen camera sends one observation a day, however many files. Where the reference has contexts to match, values
+    are compared as they would be in an ordinary one (`cvkit.stats.matching`). p-values are corrected together (Holm).
     """
     sources = sorted({*features["source"], *(source for source in reference.sources if source)}) or [""]
     rows = [
@@ -60,12 +64,15 @@ class _Basis:
     """What a source is compared with: its part of the reference, made ready once."""
 
     features: pd.DataFrame  # all images
-    distinct: pd.DataFrame  # readable ones, each content once
+    distinct: pd.DataFrame  # readable ones, each content once, adjusted to their contexts
     chunks: NDArray[np.intp] | None  # of `distinct`
     samples: dict[str, drift.Sample]  # by feature
     counts: pd.DataFrame  # boxes per image of `distinct` and class
     usual: pd.DataFrame  # its own findings
-    directions: tuple[projection.Projection, list[drift.Sample]] | None  # of its embeddings, and its samples along them
+    directions: projection.Projection | None  # of its embeddings
+    along: list[drift.Sample]  # of the embeddings, for each direction
+    contexts: Contexts | None  # what an image is compared within
+    matchings: dict[str, Matching]  # by feature, and by the number of a direction
 
 
 def readings(
@@ -78,13 +85,14 @@ def readings(
     """What the window tells each stream of evidence, by source and feature: see `cvkit.monitoring.alarms`."""
     found: dict[Key, Reading] = {}
     for source, current in features.groupby("source"):
-        basis, distinct = _basis(reference, str(source), window_length), _distinct(current)
+        basis = _basis(reference, str(source), window_length)
+        distinct = _adjusted(_distinct(current), basis.contexts, basis.matchings)
         for name, sample in basis.samples.items():
             found[str(source), name] = _reading(distinct[name].dropna().to_numpy(), sample)
         if len(distinct) and len(basis.distinct):
             found[str(source), "class_mix"] = _class_reading(records.predictions, distinct, basis)
         if basis.directions is not None:
-            found[str(source), "embedding"] = _embedding_reading(matrix(embeddings, distinct["image_id"]), basis)
+            found[str(source), "embedding"] = _embedding_reading(_along(distinct, embeddings, basis), basis)
     return found
 
 
@@ -103,27 +111,37 @@ def _class_reading(predictions: pd.DataFrame, distinct: pd.DataFrame, basis: _Ba
     return Reading(found, len(now), kind=SHARES, p_value=result.p_value, effect=result.effect)
 
 
-def _embedding_reading(embedded: Floats, basis: _Basis) -> Reading:
+def _embedding_reading(along: Floats, basis: _Basis) -> Reading:
     """Levels along the directions of the reference's embeddings; each has the same share of the evidence."""
-    if basis.directions is None:
+    told = along[~np.isnan(along).any(axis=1)]
+    if not told.size:
         return Reading((), 0, kind=DIRECTIONS)
-    directions, samples = basis.directions
-    embedded = embedded[~np.isnan(embedded).any(axis=1)]
-    if not embedded.size:
-        return Reading((), 0, kind=DIRECTIONS)
-    along = projection.project(directions, embedded)
-    levels = [signals(column, one.chunks)[0] for column, one in zip(along.T, samples, strict=True) if one.chunks]
-    return Reading(tuple(replace(one, weight=1 / len(levels)) for one in levels), len(embedded), kind=DIRECTIONS)
+    levels = [signals(column, one.chunks)[0] for column, one in zip(told.T, basis.along, strict=True) if one.chunks]
+    return Reading(tuple(replace(one, weight=1 / len(levels)) for one in levels), len(told), kind=DIRECTIONS)
 
 
-def _directions(
-    embedded: Floats, chunks: NDArray[np.intp] | None
-) -> tuple[projection.Projection, list[drift.Sample]] | None:
-    found = projection.fit(embedded) if embedded.size and chunks is not None else None
-    if found is None:
-        return None
-    samples = [drift.prepare(column, chunks) for column in projection.project(found, embedded).T]
-    return found, samples
+def _along(images: pd.DataFrame, embeddings: pd.DataFrame, basis: _Basis) -> Floats:
+    """Coordinates of images along the reference's directions (n, directions + 1), NaN rows without an embedding."""
+    embedded = matrix(embeddings, images["image_id"])
+    if basis.directions is None or not embedded.size:
+        return np.empty((0, 0))
+    return _matched(projection.project(basis.directions, embedded), images, basis.contexts, basis.matchings)
+
+
+def _matched(along: Floats, images: pd.DataFrame, contexts: Contexts | None, matchings: dict[str, Matching]) -> Floats:
+    if contexts is None:
+        return along
+    cells = contexts(images)
+    columns = [matching.adjust(matchings[str(place)], column, cells) for place, column in enumerate(along.T)]
+    return np.column_stack(columns)
+
+
+def _adjusted(images: pd.DataFrame, contexts: Contexts | None, matchings: dict[str, Matching]) -> pd.DataFrame:
+    """Features as they would be in an ordinary context; as they are where there are no contexts to match."""
+    if contexts is None or images.empty:
+        return images
+    cells = contexts(images)
+    return images.assign(**{name: matching.adjust(matchings[name], images[name], cells) for name in NUMBERS})
 
 
 def _chi_square(now: Floats, then: Floats, basis: _Basis) -> drift.Drift:
@@ -135,18 +153,32 @@ def _chi_square(now: Floats, then: Floats, basis: _Basis) -> drift.Drift:
 def _basis(reference: Reference, source: str, length: timedelta) -> _Basis:
     part = reference.part(source)
     if (part, length) not in reference.prepared:
-        known = reference.features[reference.features["source"] == part] if part is not None else reference.features[:0]
-        distinct = _distinct(known)
-        chunks = _chunks(distinct["time"], length)
-        samples = {name: drift.prepare(distinct[name].to_numpy(), chunks) for name in NUMBERS}
-        usual = reference.findings[reference.findings["image_id"].isin(known["image_id"])]
-        reference.prepared[part, length] = _Basis(
-            known, distinct, chunks, {name: one for name, one in samples.items() if one.values.size},
-            _boxes_by_class(reference.predictions, distinct), usual,
-            _directions(matrix(reference.embeddings, distinct["image_id"]), chunks),
-        )  # fmt: skip
+        reference.prepared[part, length] = _prepared(reference, part, length)
     basis: _Basis = reference.prepared[part, length]
     return basis
+
+
+def _prepared(reference: Reference, part: str | None, length: timedelta) -> _Basis:
+    known = reference.features[reference.features["source"] == part] if part is not None else reference.features[:0]
+    raw = _distinct(known)
+    chunks = _chunks(raw["time"], length)
+    tell = contexts.learn(raw, reference.match, reference.time_zone)
+    cells = tell(raw) if tell else []
+    matchings = {name: matching.learn(raw[name], cells) for name in NUMBERS} if tell else {}
+    distinct = _adjusted(raw, tell, matchings)
+    samples = {name: drift.prepare(distinct[name].to_numpy(), chunks) for name in NUMBERS}
+    embedded = matrix(reference.embeddings, raw["image_id"])
+    directions = projection.fit(embedded) if embedded.size and chunks is not None else None
+    along = projection.project(directions, embedded) if directions is not None else np.empty((0, 0))
+    if tell:
+        matchings |= {str(place): matching.learn(column, cells) for place, column in enumerate(along.T)}
+    along = _matched(along, raw, tell, matchings) if along.size else along
+    return _Basis(
+        known, distinct, chunks, {name: one for name, one in samples.items() if one.values.size},
+        _boxes_by_class(reference.predictions, raw),
+        reference.findings[reference.findings["image_id"].isin(known["image_id"])],
+        directions, [drift.prepare(column, chunks) for column in along.T], tell, matchings,
+    )  # fmt: skip
 
 
 def _measure_source(
@@ -159,7 +191,7 @@ def _measure_source(
     length: timedelta,
 ) -> Iterator[Row]:
     current, basis = features[features["source"] == source], _basis(reference, source, length)
-    distinct = _distinct(current)
+    distinct = _adjusted(_distinct(current), basis.contexts, basis.matchings)
     here = {"source": source, "n": len(distinct), "n_reference": len(basis.distinct)}
     usual_count = _usual_count(basis.features, length)
     yield {**here, "feature": "images", "metric": "count", "value": len(current), "expected": usual_count}
@@ -169,7 +201,7 @@ def _measure_source(
             yield from ({**row, "source": source} for row in _drift(name, distinct[name], basis, sample))
         mix = _class_mix(_boxes_by_class(records.predictions, distinct), basis)
         yield from ({**row, "source": source} for row in mix)
-        seen = _embedding(matrix(embeddings, distinct["image_id"]), basis)
+        seen = _embedding(_along(distinct, embeddings, basis), basis)
         yield from ({**row, "source": source} for row in seen)
 
 
@@ -196,19 +228,17 @@ def _class_mix(current: pd.DataFrame, basis: _Basis) -> Iterator[Row]:
            "effect": result.effect, "n": len(now), "n_reference": len(then)}  # fmt: skip
 
 
-def _embedding(embedded: Floats, basis: _Basis) -> Iterator[Row]:
+def _embedding(along: Floats, basis: _Basis) -> Iterator[Row]:
     """How far the mean of the unit embeddings lies from the reference's, 0..2; effect along what moved most."""
-    reading = _embedding_reading(embedded, basis)
-    if basis.directions is None or not reading.signals:
+    reading = _embedding_reading(along, basis)
+    if not reading.signals:
         return
-    (directions, _), rows = basis.directions, len(basis.distinct)
-    along = projection.project(directions, embedded)
     distance = float(np.linalg.norm(np.nanmean(along[:, :-1], axis=0)))
     shifts = [abs(one.parts[0][0] - one.parts[0][1].centre) for one in reading.signals]
     tails = [float(shift_p_value(one.parts[0][0], one.size, one.parts[0][1])) for one in reading.signals]
     yield {"feature": "embedding", "metric": "embedding_shift", "value": distance, "expected": 0.0,
            "p_value": min(1.0, len(tails) * min(tails)), "effect": max(shifts),
-           "n": reading.n, "n_reference": rows}  # fmt: skip
+           "n": reading.n, "n_reference": len(basis.distinct)}  # fmt: skip
 
 
 def _same_classes(now: pd.DataFrame, then: pd.DataFrame) -> tuple[Floats, Floats]:

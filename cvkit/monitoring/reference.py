@@ -36,6 +36,8 @@ class Reference:
     embeddings: pd.DataFrame  # image_id and embedding; empty where there are none
     limits: dict[str, quality.Limits]  # by source; {"": ...} where the reference names no sources
     classes: dict[int, str]
+    match: tuple[str, ...] = ()  # contexts within which images are compared, such as the hour
+    time_zone: str = "UTC"  # in which hours and weekdays are told
     prepared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)  # what `measure` keeps of it
 
     @property
@@ -69,6 +71,7 @@ def digest(config: Config) -> str:
         "captures": config.captures.model_dump(mode="json") if config.reference.start else None,
         "model": config.model.model_dump(mode="json", include={"image_size", "confidence", "classes", "embeddings"}),
         "version": config.version,
+        "time_zone": config.captures.time_zone if config.reference.match else None,
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -90,7 +93,8 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
     limits = {str(source): quality.learn(group) for source, group in features.groupby("source")}
     findings = quality.find(records, features, limits, window=None)
     return Reference(
-        digest(config), records.images, features, records.predictions, findings, embedded, limits, records.classes
+        digest(config), records.images, features, records.predictions, findings, embedded, limits, records.classes,
+        tuple(config.reference.match), config.captures.time_zone,
     )  # fmt: skip
 
 
@@ -101,6 +105,8 @@ def _save(reference: Reference, folder: Path) -> None:
     facts = {
         "id": reference.id,
         "classes": reference.classes,
+        "match": reference.match,
+        "time_zone": reference.time_zone,
         "limits": {source: asdict(limits) for source, limits in reference.limits.items()},
     }
     write_text(folder / "reference.json", json.dumps(facts, indent=2))  # last: its presence says all is there
@@ -115,7 +121,8 @@ def _read(folder: Path) -> Reference:
         limits = {source: _limits(stored) for source, stored in facts["limits"].items()}
         classes = {int(number): name for number, name in facts["classes"].items()}
         embedded = pd.read_parquet(folder / "embeddings.parquet", columns=list(embeddings.COLUMNS))
-        return Reference(facts["id"], images, features, predictions, findings, embedded, limits, classes)
+        matched = tuple(facts["match"]), str(facts["time_zone"])
+        return Reference(facts["id"], images, features, predictions, findings, embedded, limits, classes, *matched)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # whatever shape the files have
         raise StorageError(
             "the stored reference is damaged", where=str(folder), found=f"{type(error).__name__}: {error}"[:200],

@@ -60,8 +60,8 @@ class Chunks:
     level: Spread  # of chunk means
     score_level: Spread  # of chunk means of normal scores
     roots: tuple[Root, ...]  # for each end of the range where many values lie
-    # of chunk variances of normal scores, cube root; None where chunks are too small or values lumped
-    score_spread: Spread | None
+    # of chunk variances of normal scores, cube root and logarithm; none where chunks are too small or values lumped
+    score_spreads: tuple[Spread, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def learn_chunks(values: ArrayLike, groups: ArrayLike) -> Chunks | None:
     inside = np.clip(rank, scores[0], scores[-1])
     return Chunks(
         knots, scores, slopes, _spread_of_means(values, labels), _spread_of_means(rank, labels), roots,
-        None if roots else _spread_of_variances(inside, labels),
+        () if roots else _spreads_of_variances(inside, labels),
     )  # fmt: skip
 
 
@@ -103,9 +103,9 @@ def chunk_p_value(values: ArrayLike, chunks: Chunks) -> float:
     Level: t = (m - centre) / sqrt(v + between / k), v the variance of a healthy window's mean, on Student's t with
     k - 1 degrees of freedom (k chunks), on the values, on their normal scores under the reference, and, where many
     values lie at an end of the range, on the root of the mean's distance from it; the largest p-value counts, so that
-    neither skew nor lumpy chunks alone can raise an alarm. Spread: the same with the cube root of the variance of
-    normal scores, clipped to the reference's range; left out where many values lie at an end of the range, as spread
-    then follows level. Both are joined by weighted Bonferroni.
+    neither skew nor lumpy chunks alone can raise an alarm. Spread: the same with the variance of normal scores, clipped
+    to the reference's range, as its cube root and as its logarithm; left out where many values lie at an end of the
+    range, as spread then follows level. Both are joined by weighted Bonferroni.
 
     0..1, small means different. The false-alarm rate is held at any level for normal chunk means, and in simulations
     for skewed values and counts; not where few chunks differ greatly and lopsidedly as wholes (intraclass correlation
@@ -133,11 +133,11 @@ def signals(values: ArrayLike, chunks: Chunks) -> tuple[Signal, ...]:
     mean, rank = float(values.mean()), _score(values, chunks.knots, chunks.scores, chunks.slopes)
     roots = ((float(_root(mean, root.end, root.side)), root.level) for root in chunks.roots)
     levels = ((float(rank.mean()), chunks.score_level), (mean, chunks.level), *roots)
-    if chunks.score_spread is None:
+    if not chunks.score_spreads:
         return (Signal(1 - SPREAD_SHARE, levels, n),)
     inside = np.clip(rank, chunks.scores[0], chunks.scores[-1])
-    width = float(np.cbrt(np.var(inside, ddof=1))) if n >= SPREAD_MINIMUM else math.nan
-    spread = Signal(SPREAD_SHARE, ((width, chunks.score_spread),), n)
+    widths = _widths(float(np.var(inside, ddof=1))) if n >= SPREAD_MINIMUM else (math.nan, math.nan)
+    spread = Signal(SPREAD_SHARE, tuple(zip(map(float, widths), chunks.score_spreads, strict=True)), n)
     return Signal(1 - SPREAD_SHARE, levels, n), spread
 
 
@@ -272,16 +272,30 @@ def _root(mean: ArrayLike, end: float, side: int) -> Floats:
     return np.sqrt(np.maximum(side * (np.asarray(mean) - end), 0))
 
 
-def _spread_of_variances(scores: Floats, labels: NDArray[np.intp]) -> Spread | None:
-    """Of the cube root of the variance, which is close to normal (Wilson and Hilferty 1931)."""
+def _spreads_of_variances(scores: Floats, labels: NDArray[np.intp]) -> tuple[Spread, ...]:
+    """Of the chunks' variances in both units of `_widths`."""
     sizes = np.bincount(labels)
     means = np.bincount(labels, scores) / sizes
     large = sizes >= SPREAD_MINIMUM
     if np.count_nonzero(large) < 2:
-        return None
+        return ()
     squares = np.bincount(labels, (scores - means[labels]) ** 2)[large]
-    widths = np.cbrt(squares / (sizes[large] - 1))
-    return _spread(widths, sizes[large], 2 / 9 * float(np.mean(widths)) ** 2)
+    roots, logs = _widths(squares / (sizes[large] - 1))
+    # By the delta method, for values that are close to normal: variance 2 / n of the log, 2 / 9 n of the root.
+    return (
+        _spread(roots, sizes[large], 2 / 9 * float(np.mean(roots)) ** 2),
+        _spread(logs, sizes[large], 2.0),
+    )  # fmt: skip
+
+
+def _widths(variance: ArrayLike) -> tuple[Floats, Floats]:
+    """A variance in two units: its cube root (Wilson and Hilferty 1931) and its logarithm.
+
+    For independent values the first is close to normal. Of frames that are near copies few are worth something, the
+    root has a heavy upper tail and the logarithm a heavy lower one; both have to agree that a variance is unusual.
+    """
+    tiny = np.maximum(np.asarray(variance, dtype=np.float64), np.finfo(float).tiny)
+    return np.cbrt(tiny), np.log(tiny)
 
 
 def _spread(statistics: Floats, sizes: NDArray[np.intp], per_image: float) -> Spread:

@@ -1,0 +1,65 @@
+"""Matching: what differs between contexts is no drift, what differs within one is; unknown contexts tell nothing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cvkit.monitoring import contexts
+from cvkit.stats import matching
+
+HOURS = np.tile(np.arange(24), 30)
+
+
+def sun(hours: np.ndarray, seed: int, shift: float = 0.0) -> np.ndarray:
+    """Brightness over the day, brighter and more varied at noon."""
+    light = np.sin(np.pi * hours / 24)
+    return 50 + 80 * light + shift + (2 + 6 * light) * np.random.default_rng(seed).normal(size=hours.size)
+
+
+def test_night_is_compared_with_night() -> None:
+    learnt = matching.learn(sun(HOURS, 0), HOURS.tolist())
+    everything = matching.adjust(learnt, sun(HOURS, 0), HOURS.tolist())
+    night = np.tile(np.arange(5), 40)
+    quiet = matching.adjust(learnt, sun(night, 1), night.tolist())
+    moved = matching.adjust(learnt, sun(night, 2, shift=6.0), night.tolist())
+    assert everything.mean() == pytest.approx(sun(HOURS, 0).mean())
+    assert abs(quiet.mean() - everything.mean()) < 0.3 * everything.std()
+    assert moved.mean() - quiet.mean() > everything.std()  # 6 grey levels are much at night
+    np.testing.assert_allclose(everything.std(), learnt.scale, rtol=0.05)
+
+
+def test_unknown_and_rare_contexts_and_constants() -> None:
+    learnt = matching.learn([1.0] * 5 + [7.0] * 4 + [np.nan] * 9, ["a"] * 5 + ["b"] * 4 + ["c"] * 9)
+    assert list(learnt.cells) == ["a"]
+    found = matching.adjust(learnt, [1.0, 3.0, 7.0, 1.0], ["a", "a", "b", "c"])
+    assert found[:2].tolist() == [1.0, 3.0]
+    assert np.isnan(found[2:]).all()
+    nothing = matching.learn([], [])
+    assert math.isnan(nothing.centre)
+    assert np.isnan(matching.adjust(nothing, [1.0], ["a"])).all()
+    assert matching.adjust(nothing, [], []).size == 0
+
+
+def frame(days: int, each: int) -> pd.DataFrame:
+    times = pd.date_range("2026-06-01", periods=days * 24 * each, freq=pd.Timedelta(hours=1) / each, tz="UTC")
+    return pd.DataFrame({"time": times, "mode": ["RGB", "L"] * (len(times) // 2)})
+
+
+def test_hours_are_joined_until_each_stretch_has_enough_images() -> None:
+    for days, each, stretches in ((30, 1, 24), (6, 1, 6), (2, 1, 2), (1, 1, 1)):
+        table = frame(days, each)
+        tell = contexts.learn(table, ("hour",), "UTC")
+        assert tell is not None
+        assert len(set(tell(table))) == stretches
+
+
+def test_contexts_are_told_in_local_time_and_joined() -> None:
+    table = frame(30, 1)
+    tell = contexts.learn(table, ("hour", "weekday", "mode"), "Asia/Tokyo")
+    assert tell is not None
+    assert tell(table)[0] == "9|0|RGB"  # 00:00 UTC of Monday, 1 June
+    assert contexts.learn(table, (), "UTC") is None
