@@ -50,7 +50,7 @@ def features(values: list[float], prefix: str, source: str = "a", **columns: Any
 
 def observe(**parts: Any) -> Observation:
     usual = [parts.pop("usual_images", empty(IMAGES)), parts.pop("expected", empty(FEATURES))]
-    usual += [parts.pop("usual_boxes", empty(BOXES)), empty(FINDINGS), NOTHING_EMBEDDED]
+    usual += [parts.pop("usual_boxes", empty(BOXES)), empty(BOXES), empty(FINDINGS), NOTHING_EMBEDDED]
     reference = Reference("id", *usual, {"a": None, "b": None}, {0: "nut"})  # type: ignore[dict-item]
     records = Records(parts.pop("images", empty(IMAGES)), parts.pop("boxes", empty(BOXES)), empty(BOXES),
                       empty(FINDINGS), {0: "nut"})  # fmt: skip

@@ -20,8 +20,8 @@ from cvkit.storage import lock, remove_tree, write_parquet, write_text
 from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, conform
 
 Progress = Callable[[int, int], None]
-TABLES = {"images": IMAGES, "features": FEATURES, "predictions": BOXES, "findings": FINDINGS}
-FORMAT = 3  # raised when what is stored, or how features are defined, changes
+TABLES = {"images": IMAGES, "features": FEATURES, "predictions": BOXES, "labels": BOXES, "findings": FINDINGS}
+FORMAT = 4  # raised when what is stored, or how features are defined, changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Reference:
     images: pd.DataFrame  # table IMAGES: where the files lay when they were measured
     features: pd.DataFrame  # table FEATURES
     predictions: pd.DataFrame  # table BOXES
+    labels: pd.DataFrame  # table BOXES; of the images that are labelled
     findings: pd.DataFrame  # table FINDINGS: what is wrong with the reference itself
     embeddings: pd.DataFrame  # image_id and embedding; empty where there are none
     limits: dict[str, quality.Limits]  # by source; {"": ...} where the reference names no sources
@@ -93,8 +94,8 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
     limits = {str(source): quality.learn(group) for source, group in features.groupby("source")}
     findings = quality.find(records, features, limits, window=None)
     return Reference(
-        digest(config), records.images, features, records.predictions, findings, embedded, limits, records.classes,
-        tuple(config.reference.match), config.captures.time_zone,
+        digest(config), records.images, features, records.predictions, records.labels, findings, embedded, limits,
+        records.classes, tuple(config.reference.match), config.captures.time_zone,
     )  # fmt: skip
 
 
@@ -115,14 +116,16 @@ def _save(reference: Reference, folder: Path) -> None:
 def _read(folder: Path) -> Reference:
     try:
         facts = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
-        images, features, predictions, findings = (
+        images, features, predictions, labels, findings = (
             _table(folder / f"{name}.parquet", columns) for name, columns in TABLES.items()
         )
         limits = {source: _limits(stored) for source, stored in facts["limits"].items()}
         classes = {int(number): name for number, name in facts["classes"].items()}
         embedded = pd.read_parquet(folder / "embeddings.parquet", columns=list(embeddings.COLUMNS))
         matched = tuple(facts["match"]), str(facts["time_zone"])
-        return Reference(facts["id"], images, features, predictions, findings, embedded, limits, classes, *matched)
+        return Reference(
+            facts["id"], images, features, predictions, labels, findings, embedded, limits, classes, *matched
+        )  # fmt: skip
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # whatever shape the files have
         raise StorageError(
             "the stored reference is damaged", where=str(folder), found=f"{type(error).__name__}: {error}"[:200],

@@ -1,0 +1,76 @@
+"""Harm: how much a change of a feature would move the model's quality, if quality went with it as in the reference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cvkit.stats.chunks import Floats
+
+BINS = 10
+FEWEST = 20  # reference images with a value and a quality, below which nothing is told
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """What a feature's change says about quality."""
+
+    change: float  # expected quality now less that of the reference; negative is worse
+    beyond: float  # share 0..1 of current values outside the reference's range: there it says nothing
+    n: int
+    n_reference: int
+
+
+def expected_change(current: ArrayLike, reference: ArrayLike, quality: ArrayLike, bins: int = BINS) -> Harm:
+    """Change of mean quality that the change of one feature leads to expect: sum of (p - q) * quality over bins.
+
+    Bins are quantiles of the reference's values (n,), q their shares there, p those of `current`; `quality` (n,) of
+    the reference's images in any unit, larger is better. Values beyond the reference's range count in its outermost
+    bins, so that the change is a lower bound of their harm: `beyond` says how many there are. NaN drop out. NaN with
+    fewer than `FEWEST` usable reference images or without a current value. 0 where the feature does not change, or
+    quality does not depend on it; dependence is no proof of a cause.
+    """
+    now, then, good = (np.asarray(numbers, dtype=np.float64).ravel() for numbers in (current, reference, quality))
+    now, usable = now[~np.isnan(now)], ~(np.isnan(then) | np.isnan(good))
+    then, good = then[usable], good[usable]
+    if then.size < FEWEST or not now.size:
+        return Harm(math.nan, math.nan, now.size, then.size)
+    cuts = np.unique(np.quantile(then, np.arange(1, bins) / bins))
+    place = np.searchsorted(cuts, then, side="right")
+    counts = np.bincount(place, minlength=cuts.size + 1)
+    sums = np.bincount(place, good, minlength=cuts.size + 1)
+    means = np.divide(sums, counts, out=np.full(counts.size, good.mean()), where=counts > 0)
+    shares = np.bincount(np.searchsorted(cuts, now, side="right"), minlength=cuts.size + 1) / now.size
+    beyond = float(np.mean((now < then.min()) | (now > then.max())))
+    return Harm(float(shares @ means - good.mean()), beyond, now.size, then.size)
+
+
+def f1_of_image(
+    predicted: Floats, predicted_classes: ArrayLike, true: Floats, true_classes: ArrayLike, iou: float = 0.5
+) -> float:
+    """F1 of one image's boxes, corners (n, 4): 2 * matches / (predicted + true); 1 where there are none of either.
+
+    Predicted boxes, in the order given (by falling confidence), take the free true box of their class that they
+    overlap most, from an intersection over union of `iou` on.
+    """
+    if not len(predicted) and not len(true):
+        return 1.0
+    free, matches = np.ones(len(true), bool), 0
+    overlaps = _ious(predicted, true) * (np.asarray(predicted_classes)[:, None] == np.asarray(true_classes)[None, :])
+    for row in overlaps:
+        candidates = np.where(free, row, 0.0)
+        if candidates.size and candidates.max() >= iou:
+            free[int(candidates.argmax())] = False
+            matches += 1
+    return 2 * matches / (len(predicted) + len(true))
+
+
+def _ious(first: Floats, second: Floats) -> Floats:
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
+    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None, :] - shared, 1e-12))
