@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from cvkit import __version__, errors
 from cvkit.storage import storage_error
+from cvkit.tables import STATES
 
 if TYPE_CHECKING:
     from cvkit import schedule
-    from cvkit.config import Config
-    from cvkit.monitoring.backtest import Event
-    from cvkit.tables import Window
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -57,6 +56,7 @@ def demo(options: argparse.Namespace) -> int:
 def init(options: argparse.Namespace) -> int:
     """Make FOLDER a workspace for a model of yours."""
     from cvkit import workspace
+    from cvkit.data import sources
 
     settings = {
         "model": {"weights": options.weights, "name": options.name or options.folder.absolute().name},
@@ -64,24 +64,27 @@ def init(options: argparse.Namespace) -> int:
         "reference": {"data": options.data},
     }
     config = workspace.create(options.folder, settings)
-    print(f"{config.path} is written: read it once, put images where captures.images says, then")
-    print(f"  cvkit run --config {config.path}")
+    found = len(sources.capture_dates(config))
+    print(f"{config.path} is written: read it once.")
+    print(f"Captures: {f'of {found} days' if found else 'none yet'} in {config.resolve(config.captures.images)}")
+    print(f"Then: cvkit run --config {shlex.quote(str(config.path))}")
     return errors.DONE
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure windows and write their reports."""
-    from cvkit import job, schedule
+    from cvkit import asked, job, schedule
     from cvkit.config import load_config
 
     config = load_config(options.config)
     now = datetime.now(UTC)
     if options.due:
         return _show_slots(schedule.run_due(config, now))
-    windows = _windows(options, config, now)
+    asked.check_names(config, options.notebook, options.source)
+    windows = asked.windows(config, now, window=options.window, start=options.start, end=options.end)
     if not windows:
         _say("nothing is due: every complete window with captures has been measured")
-        return errors.DONE
+        return _reached(options.fail_on, asked.newest_state(config))
     outcome = job.run(
         config,
         windows,
@@ -128,6 +131,7 @@ def status(options: argparse.Namespace) -> int:
 
 def backtest(options: argparse.Namespace) -> int:
     """Show what the past would have raised under other rules."""
+    from cvkit import asked
     from cvkit.config import load_config
     from cvkit.monitoring import backtest
     from cvkit.monitoring import reference as reference_step
@@ -144,7 +148,7 @@ def backtest(options: argparse.Namespace) -> int:
         )  # fmt: skip
     budgets = options.budget or sorted({0.1, 1.0, 12.0, config.rules.false_alarms_per_year})
     sizes = options.drift_warning or [config.rules.drift_warning]
-    events = [_event(text, sorted({source for source, _ in states})) for text in options.event]
+    events = [asked.event(text, sorted({source for source, _ in states})) for text in options.event]
     table = backtest.backtest(
         states, config.rules, config.window_length, budgets=budgets, sizes=sizes, events=events
     )  # fmt: skip
@@ -199,80 +203,9 @@ def _show_slots(outcomes: list[schedule.Outcome]) -> int:
     return errors.WINDOWS_FAILED if any(outcome.status == "failed" for outcome in outcomes) else errors.DONE
 
 
-def _windows(options: argparse.Namespace, config: Config, now: datetime) -> list[Window]:
-    from cvkit import job
-    from cvkit.data import sources
-    from cvkit.monitoring import monitor
-    from cvkit.monitoring.history import History
-
-    if options.end and not options.start:
-        raise errors.ConfigError("--to needs --from", found=f"--to {options.end}", remedy="name the first day too")
-    if options.window:
-        chosen = [_window(config, options.window)]
-    elif options.start:
-        start, end = _moment(options.start), _moment(options.end) if options.end else now
-        if end <= start:
-            raise errors.ConfigError(
-                "--to does not lie after --from", expected="a later day", found=options.end or "the future",
-                remedy="--to is the first day that is not measured any more",
-            )  # fmt: skip
-        chosen = list(monitor.windows(config, start, max(end, start + config.window_length)))
-    else:
-        if not sources.capture_dates(config):
-            raise errors.DataError(
-                "there are no captures", where=f"{config.path}, captures.images: {config.captures.images}",
-                expected="images that match this pattern", found="none",
-                remedy="correct the pattern, or put images where it says",
-            )  # fmt: skip
-        with History.open(config.history_url) as history:
-            unfinished = history.unfinished_reports(config.model.name, config.version, list(job.scheduled(config)))
-            chosen = sorted({*monitor.due(config, history, now), *unfinished})
-    if future := [window for window in chosen if window.start > sources.clock(config, now)]:
-        raise errors.ConfigError(
-            f"the window {future[0]} lies in the future", found=f"it is {now:%Y-%m-%d %H:%M} UTC",
-            remedy="name a window that has begun",
-        )  # fmt: skip
-    return chosen
-
-
-def _window(config: Config, text: str) -> Window:
-    from cvkit.monitoring import monitor
-
-    start = _moment(text)
-    window = next(monitor.windows(config, start, start + 2 * config.window_length))
-    if window.start != start:
-        raise errors.ConfigError(
-            f"no window begins at {text}", expected=f"a multiple of {config.window_hours} hours from 00:00 UTC",
-            found=text, remedy=f"the window around it is {window.start:%Y-%m-%dT%H:%M}",
-        )  # fmt: skip
-    return window
-
-
-def _moment(text: str) -> datetime:
-    from cvkit.data.sources import times
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise errors.ConfigError("this is not a date", expected="2026-11-21 or 2026-11-21T06:00", found=text) from None
-    if not times.plausible(moment):
-        raise errors.ConfigError("no camera took images then", expected="a year of our time", found=text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _event(text: str, sources: list[str]) -> Event:
-    """A known change, as `--event` names it: SOURCE=FIRST_DAY or SOURCE=FIRST_DAY..LAST_DAY."""
-    from cvkit.monitoring.backtest import Event
-
-    source, _, days = text.rpartition("=")
-    first, _, last = days.partition("..")
-    if source not in sources:
-        raise errors.ConfigError(
-            "an event needs a source that was measured", expected=", ".join(sources), found=text,
-            remedy="write SOURCE=2026-10-10 or SOURCE=2026-10-10..2026-10-14",
-        )  # fmt: skip
-    end = _moment(last) + timedelta(days=1) if last else datetime(2199, 1, 1, tzinfo=UTC)
-    return Event(source, _moment(first), end)
+def _reached(fail_on: str | None, state: str) -> int:
+    worse = fail_on is not None and STATES.index(state) >= STATES.index(fail_on)
+    return errors.VERDICT_REACHED if worse else errors.DONE
 
 
 def _positive(text: str) -> float:

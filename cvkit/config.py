@@ -205,6 +205,11 @@ class Config(_Section):
         return self.history or f"sqlite:///{self.workspace / 'history.db'}"
 
     @property
+    def predicts(self) -> bool:
+        """Whether there are predictions to be expected: they come with the captures, or weights make them."""
+        return bool(self.model.weights or self.captures.predictions)
+
+    @property
     def window_length(self) -> timedelta:
         """Length of a window."""
         return timedelta(hours=self.window_hours)

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import pandas as pd
 from tqdm import tqdm
 
 from cvkit.config import Config
 from cvkit.documentation import evidently
 from cvkit.documentation import notebooks as notebook_step
 from cvkit.documentation.notebooks import interactive_page
-from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, ConfigError, DataError, ReportError
+from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, DataError, ReportError
 from cvkit.monitoring import diagnosis, monitor
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
@@ -54,7 +53,7 @@ def run(
 
     A window whose data cannot be used, or a report that breaks, is recorded as failed and the others go on. A report
     may take `timeout_s` seconds, by default what the schedule grants its notebook.
-    Raises ConfigError where there is no such notebook or source, BusyError where another process runs this workspace,
+    Raises ConfigError where there is no such notebook, BusyError where another process runs this workspace,
     and still does after `wait_s` seconds.
     """
     for name in notebooks or ():
@@ -69,7 +68,6 @@ def run(
         history.close_reports("the process that wrote it was killed", model)
         states, failures = _measure(config, windows, history)
         verdicts = history.verdicts(model=model, version=version)
-        _check_source(source, verdicts)
         newest = {*windows[-reports:], *again} if reports else set()
         wanted = [(window, name) for window in states if window in newest for name in names]
         for window, name in tqdm(wanted, desc="writing reports", unit="report", disable=None):
@@ -106,15 +104,6 @@ def scheduled(config: Config) -> dict[str, int]:
     for job in config.schedule:
         limits[job.notebook] = max(job.timeout_s, limits.get(job.notebook, 0))
     return limits
-
-
-def _check_source(source: str, verdicts: pd.DataFrame) -> None:
-    known = sorted(set(verdicts["source"]) - {""})
-    if source and source not in known:
-        raise ConfigError(
-            f"there is no source `{source}`", expected=", ".join(known), found=source,
-            remedy="name one of these; without --source a report is about all",
-        )  # fmt: skip
 
 
 def _measure(config: Config, windows: Sequence[Window], history: History) -> tuple[dict[Window, str], list[str]]:

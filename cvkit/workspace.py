@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cvkit.config import Config, JobSettings, load_config, schema
+from cvkit.config import Config, JobSettings, load_config, parse_config, schema
 from cvkit.errors import ConfigError, DataError
 from cvkit.storage import packaged, replacing, write_text
 
@@ -33,13 +33,25 @@ def create(folder: Path, settings: dict[str, dict[str, Any]]) -> Config:
             "there is a workspace already", where=str(folder / "cvkit.yml"),
             remedy="edit that file, or name another folder",
         )  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
     settled = {section: _seen_from(folder, values) for section, values in settings.items()}
+    _check(parse_config(commented(settled), folder / "cvkit.yml"))
+    folder.mkdir(parents=True, exist_ok=True)
     copy_missing(packaged("skeleton"), folder)
     copy_missing(packaged("notebooks"), folder / "notebooks")
     write_text(folder / "cvkit.schema.json", json.dumps(schema(), indent=2) + "\n")
     write_text(folder / "cvkit.yml", commented(settled))  # last: its presence makes the folder a workspace
     return load_config(folder)
+
+
+def _check(config: Config) -> None:
+    """Raise now what the first run would: weights that are none, a data set that is none, a pattern that cannot be."""
+    from cvkit.data import sources, yolo
+
+    if config.model.weights:
+        yolo.check_weights(config.resolve(config.model.weights))
+    if config.reference.data:
+        sources.dataset_kind(config)
+    sources.images_pattern(config)
 
 
 def copy_missing(origin: Path, folder: Path) -> None:
@@ -89,11 +101,19 @@ def _schedule() -> Iterator[str]:
 
 
 def _seen_from(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """`values` with the files they name as seen from `folder`: relative inside it, absolute elsewhere."""
+    """`values` with the files they name as seen from `folder`: relative inside it, absolute elsewhere.
+
+    A pattern of captures counts from the current folder where its first part is there, else from `folder`.
+    """
     files = {"weights", "data"}
-    return {
+    seen = {
         name: _relative(Path(value), folder) if name in files and value else value for name, value in values.items()
     }
+    images = seen.get("images", "")
+    if images and not Path(images).is_absolute() and Path(Path(images).parts[0]).exists():
+        full = Path.cwd() / images
+        seen["images"] = full.relative_to(folder).as_posix() if full.is_relative_to(folder) else str(full)
+    return seen
 
 
 def _relative(path: Path, folder: Path) -> str:

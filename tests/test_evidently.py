@@ -56,10 +56,13 @@ def pictures(days: list[str], seed: int, n: int = 24, shift: float = 0.0) -> pd.
     return conform(features.assign(content=features["image_id"]), FEATURES)
 
 
+NOTHING = pd.DataFrame(columns=["image_id", "embedding"])
+
+
 def observation(features: pd.DataFrame, known: pd.DataFrame | None = None) -> Observation:
     known = pictures([f"2026-09-0{d}" for d in range(1, 9)], 1) if known is None else known
     limits = {str(source): quality.learn(part) for source, part in known.groupby("source")}
-    reference = Reference("r", empty(IMAGES), known, empty(BOXES), empty(FINDINGS), limits, {})
+    reference = Reference("r", empty(IMAGES), known, empty(BOXES), empty(BOXES), empty(FINDINGS), NOTHING, limits, {})
     records = Records(empty(IMAGES), empty(BOXES), empty(BOXES), empty(FINDINGS), {})
     fields: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(Observation))
     fields |= {"window": DAY, "reference": reference, "records": records, "features": features}
@@ -109,7 +112,7 @@ def test_copies_and_unreadable_images_are_left_out() -> None:
 
 
 def test_cvkits_tests_give_the_same_numbers_inside_evidently(dark: Observation, compared: evidently.Comparison) -> None:
-    own = measure.measure(dark.records, dark.features, empty(FINDINGS), dark.reference)
+    own = measure.measure(dark.records, dark.features, NOTHING, empty(FINDINGS), dark.reference)
     own = own[own["source"] == "cam-1"].set_index("feature")
     table = evidently.summary(compared).set_index("feature")
     for theirs, ours, column in (("evidently_ks", "ks", "p_value"), ("evidently_psi", "psi", "value")):

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cvkit import job
+from cvkit import cli, job
 from cvkit.config import Config, load_config
-from cvkit.errors import BusyError, ConfigError, DataError, StorageError
+from cvkit.errors import BusyError, DataError, StorageError
 from cvkit.monitoring import monitor
 from cvkit.monitoring.history import History
 from cvkit.monitoring.rules import lights
@@ -198,11 +198,49 @@ def test_a_changed_reference_is_told_and_the_past_kept(workspace: Config) -> Non
     assert "1 windows from 2026-10-01 to 2026-10-01 were judged against an earlier reference" in again.summary
 
 
-def test_an_unknown_source_is_told_and_what_was_measured_is_kept(workspace: Config) -> None:
-    with pytest.raises(ConfigError, match="cam-1, cam-2"):
-        job.run(workspace, [Window.day("2026-10-01")], notebooks=["02-drift"], source="cam-9")
+def test_an_unknown_source_or_notebook_is_told_before_the_work(
+    workspace: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong, words in ((["--source", "cam-9"], "did you mean `cam-"), (["--notebook", "02-drft"], "`02-drift`")):
+        assert cli.main(["run", "--config", str(workspace.path), *wrong]) == 2
+        assert words in capsys.readouterr().err
     with History.open(workspace.history_url) as history:
-        assert len(history.runs()) == 1
+        assert len(history.runs()) == 0
+
+
+def test_an_empty_day_makes_no_new_source_and_names_the_known_ones(workspace: Config) -> None:
+    text = SETTINGS.replace("{start: 2026-09-01, end: 2026-09-07}", "{data: set}")
+    for path in (workspace.workspace / "captures" / "cam-1" / "2026-09-01").glob("*.jpg"):
+        target = workspace.workspace / "set" / "nut" / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    (workspace.workspace / "set" / "bolt").mkdir()
+    (workspace.workspace / "set" / "bolt" / "a.jpg").write_bytes(path.read_bytes())
+    (workspace.workspace / "cvkit.yml").write_text(text)
+    config = load_config(workspace.workspace)
+    assert judged(config, "2020-01-01").empty
+    job.run(config, [Window.day("2026-10-01")], notebooks=[])
+    assert lights(judged(config, "2026-10-02")) == {"cam-1": "unknown", "cam-2": "unknown"}
+
+
+def test_fail_on_judges_the_newest_window_where_nothing_is_due(workspace: Config) -> None:
+    take(workspace.workspace, "cam-1", "2026-10-01", dark=0.5)
+    command = ["run", "--config", str(workspace.path), "--reports", "0", "--fail-on", "critical"]
+    assert cli.main(command) == 8
+    assert cli.main(command) == 8
+
+
+def test_images_without_a_usable_date_count_in_no_window(workspace: Config) -> None:
+    take(workspace.workspace, "cam-1", "2026-10-01")
+    odd = workspace.workspace / "captures" / "cam-1" / "2026-02-30" / "060000.jpg"
+    odd.parent.mkdir()
+    odd.write_bytes(next((workspace.workspace / "captures" / "cam-1" / "2026-10-01").glob("*.jpg")).read_bytes())
+    job.run(workspace, [Window.day("2026-10-01")], notebooks=[])
+    with History.open(workspace.history_url) as history:
+        (run,) = history.runs().to_dict("records")
+        assert (run["images"], run["bad_images"]) == (48, 0)
+        assert set(history.verdicts()["state"]) == {"ok"}
+    assert "no_time" in set(monitor.observe(workspace, Window.day("2026-10-01")).findings["finding"])
 
 
 def test_a_notebook_that_cannot_run_does_not_stop_the_others(workspace: Config) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cvkit.config import RuleSettings
 from cvkit.monitoring import rules
-from cvkit.monitoring.alarms import Alarm, Key
+from cvkit.monitoring.alarms import Alarm
 from cvkit.monitoring.diagnosis import diagnose
 from cvkit.tables import MEASUREMENTS, conform, worst
 

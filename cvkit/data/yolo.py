@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BROKEN_CHECKPOINT = (
     TypeError, ValueError, LookupError, AttributeError, UnpicklingError, RuntimeError, EOFError, ImportError,
 )  # fmt: skip
+CHECKPOINT = "a detection checkpoint saved by Ultralytics (.pt)"
 CORNERS = ["x1", "y1", "x2", "y2"]
 
 
@@ -49,13 +50,8 @@ def load(weights: Path, settings_folder: Path) -> Any:
 
     Raises DataError where the file is missing, cut short, no checkpoint, or holds a task other than detection.
     """
-    wrong = {"where": str(weights), "expected": "a detection checkpoint saved by Ultralytics (.pt)"}
-    if not weights.is_file() or weights.suffix != ".pt":
-        found = f"a {weights.suffix or 'suffix-less'} file" if weights.is_file() else "no such file"
-        raise DataError("the weights cannot be used", found=found, remedy="correct model.weights in cvkit.yml", **wrong)
-    if damage := _damage(weights):
-        remedy = "copy the file again: it is cut short, damaged, or no checkpoint"
-        raise DataError("the weights cannot be loaded", found=damage, remedy=remedy, **wrong)
+    check_weights(weights)
+    wrong = {"where": str(weights), "expected": CHECKPOINT}
     try:
         model = _load_safely(weights, settings_folder)
     except BROKEN_CHECKPOINT as error:
@@ -69,6 +65,17 @@ def load(weights: Path, settings_folder: Path) -> Any:
         remedy = "cvkit watches object detectors; segmentation, pose and oriented boxes are not supported"
         raise DataError("the weights are for a task that is not supported", found=model.task, remedy=remedy, **wrong)
     return model
+
+
+def check_weights(weights: Path) -> None:
+    """Raise DataError where a file cannot be a checkpoint, without loading it: its name, and its check sums."""
+    wrong = {"where": str(weights), "expected": CHECKPOINT}
+    if not weights.is_file() or weights.suffix != ".pt":
+        found = f"a {weights.suffix or 'suffix-less'} file" if weights.is_file() else "no such file"
+        raise DataError("the weights cannot be used", found=found, remedy="correct model.weights in cvkit.yml", **wrong)
+    if damage := _damage(weights):
+        remedy = "copy the file again: it is cut short, damaged, or no checkpoint"
+        raise DataError("the weights cannot be loaded", found=damage, remedy=remedy, **wrong)
 
 
 def _damage(weights: Path) -> str:

@@ -5,6 +5,7 @@ SQLite in WAL mode by default, any other database SQLAlchemy speaks by URL.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
@@ -104,6 +106,7 @@ def connect(url: str) -> sa.Engine:
         address = sa.make_url(url)
         if address.database and address.get_backend_name() == "sqlite":
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+            address = _to_read_only(address)
         engine = sa.create_engine(address)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _prepare_sqlite)
@@ -114,6 +117,15 @@ def connect(url: str) -> sa.Engine:
             engine.dispose()
             raise
     return engine
+
+
+def _to_read_only(address: sa.URL) -> sa.URL:
+    """The address of a SQLite file on a disk that cannot be written: nobody can change it, and it can be looked at."""
+    file = Path(address.database or "")
+    if not file.is_file() or os.access(file.parent, os.W_OK):
+        return address
+    read_only = f"file:{quote(str(file.absolute()))}?mode=ro&immutable=1"
+    return address.set(database=read_only, query={**address.query, "uri": "true"})
 
 
 def _check_schema(engine: sa.Engine) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -41,14 +41,16 @@ def measure(
     findings: pd.DataFrame,
     reference: Reference,
     window_length: timedelta = timedelta(days=1),
+    known: Collection[str] = (),
 ) -> pd.DataFrame:
     """The table MEASUREMENTS of one window: amount of data, share of bad images, drift of every feature, per source.
 
-    Sources of the reference that sent nothing are measured too, with n = 0. Copies of one image count once for drift:
-    a frozen camera sends one observation a day, however many files. Where the reference has contexts to match, values
-    are compared as they would be in an ordinary one (`cvkit.stats.matching`). p-values are corrected together (Holm).
+    Sources of the reference, and `known` ones, that sent nothing are measured too, with n = 0. Copies of one image
+    count once for drift: a frozen camera sends one observation a day, however many files. Where the reference has
+    contexts to match, values are compared as they would be in an ordinary one (`cvkit.stats.matching`). p-values are
+    corrected together (Holm).
     """
-    sources = sorted({*features["source"], *(source for source in reference.sources if source)}) or [""]
+    sources = sorted({*features["source"], *known, *(source for source in reference.sources if source)})
     rows = [
         row
         for source in sources
@@ -300,7 +302,8 @@ def _share(bad: int, n: int, bad_usual: int, n_usual: int, by_chance: bool) -> d
 
 def _unplaced(findings: pd.DataFrame, sources: list[str]) -> Iterator[Row]:
     """Findings that belong to none of the window's sources, such as predictions for images that do not exist."""
-    stray = findings[~findings["source"].isin(sources)]
+    # An image whose time nothing tells is in the findings of every window, and counts in none.
+    stray = findings[~findings["source"].isin(sources) & (findings["finding"] != "no_time")]
     for (source, finding), rows in stray.groupby(["source", "finding"]):
         here = {"source": source, "n": 0, "n_reference": 0}
         yield {**here, "feature": finding, "metric": "count", "value": len(rows), "expected": 0.0}

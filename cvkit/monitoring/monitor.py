@@ -58,10 +58,12 @@ def observe(
     records = yolo.predict_missing(config, records, config.workspace / "predictions" / _predictor(config), progress)
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
     embedded = embeddings.extract(config, records, config.workspace / "embeddings" / _embedder(config), progress)
-    findings = quality.find(records, features, reference.limits, window)
-    measurements = measure.measure(records, features, embedded, findings, reference, config.window_length)
+    findings = quality.find(records, features, reference.limits, window, predicts=config.predicts)
+    streams = _known_streams(config, reference, history)
+    seen = {source for source, _ in streams}
+    measurements = measure.measure(records, features, embedded, findings, reference, config.window_length, seen)
     readings = measure.readings(records, features, embedded, reference, config.window_length)
-    streams = alarms.enter(_known_streams(config, reference, history), window, readings, config.rules)
+    streams = alarms.enter(streams, window, readings, config.rules)
     verdicts = _judge(config, window, measurements, streams)
     return Observation(window, reference, records, features, embedded, findings, measurements, streams, verdicts)
 
@@ -80,11 +82,11 @@ def run(config: Config, window: Window, history: History, reference: Reference |
     except CvkitError as error:
         history.record_failure(config.model.name, config.version, window, started, str(error))
         raise
-    bad = observation.findings["image_id"].nunique()
+    bad = observation.records.images["image_id"].isin(observation.findings["image_id"]).sum()
     history.record(
         model=config.model.name, version=config.version, window=window, reference_id=observation.reference.id,
         measurements=observation.measurements, verdicts=observation.verdicts,
-        images=len(observation.records.images), bad_images=bad, started=started, streams=observation.streams,
+        images=len(observation.records.images), bad_images=int(bad), started=started, streams=observation.streams,
         later=_judge_later(config, window, history, observation.streams) if observation.streams != known else {},
     )  # fmt: skip
     log.info("%s: %d images, %d with findings", window, len(observation.records.images), bad)

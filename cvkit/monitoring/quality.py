@@ -63,13 +63,21 @@ def learn(features: pd.DataFrame, *, fence: float = 3.0, margin: float = 0.5, fi
     )
 
 
-def find(records: Records, features: pd.DataFrame, limits: dict[str, Limits], window: Window | None) -> pd.DataFrame:
+def find(
+    records: Records,
+    features: pd.DataFrame,
+    limits: dict[str, Limits],
+    window: Window | None,
+    *,
+    predicts: bool = True,
+) -> pd.DataFrame:
     """Everything wrong with the images of a window: what reading the records found, and what the pixels show.
 
     `limits` is by source, with "" for sources of which the reference knows nothing by name. Without `window`
-    (the reference itself) pauses are not looked at. Table FINDINGS, at most one row per image and finding from pixels.
+    (the reference itself) pauses are not looked at; without `predicts` no prediction is missed. Table FINDINGS, at
+    most one row per image and finding from pixels.
     """
-    parts = [records.findings, _damaged(features), _unpredicted(records)]
+    parts = [records.findings, _damaged(features)] + ([_unpredicted(records)] if predicts else [])
     for source, group in features.groupby("source", sort=True):
         if (known := limits.get(str(source), limits.get(""))) is None:
             continue

@@ -1,7 +1,16 @@
 """Where images, predictions and labels come from: the only place that knows file formats."""
 
-from cvkit.data.sources.captures import capture_dates, clock, load_captures
-from cvkit.data.sources.classes import class_names
+from cvkit.data.sources.captures import capture_dates, clock, images_pattern, load_captures, source_names
+from cvkit.data.sources.classes import class_names, dataset_kind
 from cvkit.data.sources.datasets import load_reference
 
-__all__ = ["capture_dates", "class_names", "clock", "load_captures", "load_reference"]
+__all__ = [
+    "capture_dates",
+    "class_names",
+    "clock",
+    "dataset_kind",
+    "images_pattern",
+    "load_captures",
+    "load_reference",
+    "source_names",
+]

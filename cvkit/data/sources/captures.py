@@ -82,6 +82,14 @@ def capture_dates(config: Config) -> list[date]:
     return sorted(found)
 
 
+def source_names(config: Config) -> set[str]:
+    """The sources that the captures' paths name; {""} where the pattern names none."""
+    pattern = images_pattern(config)
+    if "source" not in pattern.fields:
+        return {""}
+    return set(_list_images(config, pattern, lambda date: True, [])["source"])
+
+
 def clock(config: Config, now: datetime) -> datetime:
     """`now` as it compares with windows: where paths tell days only, these are the days of the cameras' calendar."""
     if "time" in images_pattern(config).fields or config.captures.time_from != "path":

@@ -1,0 +1,124 @@
+"""What a command line asks for: windows, days, sources and notebooks, or why they cannot be."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from cvkit import job
+from cvkit.config import Config
+from cvkit.data import sources
+from cvkit.data.sources import times
+from cvkit.documentation import notebooks
+from cvkit.errors import ConfigError, DataError
+from cvkit.monitoring import monitor
+from cvkit.monitoring.backtest import Event
+from cvkit.monitoring.history import History
+from cvkit.tables import Window, worst
+
+
+def windows(
+    config: Config, now: datetime, *, window: str | None = None, start: str | None = None, end: str | None = None
+) -> list[Window]:
+    """One window, those from `start` to `end`, or, where nothing is asked for, those that are due.
+
+    Raises ConfigError for what cannot be or lies in the future, DataError where there are no captures at all.
+    """
+    if end and not start:
+        raise ConfigError("--to needs --from", found=f"--to {end}", remedy="name the first day too")
+    if window:
+        chosen = [_one(config, window)]
+    elif start:
+        chosen = _stretch(config, start, end, now)
+    else:
+        chosen = _due(config, now)
+    clock = sources.clock(config, now)
+    if future := [one for one in chosen if one.start > clock]:
+        raise ConfigError(
+            f"the window {future[0]} lies in the future",
+            found=f"it is {clock:%Y-%m-%d %H:%M}" + (" UTC" if clock == now else f" in {config.captures.time_zone}"),
+            remedy="name a window that has begun",
+        )  # fmt: skip
+    return chosen
+
+
+def check_names(config: Config, notebook: str | None, source: str) -> None:
+    """Raise ConfigError for a notebook or a source that there is not: before the work, not after it."""
+    if notebook:
+        notebooks.find_notebook(config, notebook)
+    if not source:
+        return
+    with History.open(config.history_url) as history:
+        known = set(history.verdicts(model=config.model.name)["source"]) | sources.source_names(config)
+    if source not in known:
+        shown = sorted(known - {""})
+        close = difflib.get_close_matches(source, shown, n=1)
+        raise ConfigError(
+            f"there is no source `{source}`", expected=", ".join(shown[:20]) or "sources are not told apart",
+            found=source, remedy=f"did you mean `{close[0]}`?" if close else "name one of these",
+        )  # fmt: skip
+
+
+def newest_state(config: Config) -> str:
+    """The worst verdict on the newest window measured; unknown where there is none."""
+    with History.open(config.history_url) as history:
+        verdicts = history.verdicts(model=config.model.name, version=history.current_version(config))
+    return worst(list(verdicts.loc[verdicts["window_start"] == verdicts["window_start"].max(), "state"]))
+
+
+def moment(text: str) -> datetime:
+    """A day or a time, ISO, UTC where it names no zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError("this is not a date", expected="2026-11-21 or 2026-11-21T06:00", found=text) from None
+    if not times.plausible(found):
+        raise ConfigError("no camera took images then", expected="a year of our time", found=text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def event(text: str, sources: Sequence[str]) -> Event:
+    """A known change, as `--event` names it: SOURCE=FIRST_DAY or SOURCE=FIRST_DAY..LAST_DAY."""
+    source, _, days = text.rpartition("=")
+    first, _, last = days.partition("..")
+    if source not in sources:
+        raise ConfigError(
+            "an event needs a source that was measured", expected=", ".join(sources), found=text,
+            remedy="write SOURCE=2026-10-10 or SOURCE=2026-10-10..2026-10-14",
+        )  # fmt: skip
+    end = moment(last) + timedelta(days=1) if last else datetime(2199, 1, 1, tzinfo=UTC)
+    return Event(source, moment(first), end)
+
+
+def _one(config: Config, text: str) -> Window:
+    start = moment(text)
+    window = next(monitor.windows(config, start, start + 2 * config.window_length))
+    if window.start != start:
+        raise ConfigError(
+            f"no window begins at {text}", expected=f"a multiple of {config.window_hours} hours from 00:00 UTC",
+            found=text, remedy=f"the window around it is {window.start:%Y-%m-%dT%H:%M}",
+        )  # fmt: skip
+    return window
+
+
+def _stretch(config: Config, first: str, last: str | None, now: datetime) -> list[Window]:
+    start, end = moment(first), moment(last) if last else now
+    if end <= start:
+        raise ConfigError(
+            "--to does not lie after --from", expected="a later day", found=last or "the future",
+            remedy="--to is the first day that is not measured any more",
+        )  # fmt: skip
+    return list(monitor.windows(config, start, max(end, start + config.window_length)))
+
+
+def _due(config: Config, now: datetime) -> list[Window]:
+    if not sources.capture_dates(config):
+        raise DataError(
+            "there are no captures", where=f"{config.path}, captures.images: {config.captures.images}",
+            expected=f"images that match {config.resolve(config.captures.images)}", found="none",
+            remedy="correct the pattern, or put images where it says",
+        )  # fmt: skip
+    with History.open(config.history_url) as history:
+        unfinished = history.unfinished_reports(config.model.name, config.version, list(job.scheduled(config)))
+        return sorted({*monitor.due(config, history, now), *unfinished})
