@@ -68,6 +68,7 @@ FINDING_WORDS: Mapping[str, str] = {
     "low_information": "less detail than the reference's images",
     "noisy": "noisier than the reference's images",
     "exact_duplicate": "the same bytes as an earlier image of the window",
+    "strange": "unlike any image of the reference",
     "near_duplicate": "looks the same as an earlier image of the window",
     "frozen": "part of a run of unchanging frames",
     "gap": "no image for longer than the reference's longest pause",
@@ -125,6 +126,18 @@ FEATURES: Mapping[str, str] = {
     "height": "float64",
     **dict.fromkeys(PROPERTIES, "float64"),
     **dict.fromkeys(PREDICTION_FEATURES, "float64"),
+}
+
+# One row per readable image: how strange it is beside the reference's. Higher scores are stranger.
+ANOMALIES: Mapping[str, str] = {
+    "image_id": "str",
+    "source": "str",
+    "time": TIME,
+    "score": "float64",  # standard deviations, roughly; NaN where the reference cannot judge
+    "usual": "float64",  # score of the strangest normal image
+    "p_value": "float64",  # conformal
+    "flagged": "bool",
+    "reason": "str",
 }
 
 # One row per number about one window. `effect` is the size that rules look at, in the unit the metric names.

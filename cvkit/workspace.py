@@ -18,6 +18,7 @@ from cvkit.storage import packaged, replacing, write_text
 SCHEDULE = (
     {"notebook": "01-data-quality", "cron": "30 5 * * *", "time_zone": "UTC"},
     {"notebook": "02-drift", "cron": "40 5 * * *", "time_zone": "UTC"},
+    {"notebook": "03-anomalies", "cron": "50 5 * * *", "time_zone": "UTC"},
 )
 
 

@@ -20,6 +20,7 @@ from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference
 from cvkit.monitoring.timeline import timeline
 from cvkit.tables import (
+    ANOMALIES,
     BOXES,
     FEATURES,
     FINDING_WORDS,
@@ -56,7 +57,9 @@ def observe(**parts: Any) -> Observation:
                       empty(FINDINGS), {0: "nut"})  # fmt: skip
     tables = {"features": FEATURES, "findings": FINDINGS, "measurements": MEASUREMENTS, "verdicts": VERDICTS}
     known = {name: parts.get(name, empty(columns)) for name, columns in tables.items()}
-    return Observation(WINDOW, reference, records, embeddings=NOTHING_EMBEDDED, streams={}, **known)
+    return Observation(
+        WINDOW, reference, records, embeddings=NOTHING_EMBEDDED, anomalies=empty(ANOMALIES), streams={}, **known
+    )
 
 
 def found(

@@ -300,3 +300,20 @@ def test_a_window_of_mornings_is_compared_with_mornings(workspace: Config) -> No
     matched = SETTINGS.replace("end: 2026-09-07", "end: 2026-09-07, match: [hour]")
     (workspace.workspace / "cvkit.yml").write_text(matched)
     assert abs(darker(load_config(workspace.workspace))) < 4
+
+
+def test_a_few_odd_images_are_anomalies_and_no_drift(workspace: Config) -> None:
+    paths = sorted((workspace.workspace / "captures" / "cam-1" / "2026-10-01").glob("*.jpg"))
+    for path in paths[:2]:
+        picture = cv2.imread(str(path))
+        cv2.circle(picture, (60, 50), 40, (20, 30, 230), -1)
+        cv2.imwrite(str(path), picture)
+    observation = monitor.observe(workspace, Window.day("2026-10-01"))
+    flagged = observation.anomalies[observation.anomalies["flagged"]]
+    assert {Path(image_id).name for image_id in flagged["image_id"]} >= {path.name for path in paths[:2]}
+    assert set(flagged["source"]) == {"cam-1"}
+    assert "sd" in flagged["reason"].iloc[0]
+    drift = observation.verdicts[observation.verdicts["rule"] == "drift"]
+    assert set(drift["state"]) == {"ok"}
+    share = observation.measurements.query("feature == 'strange' and source == 'cam-1'")["value"].item()
+    assert share == len(flagged) / 24

@@ -39,6 +39,23 @@ def verdict_line(verdicts: pd.DataFrame, *, ok: str, not_ok: str, rules: Collect
     return ". ".join(said) + "."
 
 
+def anomaly_line(anomalies: pd.DataFrame, level: float) -> str:
+    """What table ANOMALIES of a window says, as a line of Markdown for each source; `level`: share of false flags."""
+    if anomalies.empty:
+        return "**? unknown:** no image of this window can be read."
+    lines = []
+    for source, part in anomalies.groupby("source"):
+        name, flagged = escape(str(source)) or "images without a source", int(part["flagged"].sum())
+        if part["score"].isna().all():
+            lines.append(f"**{SIGNS['unknown']} unknown:** {name}: {escape(str(part['reason'].iloc[0]))}")
+        elif flagged:
+            share = f"of these about {level:.0%} may be false flags"
+            lines.append(f"**{SIGNS['warning']} {flagged} of {len(part)}** images of {name} are strange; {share}")
+        else:
+            lines.append(f"**{SIGNS['ok']} none of {len(part)}** images of {name} is stranger than chance allows")
+    return "\n\n".join(f"{line}." for line in lines)
+
+
 def reasons(verdicts: pd.DataFrame, *, rules: Collection[str] = ALL_RULES, each: int = 4, most: int = 12) -> str:
     """Every verdict that is not ok, as a Markdown list by source, the worst first.
 

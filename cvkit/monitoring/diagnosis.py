@@ -29,6 +29,7 @@ CAUSES: tuple[tuple[str, frozenset[str]], ...] = (
         "look of the scene changed",
         frozenset({"contrast", "saturation", "colourfulness", "entropy", "low_information", "embedding"}),
     ),
+    ("odd images among the others", frozenset({"strange"})),
     ("the model sees other objects than before", frozenset({*PREDICTION_FEATURES, "class_mix"})),
 )
 # What any earlier cause on the list brings with it: a dirty lens takes light and contrast too, and moves predictions.

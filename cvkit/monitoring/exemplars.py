@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cvkit.monitoring import anomalies
 from cvkit.monitoring.monitor import Observation
 from cvkit.tables import FEATURE_UNITS
 
 # Findings that a look at the picture shows or explains, the plainest first.
 VISIBLE = (
-    "unreadable", "empty_file", "truncated", "frozen", "exact_duplicate", "near_duplicate", "blurred", "too_dark",
-    "too_bright", "noisy", "low_information", "wrong_size", "wrong_mode", "wrong_format", "unknown_class",
+    "unreadable", "empty_file", "truncated", "frozen", "exact_duplicate", "near_duplicate", "strange", "blurred",
+    "too_dark", "too_bright", "noisy", "low_information", "wrong_size", "wrong_mode", "wrong_format", "unknown_class",
     "box_outside", "bad_box",
 )  # fmt: skip
 REPEATED = ("frozen", "exact_duplicate", "near_duplicate")
@@ -43,6 +44,7 @@ def only(observation: Observation, source: str) -> Observation:
         observation,
         records=records,
         features=_of(observation.features, source),
+        anomalies=_of(observation.anomalies, source),
         findings=_of(observation.findings, source),
         measurements=_of(observation.measurements, source),
         verdicts=_of(observation.verdicts, source),
@@ -138,6 +140,29 @@ def typical_image(observation: Observation, feature: str, source: str) -> pd.Dat
     found = nearest.assign(caption=captions).merge(observation.reference.images[["image_id", "path"]], on="image_id")
     there = [Path(path).is_file() for path in found["path"]]
     return _with_boxes(found[there], observation.reference.predictions)
+
+
+def strangest(observation: Observation, *, most: int = 6) -> pd.DataFrame:
+    """The window's strangest images, each followed by the reference image that is most like it, where it is there."""
+    judged = observation.anomalies.dropna(subset="score")
+    judged = judged.assign(times=judged["score"] / judged["usual"])
+    chosen = judged.sort_values(["p_value", "times", "image_id"], ascending=[True, False, True]).head(most)
+    parts = []
+    for source, rows in chosen.groupby("source", sort=False):
+        like = anomalies.nearest(
+            rows["image_id"], str(source), observation.features, observation.embeddings, observation.reference
+        )
+        for row, other in zip(rows.to_dict("records"), like, strict=True):
+            sign = "flagged" if row["flagged"] else "not flagged"
+            caption = f"{row['image_id']}\n{sign}, {row['times']:.1f} times the usual\n{row['reason']}"
+            records, reference = observation.records, observation.reference
+            parts.append(_picture(records.images, row["image_id"], caption, records.predictions))
+            parts.append(_picture(reference.images, other, "reference, most like it", reference.predictions))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _picture(images: pd.DataFrame, image_id: str, caption: str, predicted: pd.DataFrame) -> pd.DataFrame:
+    return _with_boxes(images[images["image_id"] == image_id].assign(caption=caption), predicted)
 
 
 def gallery(observation: Observation, pairs: list[tuple[str, str]], *, columns: int = 3) -> pd.DataFrame:

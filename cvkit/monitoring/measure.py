@@ -25,7 +25,7 @@ from cvkit.stats.matching import Matching
 from cvkit.tables import FINDING_WORDS, MEASUREMENTS, PREDICTION_FEATURES, PROPERTIES, conform
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
-CHANCE_FINDINGS = (*RANGE_FINDINGS, "near_duplicate")
+CHANCE_FINDINGS = (*RANGE_FINDINGS, "near_duplicate", "strange")
 # Findings that are not about an image of the window: counted, as they are no share of its images.
 COUNTED_FINDINGS = ("gap", "missing_image", "bad_record")
 
@@ -42,19 +42,20 @@ def measure(
     reference: Reference,
     window_length: timedelta = timedelta(days=1),
     known: Collection[str] = (),
+    aside: Collection[str] = (),
 ) -> pd.DataFrame:
     """The table MEASUREMENTS of one window: amount of data, share of bad images, drift of every feature, per source.
 
     Sources of the reference, and `known` ones, that sent nothing are measured too, with n = 0. Copies of one image
     count once for drift: a frozen camera sends one observation a day, however many files. Where the reference has
     contexts to match, values are compared as they would be in an ordinary one (`cvkit.stats.matching`). p-values are
-    corrected together (Holm).
+    corrected together (Holm). Images `aside` are left out of drift: a few odd images among others are no shift.
     """
     sources = sorted({*features["source"], *known, *(source for source in reference.sources if source)})
     rows = [
         row
         for source in sources
-        for row in _measure_source(source, records, features, embeddings, findings, reference, window_length)
+        for row in _measure_source(source, records, features, embeddings, findings, reference, window_length, aside)
     ]  # fmt: skip
     rows += _unplaced(findings, sources)
     table = conform(pd.DataFrame(rows), MEASUREMENTS)
@@ -83,12 +84,16 @@ def readings(
     embeddings: pd.DataFrame,
     reference: Reference,
     window_length: timedelta = timedelta(days=1),
+    aside: Collection[str] = (),
 ) -> dict[Key, Reading]:
-    """What the window tells each stream of evidence, by source and feature: see `cvkit.monitoring.alarms`."""
+    """What the window tells each stream of evidence, by source and feature: see `cvkit.monitoring.alarms`.
+
+    Images `aside` are left out, as in `measure`.
+    """
     found: dict[Key, Reading] = {}
     for source, current in features.groupby("source"):
         basis = _basis(reference, str(source), window_length)
-        distinct = _adjusted(_distinct(current), basis.contexts, basis.matchings)
+        distinct = _adjusted(_distinct(current, aside), basis.contexts, basis.matchings)
         for name, sample in basis.samples.items():
             found[str(source), name] = _reading(distinct[name].dropna().to_numpy(), sample)
         if len(distinct) and len(basis.distinct):
@@ -191,9 +196,10 @@ def _measure_source(
     findings: pd.DataFrame,
     reference: Reference,
     length: timedelta,
+    aside: Collection[str],
 ) -> Iterator[Row]:
     current, basis = features[features["source"] == source], _basis(reference, source, length)
-    distinct = _adjusted(_distinct(current), basis.contexts, basis.matchings)
+    distinct = _adjusted(_distinct(current, aside), basis.contexts, basis.matchings)
     here = {"source": source, "n": len(distinct), "n_reference": len(basis.distinct)}
     usual_count = _usual_count(basis.features, length)
     yield {**here, "feature": "images", "metric": "count", "value": len(current), "expected": usual_count}
@@ -257,9 +263,9 @@ def _boxes_by_class(predictions: pd.DataFrame, images: pd.DataFrame) -> pd.DataF
     return counts.reindex(images["image_id"], fill_value=0)
 
 
-def _distinct(features: pd.DataFrame) -> pd.DataFrame:
-    """Readable images, each content once."""
-    readable = features[features["damage"].isin(["", "truncated"])]
+def _distinct(features: pd.DataFrame, aside: Collection[str] = ()) -> pd.DataFrame:
+    """Readable images but those `aside`, each content once."""
+    readable = features[features["damage"].isin(["", "truncated"]) & ~features["image_id"].isin(list(aside))]
     return readable[~readable["content"].duplicated()]
 
 

@@ -14,12 +14,12 @@ from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
 from cvkit.data.records import Records
 from cvkit.errors import CvkitError
-from cvkit.monitoring import alarms, measure, quality, rules
+from cvkit.monitoring import alarms, anomalies, measure, quality, rules
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.alarms import Key, State
 from cvkit.monitoring.history import History
 from cvkit.monitoring.reference import Reference
-from cvkit.tables import MEASUREMENTS, Window
+from cvkit.tables import FINDINGS, MEASUREMENTS, Window, conform
 
 log = logging.getLogger(__name__)
 EMPTY_DAYS = 31  # windows without captures are measured this long after the last with some
@@ -36,6 +36,7 @@ class Observation:
     records: Records
     features: pd.DataFrame  # table FEATURES
     embeddings: pd.DataFrame  # image_id and embedding; empty without weights
+    anomalies: pd.DataFrame  # table ANOMALIES
     findings: pd.DataFrame  # table FINDINGS
     measurements: pd.DataFrame  # table MEASUREMENTS
     streams: dict[Key, State]  # evidence over all windows, this one included
@@ -59,13 +60,17 @@ def observe(
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
     embedded = embeddings.extract(config, records, config.workspace / "embeddings" / _embedder(config), progress)
     findings = quality.find(records, features, reference.limits, window, predicts=config.predicts)
+    odd = anomalies.find(features, embedded, reference, config.rules.false_flags)
+    findings = conform(pd.concat([findings, anomalies.findings(odd)]), FINDINGS)
     streams = _known_streams(config, reference, history)
-    seen = {source for source, _ in streams}
-    measurements = measure.measure(records, features, embedded, findings, reference, config.window_length, seen)
-    readings = measure.readings(records, features, embedded, reference, config.window_length)
+    seen, aside = {source for source, _ in streams}, anomalies.rare(odd)
+    measurements = measure.measure(records, features, embedded, findings, reference, config.window_length, seen, aside)
+    readings = measure.readings(records, features, embedded, reference, config.window_length, aside)
     streams = alarms.enter(streams, window, readings, config.rules)
     verdicts = _judge(config, window, measurements, streams)
-    return Observation(window, reference, records, features, embedded, findings, measurements, streams, verdicts)
+    return Observation(
+        window, reference, records, features, embedded, odd, findings, measurements, streams, verdicts
+    )  # fmt: skip
 
 
 def run(config: Config, window: Window, history: History, reference: Reference | None = None) -> Observation:

@@ -31,3 +31,28 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     values[order] = stepped
     adjusted[known] = values
     return adjusted
+
+
+def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
+    """p-values adjusted by Benjamini and Hochberg's step-up method: of those at most alpha, a share of at most alpha is
+    false on average, where the p-values are independent or positively dependent (conformal ones of one sample are).
+
+    adjusted_(i) = min over j >= i of min(1, m p_(j) / j). Shape, ties, NaN and errors as `holm`.
+
+    Source: Y. Benjamini, Y. Hochberg, J. R. Stat. Soc. B 57 (1995) 289-300.
+
+    >>> benjamini_hochberg([0.01, float("nan"), 0.04, 0.03]).tolist()
+    [0.03, nan, 0.04, 0.04]
+    """  # fmt: skip
+    p = np.asarray(p_values, dtype=np.float64)
+    known = ~np.isnan(p)
+    tested = p[known]
+    if np.any((tested < 0) | (tested > 1)):
+        raise ValueError(f"p-values lie between 0 and 1, not {tested.min()} to {tested.max()}")
+    order = np.argsort(tested, kind="stable")
+    stepped = np.minimum.accumulate((tested[order] * tested.size / np.arange(1, tested.size + 1))[::-1])[::-1]
+    adjusted = np.full(p.shape, np.nan)
+    values = np.empty_like(tested)
+    values[order] = np.minimum(1.0, stepped)
+    adjusted[known] = values
+    return adjusted

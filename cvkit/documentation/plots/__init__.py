@@ -4,7 +4,7 @@ No function changes matplotlib's settings or pyplot's list of figures, none rais
 data says why. Names that users chose are shown as they are, never read as formulas.
 """
 
-from cvkit.documentation.plots.distributions import class_mix, distributions
+from cvkit.documentation.plots.distributions import class_mix, distributions, strangeness
 from cvkit.documentation.plots.over_time import findings_over_time, trend
 from cvkit.documentation.plots.overview import heat_map, quality_bars
 from cvkit.documentation.plots.tiles import thumbnails
@@ -15,6 +15,7 @@ __all__ = [
     "findings_over_time",
     "heat_map",
     "quality_bars",
+    "strangeness",
     "thumbnails",
     "trend",
 ]

@@ -19,6 +19,7 @@ from cvkit.documentation.plots.style import Item
 Floats = NDArray[np.float64]
 FEW = 20  # with fewer images, each is drawn: the bars of a histogram would be chance
 MOST_BINS = 30
+MOST_ROWS = 20  # sources whose images are drawn one by one
 CLASSES = 12  # drawn; of more, those whose shares differ most
 
 
@@ -137,3 +138,36 @@ def _finite(values: ArrayLike) -> Floats:
 
 def _shares(predictions: pd.DataFrame) -> pd.Series:
     return predictions["class_id"].value_counts(normalize=True)
+
+
+def strangeness(anomalies: pd.DataFrame) -> Figure:
+    """How strange every image of a window is, a row per source; 1 is the strangest image of the reference.
+
+    `anomalies`: table ANOMALIES. Flagged images are squares. From top to bottom of a row time goes by.
+    """
+    title = "How strange the images are"
+    judged = anomalies.dropna(subset="score")
+    if judged.empty:
+        return style.no_data(title, "no image could be compared with the reference")
+    sources = sorted(judged["source"].unique())[:MOST_ROWS]
+    figure = style.new_figure(title, 0.7 * len(sources) + 1.3)
+    axes = style.tidy(figure.subplots())
+    for place, source in enumerate(sources):
+        part = judged[judged["source"] == source].sort_values(["time", "image_id"])
+        heights = place + np.linspace(-0.3, 0.3, len(part))
+        times = np.maximum((part["score"] / part["usual"]).to_numpy(), 1e-2)
+        flagged = part["flagged"].to_numpy()
+        axes.plot(times[~flagged], heights[~flagged], "o", color=style.BLUE, markersize=4, alpha=0.6)
+        axes.plot(times[flagged], heights[flagged], "s", color=style.VERMILLION, markersize=7)
+    axes.axvline(1.0, color=style.QUIET, linestyle="--", linewidth=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_yticks(range(len(sources)), [style.source_name(source, 16) for source in sources])
+    axes.set_ylim(len(sources) - 0.5, -0.5)
+    axes.set_xlabel("strangeness, times the strangest image of the reference", fontsize=style.FONT, color=style.INK)
+    style.legend(figure, [
+        (Line2D([], [], marker="o", linestyle="", color=style.BLUE, alpha=0.6), "image"),
+        (Line2D([], [], marker="s", linestyle="", color=style.VERMILLION), "flagged image"),
+        (Line2D([], [], linestyle="--", color=style.QUIET), "strangest image of the reference"),
+    ])  # fmt: skip
+    return figure

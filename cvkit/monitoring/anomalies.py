@@ -1,0 +1,139 @@
+"""Anomalies: single images unlike any that the reference has, with a stated share of false flags and the reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cvkit.data.embeddings import matrix
+from cvkit.monitoring.reference import Reference
+from cvkit.stats import anomaly
+from cvkit.stats.chunks import Floats
+from cvkit.stats.correction import benjamini_hochberg
+from cvkit.tables import ANOMALIES, FINDINGS, PREDICTION_FEATURES, PROPERTIES, conform, empty
+
+NUMBERS = (*PROPERTIES, *PREDICTION_FEATURES)
+RARE = 0.2  # share of a window's images up to which flagged ones are odd images, and not a changed stream
+LOOKS, MEANING = "properties", "embedding"  # what a score was made from
+
+
+def find(features: pd.DataFrame, embeddings: pd.DataFrame, reference: Reference, level: float) -> pd.DataFrame:
+    """Table ANOMALIES of a window: every readable image with its strangeness, p-value, and whether it is flagged.
+
+    Two scores, of the image's properties and predictions and of its embedding, each against the images of the
+    reference's own part: the smaller p-value counts, twice (Bonferroni). Flagged are as many images of the source as
+    Benjamini and Hochberg allow at a share `level` of false flags. Sources that the reference cannot judge have NaN.
+    """
+    parts = [
+        _of_source(str(source), part, embeddings, reference, level)
+        for source, part in features[features["damage"].isin(["", "truncated"])].groupby("source")
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else empty(ANOMALIES)
+
+
+def findings(anomalies: pd.DataFrame) -> pd.DataFrame:
+    """The flagged images as findings `strange`."""
+    flagged = anomalies[anomalies["flagged"]]
+    rows = flagged[["image_id", "source", "time"]].assign(
+        finding="strange", value=flagged["score"], limit=flagged["usual"], detail=flagged["reason"]
+    )
+    return conform(rows, FINDINGS)
+
+
+def rare(anomalies: pd.DataFrame, most: float = RARE) -> set[str]:
+    """Ids of flagged images that are rare in their source's window: at most the share `most` of its images.
+
+    Where more are flagged the stream itself has changed, and none of them is left out of the drift.
+    """
+    share = anomalies["flagged"].groupby(anomalies["source"]).transform("mean")
+    return set(anomalies.loc[anomalies["flagged"] & (share <= most), "image_id"])
+
+
+def nearest(
+    image_ids: pd.Series, source: str, features: pd.DataFrame, embeddings: pd.DataFrame, reference: Reference
+) -> pd.Series:
+    """For each image of a source the reference image that is most like it, by embedding where there are any."""
+    part = _normal_images(reference, source)
+    if part.empty or not len(image_ids):
+        return pd.Series("", index=image_ids.index, dtype="str")
+    rows = features.set_index("image_id").reindex(image_ids).reset_index()
+    first, second = _vectors(rows, embeddings), _vectors(part, reference.embeddings)
+    if first[MEANING].shape[1] and second[MEANING].shape[1]:
+        now, then = (_unit(side[MEANING]) for side in (first, second))
+    else:
+        learnt = _learnt(reference, source).get(LOOKS)
+        scale = learnt.model.scale if learnt else np.ones(len(NUMBERS))
+        now, then = (np.nan_to_num(side[LOOKS] / scale) for side in (first, second))
+    squares = (now**2).sum(axis=1)[:, None] + (then**2).sum(axis=1) - 2 * now @ then.T
+    return pd.Series(part["image_id"].to_numpy()[np.argmin(squares, axis=1)], index=image_ids.index)
+
+
+def _of_source(
+    source: str, part: pd.DataFrame, embeddings: pd.DataFrame, reference: Reference, level: float
+) -> pd.DataFrame:
+    here = part[["image_id", "source", "time"]]
+    learnt = _learnt(reference, source)
+    vectors = _vectors(part, embeddings)
+    told = {kind: (normal, vectors[kind]) for kind, normal in learnt.items() if vectors[kind].shape[1]}
+    if not told:
+        return conform(here.assign(reason="the reference has too few images of this source"), ANOMALIES)
+    scores = {kind: anomaly.score(normal, rows) for kind, (normal, rows) in told.items()}
+    tails = np.column_stack([anomaly.p_values(told[kind][0], found) for kind, found in scores.items()])
+    p_value = np.minimum(1.0, tails.shape[1] * np.nanmin(np.nan_to_num(tails, nan=1.0), axis=1))
+    loudest = [list(told)[place] for place in np.argmin(np.nan_to_num(tails, nan=1.0), axis=1)]
+    usual = {kind: float(normal.calibration[-1]) for kind, (normal, _) in told.items()}
+    return conform(
+        here.assign(
+            score=[scores[kind][row] for row, kind in enumerate(loudest)],
+            usual=[usual[kind] for kind in loudest],
+            p_value=p_value,
+            flagged=benjamini_hochberg(p_value) <= level,
+            reason=_reasons(loudest, learnt, vectors[LOOKS]),
+        ),
+        ANOMALIES,
+    )
+
+
+def _learnt(reference: Reference, source: str) -> dict[str, anomaly.Normal]:
+    """What is normal for a source, by what it is told from; nothing where the reference has too few images of it."""
+    key = ("anomaly", reference.part(source))
+    if key not in reference.prepared:
+        part = _normal_images(reference, source)
+        chunks = part["time"].dt.floor("D")
+        groups: NDArray[np.intp] | None = None if chunks.isna().any() else pd.factorize(chunks)[0]
+        found = {}
+        for kind, rows in _vectors(part, reference.embeddings).items():
+            if rows.shape[1] and np.count_nonzero(np.isfinite(rows).any(axis=1)) >= anomaly.FEWEST:
+                found[kind] = anomaly.fit(rows, groups)
+        reference.prepared[key] = found
+    learnt: dict[str, anomaly.Normal] = reference.prepared[key]
+    return learnt
+
+
+def _normal_images(reference: Reference, source: str) -> pd.DataFrame:
+    part = reference.part(source)
+    known = reference.features
+    return known[(known["source"] == part) & (known["damage"] == "")] if part is not None else known.iloc[:0]
+
+
+def _vectors(images: pd.DataFrame, embeddings: pd.DataFrame) -> dict[str, Floats]:
+    return {LOOKS: images[list(NUMBERS)].to_numpy(float), MEANING: _unit(matrix(embeddings, images["image_id"]))}
+
+
+def _unit(rows: Floats) -> Floats:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True) if rows.size else np.ones((len(rows), 1))
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))
+
+
+def _reasons(loudest: list[str], learnt: dict[str, anomaly.Normal], looks: Floats, most: int = 2) -> list[str]:
+    """Which properties are far out, in words; that the model makes something else of it, where that tells more."""
+    if LOOKS not in learnt:
+        return ["the model makes something of it that it made of no image of the reference"] * len(loudest)
+    far = anomaly.contributions(learnt[LOOKS], looks)
+    words = []
+    for row, kind in zip(far, loudest, strict=True):
+        order = np.argsort(-np.abs(row))[:most]
+        named = ", ".join(f"{NUMBERS[i].replace('_', ' ')} {row[i]:+.1f} sd" for i in order)
+        words.append(named if kind == LOOKS else f"what the model makes of it is new; {named}")
+    return words

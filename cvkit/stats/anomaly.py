@@ -1,0 +1,196 @@
+"""Anomalies: single images unlike any that are normal, told with a stated share of false flags.
+
+Scores are learnt from normal images only, higher = stranger. What a score is worth is told by conformal p-values: how
+many normal images, held out of learning by whole chunks of time, are at least as strange. An odd image is not a shifted
+stream: every chunk, and every window, is first moved so that its median is the reference's, so that a day that is
+darker as a whole is drift and not three hundred anomalies.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cvkit.stats.chunks import Floats
+
+Method = Literal["mahalanobis", "neighbours"]
+
+FOLDS = 5  # parts of the normal images, each scored by what the others teach
+NEIGHBOURS = 5  # the distance to the fifth is not fooled by a single near copy
+FARTHEST = 50.0  # robust standard deviations at which a column counts no more
+ALIGN_FROM = 10  # rows of a chunk or window from which its median is worth something
+FEWEST = 10  # normal rows below which nothing is learnt
+BLOCK = 1024  # rows whose distances are held at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """What some normal images teach."""
+
+    method: Method
+    centre: Floats  # (d,) median of each column
+    scale: Floats  # (d,) robust standard deviation of each column
+    whitening: Floats  # (d, k) from scaled columns to directions of variance 1
+    rows: Floats  # (n, k) whitened normal rows, for neighbours
+    lengths: Floats  # (n,) their squared lengths
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normal:
+    """What is normal, and how strange normal images are: made by `fit`."""
+
+    model: Model
+    calibration: Floats  # ascending scores of normal images under models that did not see their chunk
+
+
+def fit(normal: ArrayLike, groups: ArrayLike | None = None, *, method: Method = "mahalanobis", seed: int = 0) -> Normal:
+    """Learn from normal rows (n, d), of which `groups` (n,) names the chunk of time.
+
+    Columns are centred at their median and scaled by their interquartile range / 1.349; a missing or infinite value
+    counts as the median or as far out. "mahalanobis": the distance from the centre under the covariance of the scaled
+    columns, shrunk towards its diagonal (Chen et al. 2010). "neighbours": the distance to the `NEIGHBOURS`-th nearest
+    normal row, after the same whitening. Without groups every row is its own. Raises ValueError with fewer than
+    `FEWEST` rows that have a finite value.
+
+    Sources: Y. Chen, A. Wiesel, Y. Eldar, A. Hero, IEEE Trans. Signal Process. 58 (2010) 5016-5029 (OAS shrinkage);
+    S. Bates et al., Ann. Stat. 51 (2023) 149-178, arXiv 2104.08279 (conformal p-values).
+    """
+    rows = np.atleast_2d(np.asarray(normal, dtype=np.float64))
+    names = np.arange(len(rows)) if groups is None else np.asarray(groups).ravel()
+    told = np.isfinite(rows).any(axis=1)
+    rows, names = rows[told], names[told]
+    if len(rows) < FEWEST:
+        raise ValueError(f"at least {FEWEST} normal rows are needed, not {len(rows)}")
+    labels = np.unique(names, return_inverse=True)[1]
+    model = _learn(rows, labels, method)
+    return Normal(model, np.sort(_held_out(rows, labels, method, seed)))
+
+
+def score(normal: Normal, current: ArrayLike) -> Floats:
+    """Strangeness (m,) of the rows of one window, higher = stranger; in standard deviations, roughly.
+
+    The window is aligned first (see above) where it has `ALIGN_FROM` rows. NaN for rows without any finite value.
+    """
+    rows = np.atleast_2d(np.asarray(current, dtype=np.float64))
+    return _score(normal.model, _aligned(rows, normal.model.centre, np.zeros(len(rows), int)))
+
+
+def p_values(normal: Normal, scores: ArrayLike) -> Floats:
+    """Conformal p-values (m,): (1 + normal scores at least as high) / (1 + normal scores); NaN stays NaN.
+
+    For an image like the normal ones P(p <= x) <= x, but for what the parts of `fit` cost (Vovk 2015: a factor of two
+    at worst). At least 1 / (1 + normal images): see `enough`.
+    """
+    strange = np.asarray(scores, dtype=np.float64)
+    above = normal.calibration.size - np.searchsorted(normal.calibration, strange, side="left")
+    return np.asarray(np.where(np.isnan(strange), np.nan, (1 + above) / (1 + normal.calibration.size)))
+
+
+def enough(normal: Normal, images: int, level: float) -> bool:
+    """Whether a single odd image among `images` could be flagged at all: its smallest p-value is level / images."""
+    return bool(images and 1 / (1 + normal.calibration.size) <= level / images)
+
+
+def contributions(normal: Normal, current: ArrayLike) -> Floats:
+    """How far each value (m, d) lies from the centre, in robust standard deviations, with its sign: the reason."""
+    rows = np.atleast_2d(np.asarray(current, dtype=np.float64))
+    return _scaled(normal.model, _aligned(rows, normal.model.centre, np.zeros(len(rows), int)))
+
+
+def _learn(rows: Floats, labels: NDArray[np.intp], method: Method) -> Model:
+    finite = np.where(np.isfinite(rows), rows, np.nan)
+    centre = np.nan_to_num(_quantile(finite, 0.5))
+    wide = (_quantile(finite, 0.75) - _quantile(finite, 0.25)) / 1.349
+    spread = np.nan_to_num(np.where(wide > 0, wide, np.nan_to_num(_deviation(finite))))
+    # A column that never varies is strange as soon as it does: by a thousandth of its size, or of one.
+    scale = np.where(spread > 0, spread, 1e-3 * np.maximum(1.0, np.abs(centre)))
+    bare = Model(method, centre, scale, np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
+    scaled = _scaled(bare, _aligned(rows, centre, labels))
+    whitening = _whitening(scaled)
+    white = scaled @ whitening if method == "neighbours" else np.empty((0, whitening.shape[1]))
+    return Model(method, centre, scale, whitening, white, np.einsum("ij,ij->i", white, white))
+
+
+def _held_out(rows: Floats, labels: NDArray[np.intp], method: Method, seed: int) -> Floats:
+    """Scores of normal rows, each under a model that saw none of its chunk."""
+    chunks = int(labels.max()) + 1
+    order = np.random.default_rng(seed).permutation(chunks)
+    scores = np.full(len(rows), np.nan)
+    for fold in range(min(FOLDS, chunks)):
+        out = np.isin(labels, order[fold::FOLDS])
+        if np.count_nonzero(~out) < FEWEST:
+            continue
+        model = _learn(rows[~out], labels[~out], method)
+        scores[out] = _score(model, _aligned(rows[out], model.centre, labels[out]))
+    return np.asarray(scores[~np.isnan(scores)])
+
+
+def _aligned(rows: Floats, centre: Floats, labels: NDArray[np.intp]) -> Floats:
+    """Rows of each group moved so that the group's median is `centre`; small groups stay where they are."""
+    moved = rows.copy()
+    for group in np.unique(labels):
+        members = labels == group
+        if np.count_nonzero(members) >= ALIGN_FROM:
+            finite = np.where(np.isfinite(rows[members]), rows[members], np.nan)
+            moved[members] += np.nan_to_num(centre - _quantile(finite, 0.5))
+    return moved
+
+
+def _scaled(model: Model, rows: Floats) -> Floats:
+    """Robust standard deviations from the centre: 0 for a missing value, at most `FARTHEST` either way."""
+    return np.asarray(np.clip(np.nan_to_num((rows - model.centre) / model.scale, nan=0.0), -FARTHEST, FARTHEST))
+
+
+def _score(model: Model, rows: Floats) -> Floats:
+    white = _scaled(model, rows) @ model.whitening
+    lengths = np.einsum("ij,ij->i", white, white)
+    found = np.sqrt(lengths) if model.method == "mahalanobis" else _to_neighbours(model, white, lengths)
+    return np.asarray(np.where(np.isfinite(rows).any(axis=1), found, np.nan))
+
+
+def _to_neighbours(model: Model, white: Floats, lengths: Floats) -> Floats:
+    nearest = min(NEIGHBOURS, len(model.rows)) - 1
+    found = np.empty(len(white))
+    for start in range(0, len(white), BLOCK):
+        part = slice(start, start + BLOCK)
+        squares = lengths[part, None] + model.lengths - 2 * (white[part] @ model.rows.T)
+        found[part] = np.partition(squares, nearest, axis=1)[:, nearest]
+    return np.sqrt(np.maximum(found, 0.0))
+
+
+def _whitening(scaled: Floats) -> Floats:
+    """From scaled columns to directions of variance 1, under the covariance shrunk towards its diagonal."""
+    n, d = scaled.shape
+    bounded = np.clip(scaled, -8.0, 8.0)  # a few normal images that are odd must not teach that odd is normal
+    around = bounded - bounded.mean(axis=0)
+    covariance = around.T @ around / max(1, n - 1)
+    still = np.diag(covariance) < 1e-12  # columns that never vary: one step of their scale counts as one deviation
+    covariance[still, still] = 1.0
+    diagonal = np.diag(np.maximum(np.diag(covariance), 1e-12))
+    trace, squares = float(np.trace(covariance)), float(np.sum(covariance**2))
+    below = (n + 1 - 2 / d) * (squares - trace**2 / d)
+    shrinkage = 1.0 if below <= 0 else min(1.0, ((1 - 2 / d) * squares + trace**2) / below)
+    values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * diagonal)
+    kept = values > 1e-9 * max(values[-1], 1e-12)
+    return np.asarray(vectors[:, kept] / np.sqrt(values[kept]))
+
+
+def _quantile(rows: Floats, share: float) -> Floats:
+    """Quantile of each column without its NaN; NaN where nothing is left."""
+    known = ~np.isnan(rows).all(axis=0)
+    found = np.full(rows.shape[1], np.nan)
+    if known.any():
+        found[known] = np.nanquantile(rows[:, known], share, axis=0)
+    return found
+
+
+def _deviation(rows: Floats) -> Floats:
+    """Standard deviation of each column without its NaN; NaN where fewer than two are left."""
+    counts = np.count_nonzero(~np.isnan(rows), axis=0)
+    means = np.divide(np.nansum(rows, axis=0), counts, out=np.zeros(rows.shape[1]), where=counts > 0)
+    squares = np.nansum((rows - means) ** 2, axis=0)
+    return np.asarray(np.sqrt(np.divide(squares, counts - 1, out=np.full(rows.shape[1], math.nan), where=counts > 1)))

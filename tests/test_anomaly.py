@@ -1,0 +1,110 @@
+"""Anomalies: planted ones are found, few flags are false, a shifted day is none, odd input has a stated result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.covariance import oas
+
+from cvkit.stats import anomaly
+from cvkit.stats.correction import benjamini_hochberg
+
+METHODS = pytest.mark.parametrize("method", ["mahalanobis", "neighbours"])
+SCALES = np.array([1.0, 50.0, 0.01, 1.0, 1.0, 1.0])
+
+
+def days(seed: int, count: int, each: int = 30, offset: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """Days of images with six numbers each; every day differs as a whole."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(count, each, 6)) + offset * rng.normal(size=(count, 1, 6))
+    return (rows * SCALES).reshape(-1, 6), np.repeat(np.arange(count), each)
+
+
+@METHODS
+def test_of_the_flags_at_most_the_stated_share_is_false_and_most_odd_images_are_found(method: anomaly.Method) -> None:
+    level, false, found, alarmed = 0.2, [], [], []
+    for seed in range(60):
+        normal = anomaly.fit(*days(seed, 20), method=method)
+        window, _ = days(1000 + seed, 1)
+        window[:3, seed % 6] += 8 * SCALES[seed % 6]
+        flagged = benjamini_hochberg(anomaly.p_values(normal, anomaly.score(normal, window))) <= level
+        false.append(flagged[3:].sum() / max(1, flagged.sum()))
+        found.append(flagged[:3].mean())
+        quiet = anomaly.p_values(normal, anomaly.score(normal, window[3:]))
+        alarmed.append(bool((benjamini_hochberg(quiet) <= level).any()))
+    assert np.mean(false) <= level + 0.05
+    assert np.mean(found) > 0.9
+    assert np.mean(alarmed) <= level + 3 * np.sqrt(level * (1 - level) / 60)
+
+
+@METHODS
+def test_a_day_that_is_shifted_as_a_whole_is_no_anomaly(method: anomaly.Method) -> None:
+    normal = anomaly.fit(*days(0, 20), method=method)
+    window, _ = days(99, 1)
+    plain, moved = (anomaly.score(normal, window + shift * SCALES) for shift in (0.0, 5.0))
+    np.testing.assert_allclose(plain, moved)
+
+
+def test_the_mahalanobis_score_is_that_of_scikit_learn() -> None:
+    """Of scaled, aligned columns, whose covariance is shrunk: towards its own diagonal, which here is the identity."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(4000, 6)) @ np.linalg.cholesky(0.5 * np.eye(6) + 0.5).T
+    normal = anomaly.fit(rows)
+    scaled = (rows - normal.model.centre) / normal.model.scale
+    covariance, _ = oas(scaled - scaled.mean(axis=0), assume_centered=True)
+    expected = np.sqrt(np.einsum("ij,jk,ik->i", scaled[:9], np.linalg.inv(covariance), scaled[:9]))
+    np.testing.assert_allclose(anomaly.score(normal, rows[:9]), expected, rtol=0.02)
+
+
+def test_neighbours_are_those_of_brute_force() -> None:
+    rows, groups = days(0, 10)
+    normal = anomaly.fit(rows, groups, method="neighbours")
+    window, _ = days(5, 1, each=8)  # too few to be aligned
+    white = np.clip((window - normal.model.centre) / normal.model.scale, -50, 50) @ normal.model.whitening
+    distances = np.linalg.norm(white[:, None] - normal.model.rows[None], axis=2)
+    np.testing.assert_allclose(anomaly.score(normal, window), np.sort(distances, axis=1)[:, anomaly.NEIGHBOURS - 1])
+
+
+@METHODS
+def test_odd_input_has_a_stated_result(method: anomaly.Method) -> None:
+    rows, groups = days(0, 10)
+    rows[:, 3] = 7.0  # never varies
+    rows[::4, 4] = np.nan
+    rows[:, 5] = np.nan  # missing on this side
+    before = rows.copy()
+    normal = anomaly.fit(rows, groups, method=method)
+    np.testing.assert_array_equal(rows, before)
+    window = np.array([[0, 0, 0, 7, 0, 1.0], [0, 0, 0, 7.5, 0, 1], [np.inf, 0, 0, 7, 0, 1], [np.nan] * 6])
+    usual, constant_moved, infinite, nothing = anomaly.score(normal, window)
+    assert constant_moved > usual
+    assert infinite > usual
+    assert np.isnan(nothing)
+    assert np.isnan(anomaly.p_values(normal, np.array([np.nan])))[0]
+    assert anomaly.score(normal, window[:1]).shape == (1,)
+    assert anomaly.score(normal, np.empty((0, 6))).shape == (0,)
+    with pytest.raises(ValueError, match="at least 10 normal rows"):
+        anomaly.fit(rows[:9])
+    with pytest.raises(ValueError, match="not 0"):
+        anomaly.fit(np.full((20, 2), np.nan))
+
+
+def test_how_many_normal_images_a_flag_needs() -> None:
+    normal = anomaly.fit(*days(0, 10))
+    assert anomaly.enough(normal, 30, 0.1)
+    assert not anomaly.enough(normal, 31, 0.1)
+    assert not anomaly.enough(normal, 0, 0.1)
+    p_values = anomaly.p_values(normal, np.array([-1.0, 1e9]))
+    assert p_values.tolist() == [1.0, 1 / 301]
+
+
+def test_the_same_data_teach_the_same() -> None:
+    first, second = (anomaly.fit(*days(0, 10)) for _ in range(2))
+    np.testing.assert_array_equal(first.calibration, second.calibration)
+
+
+@pytest.mark.parametrize("p_values", [[], [0.5], [0.01, 0.02, 0.03, 0.9], [0.2, 0.2, 0.2], [1.0, 0.0]])
+def test_benjamini_hochberg_as_scipy(p_values: list[float]) -> None:
+    from scipy.stats import false_discovery_control
+
+    expected = false_discovery_control(p_values) if p_values else np.empty(0)
+    np.testing.assert_allclose(benjamini_hochberg(p_values), expected)
