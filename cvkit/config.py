@@ -139,7 +139,9 @@ class RuleSettings(_Section):
     drift_share: float = Field(
         0.9, gt=0, lt=1, description="Share of these for drift; the rest is for findings that chance plays a part in."
     )
-    false_flags: Share = Field(0.1, description="Share of the images flagged as strange that may be false flags.")
+    false_flags: float = Field(
+        0.1, gt=0, lt=1, description="Share of the images flagged as strange that may be false flags."
+    )
     minimum_images: int = Field(20, ge=2, description="A source with fewer images in a window is unknown.")
     drift_warning: float = Field(0.3, gt=0, description="Drift that matters, in reference standard deviations.")
     drift_critical: float = Field(0.8, gt=0, description="Drift that is critical, in reference standard deviations.")

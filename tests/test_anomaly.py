@@ -90,9 +90,7 @@ def test_odd_input_has_a_stated_result(method: anomaly.Method) -> None:
 
 def test_how_many_normal_images_a_flag_needs() -> None:
     normal = anomaly.fit(*days(0, 10))
-    assert anomaly.enough(normal, 30, 0.1)
-    assert not anomaly.enough(normal, 31, 0.1)
-    assert not anomaly.enough(normal, 0, 0.1)
+    assert [anomaly.fewest(normal, images, 0.1) for images in (0, 30, 31, 60, 3000)] == [1, 1, 2, 2, 100]
     p_values = anomaly.p_values(normal, np.array([-1.0, 1e9]))
     assert p_values.tolist() == [1.0, 1 / 301]
 

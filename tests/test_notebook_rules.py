@@ -183,11 +183,13 @@ def test_it_runs_to_its_end(path: Path, case: str, tmp_path: Path, monkeypatch: 
     shown = run(path, monkeypatch, config=str(folder / "cvkit.yml"), **asked)
     figures = [thing for thing in shown if isinstance(thing, Figure)]
     assert len(figures) >= 3
+    # Single odd images cannot be told with a reference as small as this one.
+    judged = case in ("a day like any", "no predictions") and path.stem != "03-anomalies"
     for figure in figures if case != "thirty sources" else []:  # test_plots draws that many; it takes seconds
         figure.savefig(io.BytesIO(), dpi=30)
     words = told(shown)
-    assert ("**● ok:**" in words) == (case in ("a day like any", "no predictions"))
-    assert ("**? unknown:**" in words) == (case not in ("a day like any", "no predictions"))
+    assert ("**● ok:**" in words) == (judged)
+    assert ("**? unknown:**" in words) == (not judged)
     assert "$" not in words
 
 

@@ -50,9 +50,9 @@ def anomaly_line(anomalies: pd.DataFrame, level: float) -> str:
             lines.append(f"**{SIGNS['unknown']} unknown:** {name}: {escape(str(part['reason'].iloc[0]))}")
         elif flagged:
             share = f"of these about {level:.0%} may be false flags"
-            lines.append(f"**{SIGNS['warning']} {flagged} of {len(part)}** images of {name} are strange; {share}")
+            lines.append(f"**{SIGNS['warning']} {flagged} of {len(part)}** images of {name} are strange: {share}")
         else:
-            lines.append(f"**{SIGNS['ok']} none of {len(part)}** images of {name} is stranger than chance allows")
+            lines.append(f"**{SIGNS['ok']} ok:** none of {len(part)} images of {name} is stranger than chance allows")
     return "\n\n".join(f"{line}." for line in lines)
 
 

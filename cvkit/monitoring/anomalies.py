@@ -76,8 +76,13 @@ def _of_source(
     learnt = _learnt(reference, source)
     vectors = _vectors(part, embeddings)
     told = {kind: (normal, vectors[kind]) for kind, normal in learnt.items() if vectors[kind].shape[1]}
-    if not told:
-        return conform(here.assign(reason="the reference has too few images of this source"), ANOMALIES)
+    if len(part) < anomaly.ALIGN_FROM:
+        few = f"{len(part)} images, at least {anomaly.ALIGN_FROM} are needed to tell an odd image from a shifted window"
+        return conform(here.assign(reason=few), ANOMALIES)
+    needed = min((anomaly.fewest(one, len(part), level / len(told)) for one, _ in told.values()), default=len(part))
+    if needed > RARE * len(part):
+        few = f"the reference has too few images of this source to tell fewer than {needed} odd ones of {len(part)}"
+        return conform(here.assign(reason=few), ANOMALIES)
     scores = {kind: anomaly.score(normal, rows) for kind, (normal, rows) in told.items()}
     tails = np.column_stack([anomaly.p_values(told[kind][0], found) for kind, found in scores.items()])
     p_value = np.minimum(1.0, tails.shape[1] * np.nanmin(np.nan_to_num(tails, nan=1.0), axis=1))

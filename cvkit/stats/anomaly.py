@@ -83,16 +83,19 @@ def p_values(normal: Normal, scores: ArrayLike) -> Floats:
     """Conformal p-values (m,): (1 + normal scores at least as high) / (1 + normal scores); NaN stays NaN.
 
     For an image like the normal ones P(p <= x) <= x, but for what the parts of `fit` cost (Vovk 2015: a factor of two
-    at worst). At least 1 / (1 + normal images): see `enough`.
+    at worst). At least 1 / (1 + normal images): see `fewest`.
     """
     strange = np.asarray(scores, dtype=np.float64)
     above = normal.calibration.size - np.searchsorted(normal.calibration, strange, side="left")
     return np.asarray(np.where(np.isnan(strange), np.nan, (1 + above) / (1 + normal.calibration.size)))
 
 
-def enough(normal: Normal, images: int, level: float) -> bool:
-    """Whether a single odd image among `images` could be flagged at all: its smallest p-value is level / images."""
-    return bool(images and 1 / (1 + normal.calibration.size) <= level / images)
+def fewest(normal: Normal, images: int, level: float) -> int:
+    """How many odd images there must be among `images` so that they can be flagged at a share `level` of false flags.
+
+    k flags need p-values of level * k / images, and no p-value is below 1 / (1 + normal images).
+    """
+    return max(1, math.ceil(images / (level * (1 + normal.calibration.size)) - 1e-9))
 
 
 def contributions(normal: Normal, current: ArrayLike) -> Floats:
