@@ -64,6 +64,7 @@ def prepare(folder: Path, seed: int = 0) -> Config:
                 "images": "captures/{source}/{date}/{time}.jpg",
                 "labels": "labels/{source}/{date}/{time}.txt",
             },
+            "evidently": False,  # it takes ten seconds to import, and the demo shall be over in two minutes
             "reference": {"data": str(folder / "reference" / "data.yaml"), "images": "{source}/{date}/{time}.jpg"},
         },
     )

@@ -22,8 +22,8 @@ SCHEDULE = (
 )
 
 
-def create(folder: Path, settings: dict[str, dict[str, Any]]) -> Config:
-    """Make `folder` a workspace with `settings` (values of `cvkit.yml` by section) over the defaults.
+def create(folder: Path, settings: dict[str, Any]) -> Config:
+    """Make `folder` a workspace with `settings` (values of `cvkit.yml`, by section where they have one).
 
     Paths in `settings` are as the user typed them, seen from the current folder. Raises ConfigError where the folder
     already is a workspace, DataError where a file they name does not exist.
@@ -34,7 +34,9 @@ def create(folder: Path, settings: dict[str, dict[str, Any]]) -> Config:
             "there is a workspace already", where=str(folder / "cvkit.yml"),
             remedy="edit that file, or name another folder",
         )  # fmt: skip
-    settled = {section: _seen_from(folder, values) for section, values in settings.items()}
+    settled = {
+        name: _seen_from(folder, values) if isinstance(values, dict) else values for name, values in settings.items()
+    }
     _check(parse_config(commented(settled), folder / "cvkit.yml"))
     folder.mkdir(parents=True, exist_ok=True)
     copy_missing(packaged("skeleton"), folder)
@@ -64,7 +66,7 @@ def copy_missing(origin: Path, folder: Path) -> None:
                 shutil.copyfile(file, part)
 
 
-def commented(settings: dict[str, dict[str, Any]]) -> str:
+def commented(settings: dict[str, Any]) -> str:
     """The text of a `cvkit.yml` that shows every setting, with what it means."""
     lines = [
         "# yaml-language-server: $schema=cvkit.schema.json",
