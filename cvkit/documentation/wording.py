@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import pandas as pd
 
@@ -54,6 +55,31 @@ def anomaly_line(anomalies: pd.DataFrame, level: float) -> str:
         else:
             lines.append(f"**{SIGNS['ok']} ok:** none of {len(part)} images of {name} is stranger than chance allows")
     return "\n\n".join(f"{line}." for line in lines)
+
+
+def change_lines(ranked: pd.DataFrame, kinds: dict[str, str], most: int = 6) -> str:
+    """The features with an alarm as a Markdown list by source, in the order of `changes.rank`; what kind of change.
+
+    At most `most` features of a source; what is left out is counted.
+    """
+    active = ranked[ranked["active"]]
+    if active.empty:
+        return "No feature has an alarm."
+    parts = []
+    for source, rows in active.groupby("source", sort=False):
+        items = [_change_item(row) for row in rows.head(most).to_dict("records")]
+        left_out = [f"- and {len(rows) - most} more"] if len(rows) > most else []
+        head = f"{_source(str(source))}: a change of {kinds.get(str(source), 'predictions only')}"
+        parts.append("\n".join([head, "", *items, *left_out]))
+    return "\n\n".join(parts)
+
+
+def _change_item(row: dict[Any, Any]) -> str:
+    way = "" if pd.isna(row["gradual"]) else ", gradually" if row["gradual"] > 0.8 else ", suddenly"
+    harm = "harm not known" if pd.isna(row["harm"]) else f"harm {row['harm']:+.3f}"
+    beyond = "" if pd.isna(row["beyond"]) else f", {row['beyond']:.0%} of the images beyond the reference's range"
+    name = escape(str(row["feature"]).replace("_", " "))
+    return f"- **{name}** by {row['effect']:.2g} since {row['since']}{way}; {harm}{beyond}"
 
 
 def reasons(verdicts: pd.DataFrame, *, rules: Collection[str] = ALL_RULES, each: int = 4, most: int = 12) -> str:

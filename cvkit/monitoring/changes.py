@@ -32,7 +32,7 @@ def rank(observation: Observation) -> pd.DataFrame:
         expected = _harm(observation, good, source, feature)
         rows.append([source, feature, told.active, told.evidence, told.effect, told.onset[:10], told.gradual,
                      expected.change, expected.beyond])  # fmt: skip
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"active": bool, "harm": float})
     loss = (-table["harm"]).fillna(-np.inf)
     return table.assign(loss=loss).sort_values(
         ["active", "loss", "evidence"], ascending=False, kind="stable", ignore_index=True
@@ -40,11 +40,11 @@ def rank(observation: Observation) -> pd.DataFrame:
 
 
 def kind(ranked: pd.DataFrame) -> dict[str, str]:
-    """What kind of change each source with an alarm has: appearance, class mix, both, or predictions only."""
+    """What kind of change each source with an alarm has: appearance, class mix, both of them, or predictions only."""
     found = {}
     for source, part in ranked[ranked["active"]].groupby("source"):
         looks, classes = bool(APPEARANCE & set(part["feature"])), "class_mix" in set(part["feature"])
-        names = {(True, True): "both", (True, False): "appearance", (False, True): "class mix"}
+        names = {(True, True): "appearance and class mix", (True, False): "appearance", (False, True): "class mix"}
         found[str(source)] = names.get((looks, classes), "predictions only")
     return found
 

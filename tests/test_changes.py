@@ -1,0 +1,146 @@
+"""What changed: harm from quality bins, directions of embeddings, and the past under other rules."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cvkit import demo_world
+from cvkit.config import RuleSettings, load_config
+from cvkit.data import embeddings, sources, yolo
+from cvkit.demo import CHECKPOINT
+from cvkit.monitoring import alarms, backtest, changes
+from cvkit.monitoring.alarms import Reading, State
+from cvkit.monitoring.backtest import Event
+from cvkit.stats import drift, harm, projection
+from cvkit.stats.chunks import signals
+from cvkit.tables import Window
+
+DAY = timedelta(days=1)
+
+
+def test_a_feature_on_which_quality_depends_harms_when_it_moves() -> None:
+    rng = np.random.default_rng(0)
+    light = rng.normal(100, 10, 2000)
+    quality = np.clip(0.8 + 0.01 * (light - 100), 0, 1)
+    darker = harm.expected_change(rng.normal(90, 10, 500), light, quality)
+    assert darker.change == pytest.approx(-0.1, abs=0.02)
+    assert darker.beyond < 0.05
+    assert harm.expected_change(light, light, quality).change == pytest.approx(0.0, abs=1e-12)
+    assert abs(harm.expected_change(rng.normal(90, 10, 500), light, rng.permutation(quality)).change) < 0.02
+    assert harm.expected_change(np.full(9, 500.0), light, quality).beyond == 1.0
+
+
+@pytest.mark.parametrize(("now", "then"), [([], [1.0] * 30), ([1.0], [1.0] * 5), ([np.nan], [1.0] * 30)])
+def test_harm_is_not_told_from_nothing(now: list[float], then: list[float]) -> None:
+    assert math.isnan(harm.expected_change(now, then, [0.5] * len(then)).change)
+
+
+def test_f1_of_an_image() -> None:
+    true = np.array([[0, 0, 10, 10], [20, 20, 30, 30.0]])
+    assert harm.f1_of_image(true, [0, 1], true, [0, 1]) == 1.0
+    assert harm.f1_of_image(true, [0, 0], true, [0, 1]) == 0.5  # a wrong class is no match
+    assert harm.f1_of_image(true[[0, 0]], [0, 0], true, [0, 1]) == 0.5  # a second box on one object is none
+    assert harm.f1_of_image(true + 8, [0, 1], true, [0, 1]) == 0.0
+    none = np.empty((0, 4))
+    assert harm.f1_of_image(none, [], none, []) == 1.0
+    assert harm.f1_of_image(none, [], true, [0, 1]) == 0.0
+
+
+def test_directions_hold_what_varies_and_the_rest_is_a_distance() -> None:
+    rng = np.random.default_rng(0)
+    rows = 5 + rng.normal(size=(300, 3)) @ rng.normal(size=(3, 40))
+    found = projection.fit(rows, components=2)
+    assert found is not None
+    np.testing.assert_allclose(found.axes @ found.axes.T, np.eye(2), atol=1e-9)
+    along = projection.project(found, rows)
+    np.testing.assert_allclose(along[:, :2].mean(axis=0), 0, atol=1e-9)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True) - found.mean
+    np.testing.assert_allclose((along**2).sum(axis=1), (unit**2).sum(axis=1))  # nothing is lost
+    np.testing.assert_allclose(projection.project(found, 7 * rows), along)
+    odd = projection.project(found, np.vstack([np.full(40, np.nan), np.zeros(40), rows[0]]))
+    assert np.isnan(odd[:2]).all()
+    assert np.isfinite(odd[2]).all()
+    assert projection.fit(np.full((2, 4), 1.0)) is None
+    assert projection.fit(np.full((9, 4), np.nan)) is None
+
+
+def test_embeddings_are_those_of_ultralytics_and_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo_world.write_world(tmp_path, 0, progress=lambda done, total: None)
+    (tmp_path / "cvkit.yml").write_text(
+        f"model: {{weights: {CHECKPOINT}, image_size: 160}}\nreference: {{data: reference/data.yaml}}\n"
+        "captures: {images: 'captures/{source}/{date}/{time}.jpg'}\n"
+    )
+    config = load_config(tmp_path)
+    records = sources.load_captures(config, Window.day("2026-10-01"))
+    found = embeddings.extract(config, records, tmp_path / "cache")
+    assert found["image_id"].tolist() == records.images["image_id"].tolist()
+    model = yolo.load(CHECKPOINT, tmp_path / "settings")
+    picture = yolo.decode(records.images["path"][5])
+    (single,) = model.embed([picture], imgsz=160, verbose=False, save=False)
+    rows = embeddings.matrix(found, records.images["image_id"])
+    np.testing.assert_allclose(rows[5], single.cpu().numpy(), atol=1e-4)
+    monkeypatch.setattr(yolo, "load", lambda *arguments: pytest.fail("the cache was not used"))
+    again = embeddings.extract(config, records, tmp_path / "cache")
+    np.testing.assert_array_equal(embeddings.matrix(again, records.images["image_id"]), rows)
+    assert np.isnan(embeddings.matrix(found, pd.Series(["gone.jpg"]))).all()
+    off = config.model_copy(update={"model": config.model.model_copy(update={"embeddings": False})})
+    assert embeddings.extract(off, records, tmp_path / "cache").empty
+
+
+@pytest.fixture(scope="module")
+def states() -> dict[tuple[str, str], State]:
+    """A camera whose noise moves from day 20 to 29, and one that is healthy; 40 days."""
+    rng = np.random.default_rng(0)
+    learnt = drift.prepare(rng.normal(size=1800), np.repeat(np.arange(60), 30)).chunks
+    assert learnt is not None
+    found: dict[tuple[str, str], State] = {}
+    for day in range(40):
+        start = datetime(2026, 1, 1, tzinfo=UTC) + day * DAY
+        moved = 1.0 * (20 <= day < 30)
+        readings = {
+            (camera, "noise"): Reading(signals(rng.normal(size=30) + moved * (camera == "cam-1"), learnt), 30)
+            for camera in ("cam-1", "cam-2")
+        }
+        found = alarms.enter(found, Window(start, start + DAY), readings, RuleSettings())
+    return found
+
+
+def test_a_backtest_says_what_was_found_and_missed(states: dict[tuple[str, str], State]) -> None:
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    events = [Event("cam-1", first + 20 * DAY, first + 30 * DAY), Event("cam-2", first + 5 * DAY, first + 9 * DAY)]
+    table = backtest.backtest(states, RuleSettings(), DAY, budgets=[0.1, 1, 5000], sizes=[0.3, 3.0], events=events)
+    usual = table[(table["budget"] == 1) & (table["drift_warning"] == 0.3)].iloc[0]
+    assert (usual["alarms"], usual["found"], usual["missed"], usual["unexplained"]) == (1, 1, 1, 0)
+    assert usual["delay_days"] in (1.0, 2.0)
+    assert (table.loc[table["drift_warning"] == 3.0, "found"] == 0).all()
+    assert table["alarms"].iloc[4] >= table["alarms"].iloc[0]  # a larger budget never has fewer
+    assert "unexplained" in backtest.text(table)
+    plain = backtest.backtest(states, RuleSettings(), DAY, budgets=[1.0], sizes=[0.3])
+    assert plain[["found", "missed", "delay_days", "unexplained"]].isna().all(axis=None)
+    assert "missed" not in backtest.text(plain)
+    assert backtest.backtest({}, RuleSettings(), DAY, budgets=[1.0], sizes=[0.3])["alarms"].item() == 0
+
+
+def test_a_replay_under_the_same_rules_is_what_was(states: dict[tuple[str, str], State]) -> None:
+    assert (
+        alarms.replay(states, RuleSettings(), DAY)["cam-1", "noise"]["episodes"] == states["cam-1", "noise"]["episodes"]
+    )
+
+
+def test_alarms_of_features_that_overlap_are_one(states: dict[tuple[str, str], State]) -> None:
+    doubled = {**states, ("cam-1", "sharpness"): states["cam-1", "noise"]}
+    (stretch,) = backtest.stretches(doubled)
+    assert stretch.features == ("noise", "sharpness")
+
+
+def test_the_kind_of_a_change_is_told() -> None:
+    rows = [("a", "noise", True), ("a", "boxes", True), ("b", "class_mix", True), ("c", "embedding", True),
+            ("c", "class_mix", True), ("d", "boxes", True), ("e", "noise", False)]  # fmt: skip
+    found = changes.kind(pd.DataFrame(rows, columns=["source", "feature", "active"]))
+    assert found == {"a": "appearance", "b": "class mix", "c": "appearance and class mix", "d": "predictions only"}
