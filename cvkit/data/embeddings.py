@@ -30,7 +30,7 @@ def extract(
         return pd.DataFrame(columns=list(COLUMNS))
 
     def compute(new: pd.DataFrame) -> pd.DataFrame:
-        model = yolo.load(config.resolve(config.model.weights), config.workspace / ".ultralytics")
+        model = yolo.champion(config, "embed")
         done = 0
 
         def step(count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import warnings
@@ -65,6 +66,19 @@ def load(weights: Path, settings_folder: Path) -> Any:
         remedy = "cvkit watches object detectors; segmentation, pose and oriented boxes are not supported"
         raise DataError("the weights are for a task that is not supported", found=model.task, remedy=remedy, **wrong)
     return model
+
+
+def champion(config: Config, purpose: str) -> Any:
+    """The deployed model, loaded once for each `purpose`: a model keeps settings of how it was last run."""
+    weights = config.resolve(config.model.weights)
+    status = weights.stat() if weights.is_file() else None
+    changed = (status.st_size, status.st_mtime_ns) if status else (0, 0)
+    return _loaded(weights, changed, config.workspace / ".ultralytics", purpose)
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(weights: Path, changed: tuple[int, int], settings_folder: Path, purpose: str) -> Any:
+    return load(weights, settings_folder)
 
 
 def check_weights(weights: Path) -> None:
@@ -156,7 +170,7 @@ def predict_missing(
         return records
 
     def compute(new: pd.DataFrame) -> pd.DataFrame:
-        model = load(config.resolve(config.model.weights), config.workspace / ".ultralytics")
+        model = champion(config, "predict")
         done = 0
 
         def step(count: int) -> None:
