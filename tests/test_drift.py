@@ -173,7 +173,7 @@ def test_the_order_of_values_and_preparation_change_nothing(name: str) -> None:
     plain = statistic(current, reference)
     assert statistic(rng.permutation(current), rng.permutation(reference)) == plain
     assert statistic(drift.prepare(current), drift.prepare(reference)) == plain
-    assert drift.compare(current, reference)[name] == plain
+    assert drift.compare(current, reference, [name])[name] == plain
 
 
 # -- contract -------------------------------------------------------------------------------------------------------
