@@ -1,19 +1,23 @@
-"""Drift: Kolmogorov-Smirnov, PSI, Wasserstein and Jensen-Shannon on large columns, against scipy and mere sorting."""
+"""Drift statistics of large columns and of many columns at once: seconds and memory, against scipy and mere sorting."""
 
 from __future__ import annotations
 
 import statistics
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
 from scipy import stats
 
 from benchmarks import Figure, at_most, interleaved, observed, rate_ratio
-from cvkit.stats import drift
+from cvkit.stats import drift, multivariate
 
 ROWS, COLUMNS = 1_000_000, 30
 MEASURED = 3  # columns really measured a round; the others take as long
 FRESH, STORED = 2.0, 0.8  # CPU seconds
+MEMORY = 2.0  # times the input, the input counted
+EMBEDDINGS = (2000, 512)  # rows of each sample, columns
+MMD = 0.4  # CPU seconds, with 100 permutations
 
 
 def run() -> Iterator[Figure]:
@@ -37,6 +41,27 @@ def run() -> Iterator[Figure]:
     yield observed(
         "drift.rate_scipy", rate_ratio(seconds, "fresh", "scipy"), "times as fast", "scipy: KS + Wasserstein"
     )
+
+    yield at_most("drift.memory", _memory(*columns[0]), "times the input", MEMORY, "peak while one column is compared")
+    yield from _rows(random)
+
+
+def _rows(random: np.random.Generator) -> Iterator[Figure]:
+    current, reference = (random.normal(size=EMBEDDINGS) for _ in range(2))
+    seconds = interleaved(
+        {name: lambda test=test: test(current, reference) for name, test in multivariate.ROWS.items()}, rounds=3
+    )
+    work = "2,000 + 2,000 rows of 512 columns, 100 permutations, one thread"
+    yield at_most("drift.mmd", statistics.median(seconds["mmd"]), "CPU s", MMD, work)
+    yield observed("drift.classifier", statistics.median(seconds["classifier"]), "CPU s", work)
+
+
+def _memory(current: np.ndarray, reference: np.ndarray) -> float:
+    tracemalloc.start()
+    drift.compare(current, reference)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return 1 + peak / (current.nbytes + reference.nbytes)
 
 
 def _scipy(current: np.ndarray, reference: np.ndarray) -> tuple[float, float]:

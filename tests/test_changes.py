@@ -13,13 +13,29 @@ import pytest
 from cvkit import demo_world
 from cvkit.config import RuleSettings, load_config
 from cvkit.data import embeddings, sources, yolo
+from cvkit.data.records import Records
 from cvkit.demo import CHECKPOINT
+from cvkit.documentation import wording
 from cvkit.monitoring import alarms, backtest, changes
 from cvkit.monitoring.alarms import Reading, State
 from cvkit.monitoring.backtest import Event
+from cvkit.monitoring.monitor import Observation
+from cvkit.monitoring.reference import Reference
 from cvkit.stats import drift, harm, projection
 from cvkit.stats.chunks import signals
-from cvkit.tables import Window
+from cvkit.tables import (
+    ANOMALIES,
+    BOXES,
+    FEATURES,
+    FINDINGS,
+    IMAGES,
+    MEASUREMENTS,
+    PROPERTIES,
+    VERDICTS,
+    Window,
+    conform,
+    empty,
+)
 
 DAY = timedelta(days=1)
 
@@ -78,19 +94,26 @@ def test_embeddings_are_those_of_ultralytics_and_made_once(tmp_path: Path, monke
     )
     config = load_config(tmp_path)
     records = sources.load_captures(config, Window.day("2026-10-01"))
-    found = embeddings.extract(config, records, tmp_path / "cache")
+    nothing = pd.DataFrame(columns=["image_id", "embedding"])
+    found = embeddings.extract(config, records, nothing, tmp_path / "cache")
     assert found["image_id"].tolist() == records.images["image_id"].tolist()
     model = yolo.load(CHECKPOINT, tmp_path / "settings")
     picture = yolo.decode(records.images["path"][5])
     (single,) = model.embed([picture], imgsz=160, verbose=False, save=False)
     rows = embeddings.matrix(found, records.images["image_id"])
     np.testing.assert_allclose(rows[5], single.cpu().numpy(), atol=1e-4)
+    _, seen = yolo.predict_missing(config, records, tmp_path / "predictions")  # the same, from the same pass
+    np.testing.assert_allclose(embeddings.matrix(seen, records.images["image_id"]), rows, atol=1e-4)
+    assert embeddings.extract(config, records, seen, tmp_path / "never") is seen
     monkeypatch.setattr(yolo, "load", lambda *arguments: pytest.fail("the cache was not used"))
-    again = embeddings.extract(config, records, tmp_path / "cache")
+    again = embeddings.extract(config, records, seen[:0], tmp_path / "cache")
     np.testing.assert_array_equal(embeddings.matrix(again, records.images["image_id"]), rows)
     assert np.isnan(embeddings.matrix(found, pd.Series(["gone.jpg"]))).all()
     off = config.model_copy(update={"model": config.model.model_copy(update={"embeddings": False})})
-    assert embeddings.extract(off, records, tmp_path / "cache").empty
+    assert embeddings.extract(off, records, nothing, tmp_path / "cache").empty
+    assert yolo.predict_missing(off, records, tmp_path / "without")[1].empty
+    half = embeddings.extract(config, records, seen[:5], tmp_path / "half")  # the others in a pass of their own
+    np.testing.assert_allclose(embeddings.matrix(half, records.images["image_id"]), rows, atol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +167,45 @@ def test_the_kind_of_a_change_is_told() -> None:
             ("c", "class_mix", True), ("d", "boxes", True), ("e", "noise", False)]  # fmt: skip
     found = changes.kind(pd.DataFrame(rows, columns=["source", "feature", "active"]))
     assert found == {"a": "appearance", "b": "class mix", "c": "appearance and class mix", "d": "predictions only"}
+
+
+def test_all_columns_at_once_tell_a_change_of_how_two_go_together() -> None:
+    """Brightness and contrast each keep their distribution, but now they move against each other."""
+    rng = np.random.default_rng(0)
+    now, then = rng.normal(size=(2, 480))
+    expected = made_up_features(then, then + 0.3 * rng.normal(size=480), "then", days=20)
+    current = made_up_features(now, -now + 0.3 * rng.normal(size=480), "now", days=1)
+    found = changes.together(observation_of(current, expected))
+    assert list(found["statistic"]) == ["mmd", "classifier"]
+    assert set(found["columns"]) == {"properties"}
+    assert (found["p_value"] < 0.12).all()  # 20 days and the window's own: 1 / 21 at best, by 100 exchanges
+    assert (found["effect"] > 0.3).all()
+    same = changes.together(observation_of(expected.assign(image_id=lambda t: "x" + t["image_id"]), expected))
+    assert (same["effect"] < 0.3).all()
+    assert "| **a** | properties |" in wording.together_lines(found)
+    assert "480 against 480" in wording.together_lines(found)
+    few = changes.together(observation_of(current[:1], expected))
+    assert few["value"].isna().all()
+    assert "not known" in wording.together_lines(few)
+    assert "No image" in wording.together_lines(changes.together(observation_of(current[:0], expected)))
+
+
+def made_up_features(brightness: np.ndarray, contrast: np.ndarray, name: str, days: int) -> pd.DataFrame:
+    size = len(brightness)
+    start = pd.Timestamp("2026-09-01" if days > 1 else "2026-10-05", tz="UTC")
+    times = start + pd.to_timedelta(np.arange(size) * days * 24 / size, unit="h")
+    rows = pd.DataFrame({
+        "image_id": [f"{name}{number}" for number in range(size)], "source": "a", "time": times,
+        "content": [f"{name}{number}" for number in range(size)], "brightness": brightness, "contrast": contrast,
+    })  # fmt: skip
+    return conform(rows, FEATURES).fillna(dict.fromkeys(set(PROPERTIES) - {"brightness", "contrast"}, 0.0))
+
+
+def observation_of(current: pd.DataFrame, expected: pd.DataFrame) -> Observation:
+    none = pd.DataFrame(columns=["image_id", "embedding"])
+    tables = [empty(columns) for columns in (IMAGES, FEATURES, BOXES, BOXES, FINDINGS)]
+    tables[1] = expected
+    reference = Reference("id", *tables, none, {"a": None}, {})  # type: ignore[dict-item]
+    records = Records(empty(IMAGES), empty(BOXES), empty(BOXES), empty(FINDINGS), {})
+    rest = [empty(columns) for columns in (ANOMALIES, FINDINGS, MEASUREMENTS)]
+    return Observation(Window.day("2026-10-05"), reference, records, current, none, *rest, {}, empty(VERDICTS))

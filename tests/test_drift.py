@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.signal import lfilter
 from scipy.spatial.distance import jensenshannon
 
-from cvkit.stats import chunks, drift, intervals
+from cvkit.stats import chunks, drift, intervals, multivariate
 from cvkit.stats.class_mix import ClassSample, chi_square, class_mix_p_value, prepare_classes
 
 NAMES = sorted(drift.NUMERIC)
@@ -489,4 +489,4 @@ def test_examples_of_the_pages_run(page: Path) -> None:
 
 def test_every_statistic_has_a_page() -> None:
     pages = {page.stem for page in PAGES}
-    assert {name.replace("_", "-") for name in (*drift.NUMERIC, "chi_square")} <= pages
+    assert {name.replace("_", "-") for name in (*drift.NUMERIC, *multivariate.ROWS, "chi_square")} <= pages

@@ -170,6 +170,20 @@ def test_gallery_sets_the_typical_image_before_the_furthest(tmp_path: Path) -> N
     assert exemplars.gallery(observation, []).empty
 
 
+def test_what_moved_most_stands_beside_the_reference_image_most_like_it() -> None:
+    expected, current = features([1, 5, 90], "then"), features([9, 100, 80, 70], "now")
+    observation = observe(
+        features=current,
+        images=images(list(current["image_id"])),
+        expected=expected,
+        usual_images=images(list(expected["image_id"])),
+    )
+    shown = exemplars.moved_beside_nearest(observation, [("noise", "a")])
+    assert list(shown["image_id"]) == ["now1", "then2", "now2", "then2"]  # 100 and 80 are both nearest 90
+    assert shown["caption"][1] == "reference, most like it"
+    assert exemplars.moved_beside_nearest(observation, []).empty
+
+
 def test_most_mixed_is_the_source_whose_classes_differ_most() -> None:
     current = pd.concat([features([1], "x", "a"), features([1], "y", "b")])
     expected = pd.concat([features([1], "p", "a"), features([1], "q", "b")])

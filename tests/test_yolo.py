@@ -36,7 +36,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def test_the_shipped_model_finds_nearly_all_parts_and_survives_broken_files(config: Config, tmp_path: Path) -> None:
-    records = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
+    records, _ = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
     assert records.images["predicted"].tolist() == [True] * 6 + [False]
     found = missed = 0
     for number in range(6):
@@ -50,10 +50,10 @@ def test_the_shipped_model_finds_nearly_all_parts_and_survives_broken_files(conf
 
 
 def test_predictions_are_made_once(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
+    first, _ = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
     (config.workspace / "captures" / "cam-1" / "2026-10-01" / "120000.jpg").unlink()
     monkeypatch.setattr(yolo, "load", lambda *_: pytest.fail("the model was loaded again"))
-    again = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
+    again, _ = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
     assert first.predictions.equals(again.predictions)
 
 
@@ -61,7 +61,7 @@ def test_a_changed_image_is_predicted_again(config: Config, tmp_path: Path) -> N
     yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
     path = config.workspace / "captures" / "cam-1" / "2026-10-01" / "000000.jpg"
     cv2.imwrite(str(path), np.zeros((128, 160, 3), np.uint8))
-    again = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
+    again, _ = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
     assert not again.predictions["image_id"].str.endswith("/000000.jpg").any()
     assert again.images["predicted"].iloc[0]
 

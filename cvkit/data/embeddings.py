@@ -19,18 +19,23 @@ COLUMNS = ("image_id", "embedding")
 def extract(
     config: Config,
     records: Records,
+    known: pd.DataFrame,
     cache_folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """The embedding (an array of float32) of every image that can be decoded, by `image_id`; kept for the next time.
 
-    Empty without weights, or where `model.embeddings` is off.
+    `known` ones, which came with the predictions, are not computed again. Empty without weights, or where
+    `model.embeddings` is off.
     """
-    if not config.model.weights or not config.model.embeddings or records.images.empty:
+    if not config.model.weights or not config.model.embeddings:
         return pd.DataFrame(columns=list(COLUMNS))
+    images = records.images[~records.images["image_id"].isin(known["image_id"])]
+    if images.empty:
+        return known
 
     def compute(new: pd.DataFrame) -> pd.DataFrame:
-        model = yolo.champion(config, "embed")
+        deployed = yolo.champion(config, "embed")
         done = 0
 
         def step(count: int) -> None:
@@ -38,9 +43,10 @@ def extract(
             done += count
             progress(done, len(new))
 
-        return yolo.embed(model, new, config, step)
+        return yolo.embed(deployed, new, config, step)
 
-    return cache.by_image(cache_folder, records.images, compute, ["embedding"])
+    made = cache.by_image(cache_folder, images, compute, ["embedding"])
+    return pd.concat([known, made], ignore_index=True) if len(known) else made
 
 
 def matrix(embeddings: pd.DataFrame, image_ids: pd.Series) -> NDArray[np.float64]:

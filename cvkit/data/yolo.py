@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -68,7 +68,14 @@ def load(weights: Path, settings_folder: Path) -> Any:
     return model
 
 
-def champion(config: Config, purpose: str) -> Any:
+class Deployed(NamedTuple):
+    """The deployed model, and what the layer before its head last made of a batch: rows of numbers, one per image."""
+
+    model: Any
+    pooled: list[NDArray[np.float32]]
+
+
+def champion(config: Config, purpose: str) -> Deployed:
     """The deployed model, loaded once for each `purpose`: a model keeps settings of how it was last run."""
     weights = config.resolve(config.model.weights)
     status = weights.stat() if weights.is_file() else None
@@ -77,8 +84,15 @@ def champion(config: Config, purpose: str) -> Any:
 
 
 @functools.lru_cache(maxsize=4)
-def _loaded(weights: Path, changed: tuple[int, int], settings_folder: Path, purpose: str) -> Any:
-    return load(weights, settings_folder)
+def _loaded(weights: Path, changed: tuple[int, int], settings_folder: Path, purpose: str) -> Deployed:
+    model = load(weights, settings_folder)
+    pooled: list[NDArray[np.float32]] = []
+
+    def keep(layer: Any, inputs: Any, output: Any) -> None:  # a plain function: Ultralytics deep-copies the model
+        pooled[:] = output.mean(dim=(2, 3)).float().cpu().numpy()
+
+    model.model.model[-2].register_forward_hook(keep)  # the layer that Ultralytics' `embed` takes
+    return Deployed(model, pooled)
 
 
 def check_weights(weights: Path) -> None:
@@ -118,35 +132,38 @@ def _load_safely(weights: Path, settings_folder: Path) -> Any:
 
 
 def predict(
-    model: Any, images: pd.DataFrame, config: Config, progress: Callable[[int], None] = lambda n: None
+    deployed: Deployed, images: pd.DataFrame, config: Config, progress: Callable[[int], None] = lambda n: None
 ) -> pd.DataFrame:
-    """Predict every image that can be decoded: one row per image, its boxes as lists (columns of BOXES).
+    """Predict every image that can be decoded: a row for each, boxes as lists (columns of BOXES), and its embedding.
 
-    Images that cannot be decoded have no row. `progress` is told how many images were done.
+    The embedding is what `embed` gives, without a second pass; None where `model.embeddings` is off. Images that cannot
+    be decoded have no row. `progress` is told how many images were done.
     """
     settings = config.model
     rows = []
     for batch in _batches(images, settings.batch):
-        results = model.predict(
+        results = deployed.model.predict(
             [picture for _, picture in batch], imgsz=settings.image_size, conf=settings.confidence, save=False,
             device=settings.device or None, verbose=False, batch=len(batch),
         )  # fmt: skip
-        for (image_id, _), result in zip(batch, results, strict=True):
+        pooled = [row.copy() for row in deployed.pooled] if settings.embeddings else [None] * len(batch)
+        for (image_id, _), result, embedding in zip(batch, results, pooled, strict=True):
             boxes = result.boxes.data.cpu().numpy().astype(float)
             columns = {name: boxes[:, position].tolist() for position, name in enumerate([*CORNERS, "confidence"])}
-            rows.append({"image_id": image_id, "class_id": boxes[:, 5].astype(int).tolist(), **columns})
+            classes = boxes[:, 5].astype(int).tolist()
+            rows.append({"image_id": image_id, "class_id": classes, **columns, "embedding": embedding})
         progress(len(batch))
-    return pd.DataFrame(rows, columns=list(BOXES))
+    return pd.DataFrame(rows, columns=[*BOXES, "embedding"])
 
 
 def embed(
-    model: Any, images: pd.DataFrame, config: Config, progress: Callable[[int], None] = lambda n: None
+    deployed: Deployed, images: pd.DataFrame, config: Config, progress: Callable[[int], None] = lambda n: None
 ) -> pd.DataFrame:
     """The model's embedding of every image that can be decoded: `image_id` and `embedding`, an array of float32."""
     settings = config.model
     rows = []
     for batch in _batches(images, settings.batch):
-        found = model.embed(
+        found = deployed.model.embed(
             [picture for _, picture in batch], imgsz=settings.image_size, device=settings.device or None,
             verbose=False, batch=len(batch), save=False,
         )  # fmt: skip
@@ -160,17 +177,18 @@ def predict_missing(
     records: Records,
     cache_folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Records:
+) -> tuple[Records, pd.DataFrame]:
     """`records` with predictions by the champion's weights for the images that came without; kept for the next time.
 
-    Without weights nothing is predicted. The model is loaded only when an image is not in the cache.
+    Beside them the embeddings that the same pass gave: `image_id` and `embedding`. Without weights nothing is
+    predicted. The model is loaded only when an image is not in the cache.
     """
     images = records.images[~records.images["predicted"]]
     if images.empty or not config.model.weights:
-        return records
+        return records, pd.DataFrame(columns=["image_id", "embedding"])
 
     def compute(new: pd.DataFrame) -> pd.DataFrame:
-        model = champion(config, "predict")
+        deployed = champion(config, "predict")
         done = 0
 
         def step(count: int) -> None:
@@ -178,18 +196,16 @@ def predict_missing(
             done += count
             progress(done, len(new))
 
-        return predict(model, new, config, step)
+        return predict(deployed, new, config, step)
 
     columns = [name for name in BOXES if name != "image_id"]
-    rows = cache.by_image(cache_folder, images, compute, columns)
-    boxes = rows.explode(columns).dropna(subset=["class_id"])
+    rows = cache.by_image(cache_folder, images, compute, [*columns, "embedding"])
+    boxes = rows[list(BOXES)].explode(columns).dropna(subset=["class_id"])
     made = conform(boxes, BOXES) if len(boxes) else empty(BOXES)
     covered = records.images["predicted"] | records.images["image_id"].isin(rows["image_id"])
-    return replace(
-        records,
-        images=records.images.assign(predicted=covered),
-        predictions=pd.concat([records.predictions, made], ignore_index=True),
-    )
+    predictions = pd.concat([records.predictions, made], ignore_index=True)
+    told = replace(records, images=records.images.assign(predicted=covered), predictions=predictions)
+    return told, rows[["image_id", "embedding"]].dropna(ignore_index=True)
 
 
 def class_names(config: Config) -> dict[int, str]:

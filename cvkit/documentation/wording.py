@@ -82,6 +82,23 @@ def _change_item(row: dict[Any, Any]) -> str:
     return f"- **{name}** by {row['effect']:.2g} since {row['since']}{way}; {harm}{beyond}"
 
 
+def together_lines(table: pd.DataFrame) -> str:
+    """What `changes.together` gives, as a Markdown table with one line for each source and kind of columns."""
+    if table.empty:
+        return "No image could be compared with the reference."
+    lines = ["| source | columns | classifier's area | p | MMD, effect | p | images |", "|---|---|---|---|---|---|---|"]
+    for (source, columns), rows in table.groupby(["source", "columns"], sort=False):
+        by = rows.set_index("statistic")
+        area, far = by.loc["classifier"], by.loc["mmd"]
+        numbers = (
+            f"{area['value']:.2f} | {area['p_value']:.3f} | {far['effect']:.2f} | {far['p_value']:.3f}"
+            if area["n"] > 1 and area["n_reference"] > 1
+            else "not known | | not known |"
+        )
+        lines.append(f"| {_source(str(source))} | {columns} | {numbers} | {area['n']} against {area['n_reference']} |")
+    return "\n".join(lines)
+
+
 def reasons(verdicts: pd.DataFrame, *, rules: Collection[str] = ALL_RULES, each: int = 4, most: int = 12) -> str:
     """Every verdict that is not ok, as a Markdown list by source, the worst first.
 

@@ -11,6 +11,7 @@ from cvkit.monitoring.reference import Reference
 from cvkit.stats import anomaly
 from cvkit.stats.chunks import Floats
 from cvkit.stats.correction import benjamini_hochberg
+from cvkit.stats.projection import unit
 from cvkit.tables import ANOMALIES, FINDINGS, PREDICTION_FEATURES, PROPERTIES, conform, empty
 
 NUMBERS = (*PROPERTIES, *PREDICTION_FEATURES)
@@ -60,7 +61,7 @@ def nearest(
     rows = features.set_index("image_id").reindex(image_ids).reset_index()
     first, second = _vectors(rows, embeddings), _vectors(part, reference.embeddings)
     if first[MEANING].shape[1] and second[MEANING].shape[1]:
-        now, then = (_unit(side[MEANING]) for side in (first, second))
+        now, then = (np.nan_to_num(side[MEANING]) for side in (first, second))
     else:
         learnt = _learnt(reference, source).get(LOOKS)
         scale = learnt.model.scale if learnt else np.ones(len(NUMBERS))
@@ -123,12 +124,7 @@ def _normal_images(reference: Reference, source: str) -> pd.DataFrame:
 
 
 def _vectors(images: pd.DataFrame, embeddings: pd.DataFrame) -> dict[str, Floats]:
-    return {LOOKS: images[list(NUMBERS)].to_numpy(float), MEANING: _unit(matrix(embeddings, images["image_id"]))}
-
-
-def _unit(rows: Floats) -> Floats:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True) if rows.size else np.ones((len(rows), 1))
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))
+    return {LOOKS: images[list(NUMBERS)].to_numpy(float), MEANING: unit(matrix(embeddings, images["image_id"]))}
 
 
 def _reasons(loudest: list[str], learnt: dict[str, anomaly.Normal], looks: Floats, most: int = 2) -> list[str]:

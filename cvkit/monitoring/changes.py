@@ -5,14 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cvkit.data.embeddings import matrix
 from cvkit.monitoring import alarms
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference
-from cvkit.stats import harm
+from cvkit.stats import harm, multivariate
+from cvkit.stats.chunks import Floats
+from cvkit.stats.projection import unit
 from cvkit.tables import PROPERTIES
 
 COLUMNS = ("source", "feature", "active", "evidence", "effect", "since", "gradual", "harm", "beyond")
 APPEARANCE = frozenset({*PROPERTIES, "embedding"})
+TOGETHER = ("source", "columns", "statistic", "value", "effect", "p_value", "n", "n_reference")
+MOST_ROWS = 1000  # of a source's reference that many columns are compared with at once
 
 
 def rank(observation: Observation) -> pd.DataFrame:
@@ -47,6 +52,41 @@ def kind(ranked: pd.DataFrame) -> dict[str, str]:
         names = {(True, True): "appearance and class mix", (True, False): "appearance", (False, True): "class mix"}
         found[str(source)] = names.get((looks, classes), "predictions only")
     return found
+
+
+def together(observation: Observation, *, most: int = MOST_ROWS, seed: int = 0) -> pd.DataFrame:
+    """How far each source's images lie from the reference's in all columns at once: columns `TOGETHER`.
+
+    `columns` "embedding" or "properties"; `statistic` "mmd" or "classifier" (`cvkit.stats.multivariate`), whose
+    p-values exchange whole days where all images have a time, so that with k days in the reference none is below
+    about 1 / (k + 1). Of a larger
+    reference, `most` images drawn with `seed`.
+    """
+    rows = []
+    for source, part in observation.features.groupby("source"):
+        known = observation.reference.features
+        then = known[(known["source"] == observation.reference.part(str(source))) & (known["damage"] == "")]
+        then = then.sample(min(most, len(then)), random_state=seed).sort_values("time")
+        now = part[part["damage"] == ""].drop_duplicates("content")
+        timed = now["time"].notna().all() and then["time"].notna().all()
+        days = (now["time"].dt.floor("D"), then["time"].dt.floor("D")) if timed else None
+        for columns, (first, second) in _all_columns(observation, now, then).items():
+            for name, statistic in multivariate.ROWS.items():
+                found = statistic(first, second, days, seed=seed)
+                rows.append([source, columns, name, found.statistic, found.effect, found.p_value, found.n,
+                             found.n_reference])  # fmt: skip
+    return pd.DataFrame(rows, columns=list(TOGETHER))
+
+
+def _all_columns(observation: Observation, now: pd.DataFrame, then: pd.DataFrame) -> dict[str, tuple[Floats, Floats]]:
+    """Rows of the window and the reference: the embedding, and the properties in the reference's deviations."""
+    names = list(PROPERTIES)
+    scale = then[names].std().replace(0.0, 1.0)
+    looks = [(side[names] / scale).to_numpy(float) for side in (now, then)]
+    first = unit(matrix(observation.embeddings, now["image_id"]))
+    second = unit(matrix(observation.reference.embeddings, then["image_id"]))
+    found = {"properties": (looks[0], looks[1])}
+    return found | {"embedding": (first, second)} if first.shape[1] and first.shape[1] == second.shape[1] else found
 
 
 def quality(reference: Reference) -> pd.Series:

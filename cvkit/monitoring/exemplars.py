@@ -147,18 +147,42 @@ def strangest(observation: Observation, *, most: int = 6) -> pd.DataFrame:
     judged = observation.anomalies.dropna(subset="score")
     judged = judged.assign(times=judged["score"] / judged["usual"])
     chosen = judged.sort_values(["p_value", "times", "image_id"], ascending=[True, False, True]).head(most)
+    signs = np.where(chosen["flagged"], "flagged", "not flagged")
+    captions = [
+        f"{row['image_id']}\n{sign}, {row['times']:.1f} times the usual\n{row['reason']}"
+        for row, sign in zip(chosen.to_dict("records"), signs, strict=True)
+    ]
+    chosen = chosen.assign(caption=captions)
+    return _joined([_with_nearest(observation, str(name), part) for name, part in chosen.groupby("source", sort=False)])
+
+
+def moved_beside_nearest(observation: Observation, pairs: list[tuple[str, str]], *, each: int = 2) -> pd.DataFrame:
+    """For each pair (feature, source) the `each` images that moved most, each beside the reference image most like it.
+
+    That is what the same scene looked like when the model was accepted.
+    """
+    return _joined(
+        [
+            _with_nearest(observation, source, moved_images(observation, feature, source, most=each))
+            for feature, source in pairs
+        ]
+    )
+
+
+def _with_nearest(observation: Observation, source: str, shown: pd.DataFrame) -> pd.DataFrame:
+    """Images of a source (`image_id`, `caption`), each followed by the reference image most like it."""
+    records, reference = observation.records, observation.reference
+    like = anomalies.nearest(shown["image_id"], source, observation.features, observation.embeddings, reference)
     parts = []
-    for source, rows in chosen.groupby("source", sort=False):
-        like = anomalies.nearest(
-            rows["image_id"], str(source), observation.features, observation.embeddings, observation.reference
-        )
-        for row, other in zip(rows.to_dict("records"), like, strict=True):
-            sign = "flagged" if row["flagged"] else "not flagged"
-            caption = f"{row['image_id']}\n{sign}, {row['times']:.1f} times the usual\n{row['reason']}"
-            records, reference = observation.records, observation.reference
-            parts.append(_picture(records.images, row["image_id"], caption, records.predictions))
-            parts.append(_picture(reference.images, other, "reference, most like it", reference.predictions))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
+    for image_id, caption, other in zip(shown["image_id"], shown["caption"], like, strict=True):
+        parts.append(_picture(records.images, image_id, caption, records.predictions))
+        parts.append(_picture(reference.images, other, "reference, most like it", reference.predictions))
+    return _joined(parts)
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(COLUMNS))
 
 
 def _picture(images: pd.DataFrame, image_id: str, caption: str, predicted: pd.DataFrame) -> pd.DataFrame:
@@ -171,8 +195,7 @@ def gallery(observation: Observation, pairs: list[tuple[str, str]], *, columns: 
     for feature, source in pairs:
         normal = typical_image(observation, feature, source)
         parts += [normal, moved_images(observation, feature, source, most=columns - len(normal))]
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(COLUMNS))
+    return _joined(parts)
 
 
 def most_mixed(observation: Observation) -> str:

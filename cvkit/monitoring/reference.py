@@ -81,9 +81,9 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
     """Measure the reference from its files. Raises DataError where no image of it can be read."""
     caches = config.workspace
     found = sources.load_reference(config)
-    records = yolo.predict_missing(config, found, caches / "predictions" / "reference" / digest(config), progress)
+    records, seen = yolo.predict_missing(config, found, caches / "predictions" / "reference" / digest(config), progress)
     features = feature_step.extract(config, records, caches / "features" / "reference" / digest(config), progress)
-    embedded = embeddings.extract(config, records, caches / "embeddings" / "reference" / digest(config), progress)
+    embedded = embeddings.extract(config, records, seen, caches / "embeddings" / "reference" / digest(config), progress)
     if not (features["damage"] == "").any():
         raise DataError(
             "no image of the reference can be read",

@@ -27,7 +27,7 @@ def fit(embeddings: ArrayLike, components: int = COMPONENTS, seed: int = 0) -> P
     Rows with NaN or infinite values, or of zeros, drop out; of more than `MOST_ROWS` a seeded sample is used. None
     with fewer than three rows. Fewer directions where the rows do not span so many.
     """
-    rows = _unit(embeddings)
+    rows = unit(embeddings)
     rows = rows[~np.isnan(rows).any(axis=1)]
     if len(rows) < 3:
         return None
@@ -41,13 +41,13 @@ def fit(embeddings: ArrayLike, components: int = COMPONENTS, seed: int = 0) -> P
 
 def project(projection: Projection, embeddings: ArrayLike) -> Floats:
     """Coordinates (n, k + 1) along the k directions and, last, the distance from the plane they span; NaN rows stay."""
-    rows = _unit(embeddings) - projection.mean
+    rows = unit(embeddings) - projection.mean
     along = rows @ projection.axes.T
     apart = np.sqrt(np.maximum(np.sum(rows**2, axis=1) - np.sum(along**2, axis=1), 0.0))
     return np.column_stack([along, apart])
 
 
-def _unit(embeddings: ArrayLike) -> Floats:
+def unit(embeddings: ArrayLike) -> Floats:
     """Rows of length 1: their direction tells what is seen, their length mostly contrast; NaN where there is none."""
     rows = np.atleast_2d(np.asarray(embeddings, dtype=np.float64))
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
