@@ -5,6 +5,7 @@ Everything follows from a seed, day by day, so that a scenario that changes some
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -73,9 +74,9 @@ def write_days(folder: Path, seed: int, camera: str, known: Scenes, looks: Itera
     """Write `camera`'s frames of some days below `folder`/captures, in place of those that are there."""
     for day, look in looks:
         target = folder / "captures" / camera / day.isoformat()
-        target.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)  # its files may be links to another workspace's
+        target.mkdir(parents=True)
         for name, content in _frames(seed, camera, known, day, look):
-            (target / name).unlink(missing_ok=True)  # it may be a link to another workspace's file
             (target / name).write_bytes(content)
 
 

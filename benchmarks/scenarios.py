@@ -75,7 +75,7 @@ SCENARIOS = (
     Scenario("darker by 2 % a day", MICROSCOPE, lambda day: Look(light=1 - 0.02 * (day - ONSET + 1)), 7),
     Scenario("blur grows by 0.1 px a day", MICROSCOPE, lambda day: Look(blur=0.1 * (day - ONSET + 1)), 7),
     Scenario("JPEG quality 15", MICROSCOPE, lambda day: Look(quality=15), 1),
-    Scenario("fewer people, more cars", STREET, lambda day: Look(people=0.02, cars=6.0), 7),
+    Scenario("fewer people, more cars", STREET, lambda day: Look(people=0.1, cars=4.0), 7),
     Scenario("frozen for 3 days", MICROSCOPE, lambda day: Look(frozen=day < ONSET + 3), 0),
     Scenario("day and night", MICROSCOPE, None, usual=NIGHTS),
     Scenario("nights darker by 30 %", MICROSCOPE, lambda day: Look(night=0.7 * NIGHT_LIGHT), 7, usual=NIGHTS),
