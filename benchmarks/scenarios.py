@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -111,10 +112,12 @@ def run() -> Iterator[Figure]:
         return
     with tempfile.TemporaryDirectory() as temporary:
         for scenario, found in zip(SCENARIOS, play(Path(temporary), 0), strict=True):
-            name = f"scenarios.{scenario.name.replace(' ', '_')}"
-            if scenario.look is not None:
-                delay = float("inf") if found.delay is None else found.delay
-                yield at_most(f"{name}.delay", delay, "days", scenario.most, f"{found.kind} {found.way}: {found.what}")
+            name = f"scenarios.{re.sub('[^a-z0-9]+', '_', scenario.name.lower()).strip('_')}"
+            said = f"{found.kind_last} {found.way}: {found.what}"
+            if scenario.look is not None and found.delay is None:
+                yield Figure(f"{name}.delay", None, "days", f"<= {scenario.most}", False, "not found in 20 days")
+            elif scenario.look is not None and found.delay is not None:
+                yield at_most(f"{name}.delay", found.delay, "days", scenario.most, said)
             yield at_most(f"{name}.false", len(found.false), "alarms", 0, "; ".join(found.false) or "none in 30 days")
 
 
