@@ -38,6 +38,10 @@ def run() -> Iterator[Figure]:
     for budget, alarmed in zip(BUDGETS, _quiet_years(rng), strict=True):
         against = f"the budget; {YEARS} years of {WINDOWS} windows, {STREAMS} streams, {CHUNKS} reference windows"
         yield at_most(f"alarms.quiet_{budget:g}", alarmed / YEARS, "a year", budget, against)
+    for likeness in (0.3, 0.6):
+        alarmed = _quiet_years(rng, 100, likeness)[1] / 100
+        against = f"a budget of 1; 100 years, neighbouring days alike {likeness:g}, which the reference has to tell"
+        yield observed(f"alarms.quiet_days_alike_{likeness:g}", alarmed, "a year", against)
     yield at_most(
         "alarms.quiet_whole_way", _quiet_whole_way(rng), "a year", 12.0, "the budget; frames to alarms, 4 years"
     )
@@ -56,16 +60,17 @@ def run() -> Iterator[Figure]:
         )
 
 
-def _quiet_years(rng: np.random.Generator) -> list[float]:
-    """Alarms of each budget in quiet years. Statistics of a window are standard normal, so is the reference's chunk."""
+def _quiet_years(rng: np.random.Generator, years: int = YEARS, likeness: float = 0.0) -> list[float]:
+    """Alarms of each budget in quiet years. Statistics of windows are normal, each as alike to the last as said."""
     limits = np.array([log_limit(budget, STREAMS, WINDOWS) for budget in BUDGETS])
     alarmed, block = np.zeros(len(BUDGETS)), 2000
-    for _ in range(0, YEARS * STREAMS, block):
-        reference = rng.normal(size=(block, CHUNKS))
-        between, values = reference.var(axis=1, ddof=1), rng.normal(size=(block, WINDOWS))
+    for _ in range(0, years * STREAMS, block):
+        days = lfilter([1.0], [1.0, -likeness], rng.normal(size=(block, 50 + CHUNKS + WINDOWS)), axis=1)[:, 50:]
+        reference = days[:, :CHUNKS]
+        between, alike, values = reference.var(axis=1, ddof=1), chunks.memory(reference), days[:, CHUNKS:]
         distances, crossed = values - reference.mean(axis=1)[:, None], np.zeros((block, len(BUDGETS)), bool)
         for seen in range(1, WINDOWS + 1):
-            logs = step_factors(distances[:, :seen], np.ones(seen), between, CHUNKS)
+            logs = step_factors(distances[:, :seen], np.ones(seen), between, CHUNKS, alike)
             crossed |= np.logaddexp.reduce(logs, axis=1)[:, None] >= limits
         alarmed += crossed.sum(axis=0)
     return [float(number) for number in alarmed]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvkit.stats.correction import holm
+from cvkit.stats.correction import benjamini_hochberg, flags_p_value, holm
 
 p_lists = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
@@ -70,3 +70,12 @@ def test_family_wise_error_rate() -> None:
     rng = np.random.default_rng(0)
     false = np.mean([np.any(holm(rng.random(40)) <= 0.05) for _ in range(4000)])
     assert false <= 0.05 + 3 * math.sqrt(0.05 / 4000)
+
+
+def test_flags_without_a_cause_are_as_likely_as_said_at_most() -> None:
+    rng = np.random.default_rng(0)
+    flags = [int((benjamini_hochberg(rng.random(24)) <= 0.3).sum()) for _ in range(20_000)]
+    for count in (1, 2, 3):
+        assert np.mean(np.array(flags) >= count) <= 1.1 * flags_p_value(count, 24, 0.3)
+    assert flags_p_value(0, 24, 0.1) == 1.0
+    assert flags_p_value(24, 24, 0.1) == pytest.approx(0.1**24)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from cvkit import demo_world
@@ -55,6 +56,34 @@ def test_predictions_are_made_once(config: Config, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(yolo, "load", lambda *_: pytest.fail("the model was loaded again"))
     again, _ = yolo.predict_missing(config, sources.load_captures(config, WINDOW), tmp_path / "cache")
     assert first.predictions.equals(again.predictions)
+
+
+def test_what_the_model_says_of_an_image_does_not_depend_on_its_neighbours(tmp_path: Path, config: Config) -> None:
+    """Ultralytics pads a batch of mixed shapes to squares; the deployed model sees one image at a time."""
+    rng = np.random.default_rng(0)
+    shapes = [(120, 160), (160, 120), (160, 160), (90, 160)]
+    paths = [tmp_path / f"{number}.png" for number in range(24)]
+    for number, path in enumerate(paths):
+        cv2.imwrite(str(path), rng.integers(0, 255, (*shapes[number % 4], 3), dtype=np.uint8))
+    table = pd.DataFrame({"image_id": [path.name for path in paths], "path": [str(path) for path in paths]})
+    deployed = yolo.champion(config, "predict")
+    together = yolo.predict(deployed, table, config).set_index("image_id")
+    assert set(together.index) == set(table["image_id"])
+    for start in range(0, 24, 7):
+        alone = yolo.predict(deployed, table[start : start + 1], config).set_index("image_id")
+        name = alone.index[0]
+        np.testing.assert_allclose(together.loc[name, "embedding"], alone.loc[name, "embedding"], atol=1e-4)
+        assert len(together.loc[name, "class_id"]) == len(alone.loc[name, "class_id"])
+
+
+def test_images_of_many_shapes_do_not_pile_up(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(40)]
+    for number, path in enumerate(paths):
+        cv2.imwrite(str(path), np.zeros((10 + number, 20, 3), np.uint8))
+    table = pd.DataFrame({"image_id": [path.name for path in paths], "path": [str(path) for path in paths]})
+    batches = list(yolo._batches(table, 2))
+    assert sorted(name for batch in batches for name, _ in batch) == sorted(table["image_id"])
+    assert len(batches) == 40
 
 
 def test_a_changed_image_is_predicted_again(config: Config, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ BROKEN_CHECKPOINT = (
     TypeError, ValueError, LookupError, AttributeError, UnpicklingError, RuntimeError, EOFError, ImportError,
 )  # fmt: skip
 CHECKPOINT = "a detection checkpoint saved by Ultralytics (.pt)"
+WAITING = 4  # batches of images of other shapes that may wait to be filled
 CORNERS = ["x1", "y1", "x2", "y2"]
 
 
@@ -229,12 +230,14 @@ def decode(path: str) -> NDArray[np.uint8] | None:
 
 
 def _batches(images: pd.DataFrame, size: int) -> Iterator[list[tuple[str, NDArray[np.uint8]]]]:
-    batch = []
+    """Images of one shape only: Ultralytics pads a mixed batch to squares, and what it says depends on the padding."""
+    waiting: dict[tuple[int, ...], list[tuple[str, NDArray[np.uint8]]]] = {}
     for image_id, path in zip(images["image_id"], images["path"], strict=True):
-        if (picture := decode(path)) is not None:
-            batch.append((image_id, picture))
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        if (picture := decode(path)) is None:
+            continue
+        batch = waiting.setdefault(picture.shape, [])
+        batch.append((image_id, picture))
+        crowded = sum(map(len, waiting.values())) >= WAITING * size
+        if len(batch) == size or crowded:
+            yield waiting.pop(max(waiting, key=lambda shape: len(waiting[shape])))
+    yield from waiting.values()

@@ -141,11 +141,12 @@ def _fresh(reading: Reading | None) -> State | None:
 
 
 def _packed(spread: Spread) -> list[float]:
-    return [spread.centre, spread.between, spread.per_image, spread.size, spread.chunks]
+    return [spread.centre, spread.between, spread.per_image, spread.size, spread.chunks, spread.memory]
 
 
 def _spread(packed: Sequence[float]) -> Spread:
-    return Spread(packed[0], packed[1], packed[2], packed[3], int(packed[4]))
+    alike = packed[5] if len(packed) > 5 else 0.0  # states of version 0.1 know nothing of it
+    return Spread(packed[0], packed[1], packed[2], packed[3], int(packed[4]), alike)
 
 
 def _entry(window: Window, reading: Reading) -> dict[str, Any]:

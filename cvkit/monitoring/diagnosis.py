@@ -32,6 +32,8 @@ CAUSES: tuple[tuple[str, frozenset[str]], ...] = (
     ("odd images among the others", frozenset({"strange"})),
     ("the model sees other objects than before", frozenset({*PREDICTION_FEATURES, "class_mix"})),
 )
+# What the picture as a whole may show: the first to stand out names the cause, as darkness takes sharpness with it.
+PICTURE = tuple(cause for cause, _ in CAUSES[7:11])
 # What any earlier cause on the list brings with it: a dirty lens takes light and contrast too, and moves predictions.
 CONSEQUENCES = frozenset(cause for cause, _ in CAUSES[8:])
 NAME_WIDTH = 32  # characters of a source's name in a terminal
@@ -101,7 +103,7 @@ def _diagnose_source(source: str, verdicts: pd.DataFrame) -> list[dict[str, obje
     last = verdicts["window_start"].max()
     stretches = [s for feature, part in verdicts.groupby("feature") for s in _stretches(str(feature), part, last)]
     rows: list[dict[str, Any]] = []
-    for stretch in sorted(stretches, key=lambda s: (_rank(s.feature), s.since)):
+    for stretch in sorted(stretches, key=_telling):
         home = next((row for row in rows if _belongs(stretch, row)), None)
         if home is None:
             rows.append({"what": stretch.what, "since": stretch.since, "last": stretch.last,
@@ -148,6 +150,12 @@ def _stretches(feature: str, verdicts: pd.DataFrame, newest: pd.Timestamp) -> It
         yield _Stretch(feature, what, "unknown", since, newest, lasts=True)
 
 
+def _telling(stretch: _Stretch) -> tuple[int, pd.Timestamp, int]:
+    """The most telling cause first; of those of the picture, the earliest."""
+    rank = _rank(stretch.feature)
+    return (_rank("sharpness") if stretch.what in PICTURE else rank, stretch.since, rank)
+
+
 def _rank(feature: str) -> int:
     return next((rank for rank, (_, features) in enumerate(CAUSES) if feature in features), len(CAUSES) - 1)
 
@@ -155,4 +163,5 @@ def _rank(feature: str) -> int:
 def _belongs(stretch: _Stretch, row: dict[str, Any]) -> bool:
     """Whether a stretch is part of a cause already found: the same cause, or what that cause brings with it."""
     overlaps = stretch.since <= row["last"] and row["since"] <= stretch.last
-    return overlaps and (stretch.what == row["what"] or stretch.what in CONSEQUENCES)
+    picture = stretch.what in PICTURE and row["what"] in PICTURE
+    return overlaps and (stretch.what == row["what"] or picture or stretch.what in CONSEQUENCES)

@@ -43,19 +43,23 @@ def measure(
     window_length: timedelta = timedelta(days=1),
     known: Collection[str] = (),
     aside: Collection[str] = (),
+    false_flags: float = 0.1,
 ) -> pd.DataFrame:
     """The table MEASUREMENTS of one window: amount of data, share of bad images, drift of every feature, per source.
 
     Sources of the reference, and `known` ones, that sent nothing are measured too, with n = 0. Copies of one image
     count once for drift: a frozen camera sends one observation a day, however many files. Where the reference has
     contexts to match, values are compared as they would be in an ordinary one (`cvkit.stats.matching`). p-values are
-    corrected together (Holm). Images `aside` are left out of drift: a few odd images among others are no shift.
+    corrected together (Holm). Images `aside` are left out of drift: a few odd images among others are no shift; odd
+    ones were flagged at a share `false_flags` of false flags.
     """
     sources = sorted({*features["source"], *known, *(source for source in reference.sources if source)})
     rows = [
         row
         for source in sources
-        for row in _measure_source(source, records, features, embeddings, findings, reference, window_length, aside)
+        for row in _measure_source(
+            source, records, features, embeddings, findings, reference, window_length, aside, false_flags
+        )
     ]  # fmt: skip
     rows += _unplaced(findings, sources)
     table = conform(pd.DataFrame(rows), MEASUREMENTS)
@@ -197,13 +201,17 @@ def _measure_source(
     reference: Reference,
     length: timedelta,
     aside: Collection[str],
+    false_flags: float,
 ) -> Iterator[Row]:
     current, basis = features[features["source"] == source], _basis(reference, source, length)
     distinct = _adjusted(_distinct(current, aside), basis.contexts, basis.matchings)
     here = {"source": source, "n": len(distinct), "n_reference": len(basis.distinct)}
     usual_count = _usual_count(basis.features, length)
     yield {**here, "feature": "images", "metric": "count", "value": len(current), "expected": usual_count}
-    yield from _shares(source, current, findings[findings["source"] == source], basis.usual, len(basis.features))
+    for row in _shares(source, current, findings[findings["source"] == source], basis.usual, len(basis.features)):
+        if row["feature"] == "strange" and row["n"]:  # flags have a null of their own; the reference has none
+            row["p_value"] = correction.flags_p_value(round(row["value"] * row["n"]), row["n"], false_flags)
+        yield row
     if len(basis.distinct) and len(distinct):
         for name, sample in basis.samples.items():
             yield from ({**row, "source": source} for row in _drift(name, distinct[name], basis, sample))

@@ -64,7 +64,9 @@ def observe(
     findings = conform(pd.concat([findings, anomalies.findings(odd)]), FINDINGS)
     streams = _known_streams(config, reference, history)
     known, aside = {source for source, _ in streams}, anomalies.rare(odd)
-    measurements = measure.measure(records, features, embedded, findings, reference, config.window_length, known, aside)
+    measurements = measure.measure(
+        records, features, embedded, findings, reference, config.window_length, known, aside, config.rules.false_flags
+    )
     readings = measure.readings(records, features, embedded, reference, config.window_length, aside)
     streams = alarms.enter(streams, window, readings, config.rules)
     verdicts = _judge(config, window, measurements, streams)

@@ -21,7 +21,7 @@ from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, conform
 
 Progress = Callable[[int, int], None]
 TABLES = {"images": IMAGES, "features": FEATURES, "predictions": BOXES, "labels": BOXES, "findings": FINDINGS}
-FORMAT = 4  # raised when what is stored, or how features are defined, changes
+FORMAT = 5  # raised when what is stored, or how features are defined, changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,11 +184,14 @@ def _whitening(scaled: Floats) -> Floats:
 
 def _quantile(rows: Floats, share: float) -> Floats:
     """Quantile of each column without its NaN; NaN where nothing is left."""
-    known = ~np.isnan(rows).all(axis=0)
-    found = np.full(rows.shape[1], np.nan)
-    if known.any():
-        found[known] = np.nanquantile(rows[:, known], share, axis=0)
-    return found
+    counts = np.count_nonzero(~np.isnan(rows), axis=0)
+    ordered = np.sort(rows, axis=0)  # NaN last; np.nanquantile goes column by column, a hundred times as slow
+    place = share * np.maximum(counts - 1, 0)
+    low = np.floor(place).astype(np.intp)
+    high = np.minimum(low + 1, np.maximum(counts - 1, 0))
+    columns = np.arange(rows.shape[1])
+    first, second = ordered[low, columns], ordered[high, columns]
+    return np.asarray(first + (second - first) * (place - low))
 
 
 def _deviation(rows: Floats) -> Floats:

@@ -26,6 +26,8 @@ SPREAD_MINIMUM = 4
 KNOTS = 512
 # Where the straight continuation of the map takes its slope from: the outermost tenth on either side.
 TAIL = 0.1
+# Fewest chunks that tell whether neighbours are alike, and the most alike that they are taken to be.
+MEMORY_CHUNKS, MOST_MEMORY = 8, 0.95
 # From this share of values at one end of the range on, a feature counts as bounded there (numbers of boxes, shares).
 LUMP = 0.05
 
@@ -39,6 +41,7 @@ class Spread:
     per_image: float  # variance that one image's worth of sampling adds
     size: float  # harmonic mean of the chunks' sizes
     chunks: int
+    memory: float = 0.0  # autocorrelation of neighbouring chunks, 0..MOST_MEMORY: see `memory`
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +303,24 @@ def _widths(variance: ArrayLike) -> tuple[Floats, Floats]:
 
 def _spread(statistics: Floats, sizes: NDArray[np.intp], per_image: float) -> Spread:
     harmonic = sizes.size / float(np.sum(1 / sizes))
-    return Spread(float(statistics.mean()), float(statistics.var(ddof=1)), per_image, harmonic, sizes.size)
+    between = float(statistics.var(ddof=1))
+    return Spread(float(statistics.mean()), between, per_image, harmonic, sizes.size, float(memory(statistics)))
+
+
+def memory(statistics: Floats) -> Floats:
+    """How alike neighbouring chunks are: lag-1 autocorrelation of `statistics` (..., chunks) in order of time.
+
+    Corrected for its bias (Kendall 1954); 0..`MOST_MEMORY`; 0 with fewer than `MEMORY_CHUNKS` chunks, too few to tell,
+    or where nothing varies. A week of rain makes seven days alike, and then seven windows are not seven witnesses.
+    """
+    chunks = statistics.shape[-1]
+    around = statistics - statistics.mean(axis=-1, keepdims=True)
+    squares = np.sum(around**2, axis=-1)
+    if chunks < MEMORY_CHUNKS:
+        return np.zeros(squares.shape)
+    products = np.sum(around[..., 1:] * around[..., :-1], axis=-1)
+    plain = np.divide(products, squares, out=np.full(squares.shape, -1.0), where=squares > 0)
+    return np.asarray(np.clip(plain + (1 + 3 * plain) / chunks, 0.0, MOST_MEMORY))
 
 
 def _normal_scores(finite: Floats) -> tuple[Floats, Floats]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from cvkit.stats.chunks import Floats, Signal, Spread, design_effect_counts, shift_p_value, spread_of_means
+from cvkit.stats.chunks import Floats, Signal, Spread, design_effect_counts, memory, shift_p_value, spread_of_means
 from cvkit.stats.drift import Drift
 
 # Cochran's rule: below this many expected boxes the chi-square tail is not the table's. Such classes are tested
@@ -123,7 +123,8 @@ def share_signals(current: ArrayLike, reference: ClassSample) -> tuple[Signal, .
     found = []
     for one in common:
         angles = np.arcsin(np.sqrt(by_chunk[:, one] / sizes))
-        spread = Spread(float(angles.mean()), float(angles.var(ddof=1)), per_box, _harmonic(sizes), len(sizes))
+        between, alike = float(angles.var(ddof=1)), float(memory(angles))
+        spread = Spread(float(angles.mean()), between, per_box, _harmonic(sizes), len(sizes), alike)
         angle = math.asin(math.sqrt(now[one] / now.sum()))
         found.append(Signal(1 / len(common), ((angle, spread),), int(now.sum())))
     return tuple(found)

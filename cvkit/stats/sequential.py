@@ -31,6 +31,7 @@ SCALES = (1.0, 2.0, 4.0, 8.0)
 SPARED = ((1e2, 1.5), (1e3, 2.7), (1e4, 3.2), (1e5, 3.4))
 RANGE = 0.9  # share of the evidence that the range of an onset holds
 GRADUAL_MINIMUM = 5  # fewest changed windows that can tell a ramp from a step
+LASTING = 0.5  # share of a change, as it was when it raised the alarm, that may be what lasts of it
 RECOVERED = 100.0  # how many times likelier "healthy again" must be than "as after the change"
 
 
@@ -115,21 +116,35 @@ def log_bayes_factors(track: Track) -> Floats:
     See `step_factors`.
     """
     spread = track.spread
-    return step_factors(track.distances, track.weights, spread.between, spread.chunks)
+    return step_factors(track.distances, track.weights, spread.between, spread.chunks, spread.memory)
 
 
-def step_factors(distances: Floats, weights: Floats, between: ArrayLike, chunks: int) -> Floats:
+def step_factors(
+    distances: Floats, weights: Floats, between: ArrayLike, chunks: int, memory: ArrayLike = 0.0
+) -> Floats:
     """Log of the Bayes factor for a step at each window (..., windows), as seen after the last one; many at a time.
 
     `distances` (..., windows) of the statistic from the centre of the reference's `chunks`, `weights` (windows,),
     `between` (...,) the variance of the chunks' statistics, ddof 1. The model: distance = mean + change *
     [window >= onset] + noise of variance s^2 / weight. The mean has a flat prior, s one of 1 / s, change / s a normal
     one of each of `SCALES`, averaged. Null: change = 0. Windows before an onset count as healthy, beside the
-    reference. In nats; 0 where nothing has ever varied.
+    reference. Where neighbouring windows are alike, `memory` (...,) their autocorrelation, s^2 is that of their mean
+    since each onset (see `growth`). In nats; 0 where nothing has ever varied.
     """
     after, total = _tail(weights), chunks + weights.sum()
     pull, squares = _pull(distances, weights, between, chunks)
+    squares = squares * growth(memory, weights.size)
     return _bayes_factor(pull, after - after**2 / total, squares, chunks + int(np.count_nonzero(weights)))
+
+
+def growth(memory: ArrayLike, windows: int) -> Floats:
+    """Variance of the mean of the windows since each of (..., windows), times what it is where none is like the next.
+
+    1 + 2 sum over j < k of (1 - j / k) memory^j for k windows: 1 for one, (1 + memory) / (1 - memory) for many.
+    """
+    alike = np.asarray(memory, dtype=np.float64)[..., None]
+    k = np.arange(windows, 0, -1)
+    return np.asarray(1 + 2 * alike / (1 - alike) - 2 * alike * (1 - alike**k) / (k * (1 - alike) ** 2))
 
 
 def gradual(track: Track) -> float:
@@ -144,6 +159,7 @@ def gradual(track: Track) -> float:
     weights, y, spread = track.weights, track.distances, track.spread
     total = spread.chunks + weights.sum()
     _, squares = _pull(y, weights, spread.between, spread.chunks)
+    squares = squares * growth(spread.memory, count)
     residual = weights * (y - weights @ y / total)
     time = np.arange(count)
     lengths = count - time  # windows since each onset: the ramp is 1 in the last of them
@@ -167,14 +183,24 @@ def shift(track: Track, onset: int) -> float:
 def recovered_since(track: Track, onset: int, alarm: int) -> int | None:
     """The window since which the statistic is healthy again after the window `alarm`; None while it is not.
 
-    Page's cumulative sum of the log-likelihood of the level before `onset` against that from there to `alarm`, known
-    spread; healthy where it reaches log `RECOVERED`, since where it last was 0.
+    Page's cumulative sum of the log-likelihood of the level before `onset` against that from there to `alarm`, and
+    against half that change, as the window of an alarm is often an extreme one; known spread. Healthy where both reach
+    log `RECOVERED`; since where the first of them last was 0, or the other where the change only eased in between.
     """
     change = shift(Track(track.spread, track.values[: alarm + 1], track.weights[: alarm + 1]), onset)
-    weights, y = track.weights, track.distances
-    y = y - weights[:onset] @ y[:onset] / (track.spread.chunks + weights[:onset].sum())
-    between = track.spread.between or np.finfo(float).tiny  # nothing varies: any difference tells all
-    gains = ((y - change) ** 2 - y**2) * weights / (2 * between)
+    whole, half = (_healthy_since(track, onset, alarm, share * change) for share in (1.0, LASTING))
+    if whole is None or half is None:
+        return None
+    between = track.distances[whole:half]  # where the change had eased, or chance looked like half of it
+    return half if between.size and abs(between.mean()) > LASTING / 2 * abs(change) else whole
+
+
+def _healthy_since(track: Track, onset: int, alarm: int, change: float) -> int | None:
+    spread, weights, y = track.spread, track.weights, track.distances
+    y = y - weights[:onset] @ y[:onset] / (spread.chunks + weights[:onset].sum())
+    # Nothing varies: any difference tells all.
+    variance = spread.between * (1 + spread.memory) / (1 - spread.memory) or np.finfo(float).tiny
+    gains = ((y - change) ** 2 - y**2) * weights / (2 * variance)
     total, since = 0.0, alarm + 1
     for window in range(alarm + 1, y.size):
         total += float(gains[window])
