@@ -23,7 +23,6 @@ from benchmarks._captures import (
     AS_EVER,
     CAMERAS,
     FIRST_DAY,
-    FRAMES_A_DAY,
     REFERENCE_DAYS,
     REFERENCE_FIRST_DAY,
     WATCHED_DAYS,
@@ -47,9 +46,8 @@ from cvkit.tables import Window
 MICROSCOPE, STREET = CAMERAS
 ONSET = 11  # day on which a change begins; the first day watched is day 1
 NIGHT_LIGHT = 0.35
-# A camera's day is one batch: in a batch of unlike sizes Ultralytics pads images otherwise than in one of like sizes.
 SETTINGS = """
-model: {{name: cells-and-streets, weights: "{weights}", image_size: {size}, batch: {batch}}}
+model: {{name: cells-and-streets, weights: "{weights}", image_size: {size}}}
 captures: {{images: "captures/{{source}}/{{date}}/{{time}}.jpg"}}
 reference: {{start: {start}, end: {end}, match: [{match}]}}
 """
@@ -164,7 +162,7 @@ def _prepare(place: Path, clean: Path, seed: int, scenario: Scenario, known: dic
         late = [(day, scenario.look(number)) for number, day in enumerate(watched, 1) if number >= ONSET]
         write_days(place, seed, scenario.camera, known[scenario.camera], late)
     text = SETTINGS.format(
-        weights=WEIGHTS.resolve(), size=WIDTH, batch=FRAMES_A_DAY, start=REFERENCE_FIRST_DAY, end=FIRST_DAY,
+        weights=WEIGHTS.resolve(), size=WIDTH, start=REFERENCE_FIRST_DAY, end=FIRST_DAY,
         match="hour" if scenario.alternates else "",
     )  # fmt: skip
     (place / "cvkit.yml").write_text(text)

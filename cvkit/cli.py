@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (see `cvkit.errors`)."""
     options = _parser().parse_args(arguments)
+    # Before numpy is loaded, here and in the notebooks' kernels: on matrices this small threads only wait for each
+    # other, on a busy machine ten times as long as the work takes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = int(options.command(options))
         sys.stdout.flush()

@@ -135,6 +135,12 @@ def _reasons(loudest: list[str], learnt: dict[str, anomaly.Normal], looks: Float
     words = []
     for row, kind in zip(far, loudest, strict=True):
         order = np.argsort(-np.abs(row))[:most]
-        named = ", ".join(f"{NUMBERS[i].replace('_', ' ')} {row[i]:+.1f} sd" for i in order)
+        named = ", ".join(f"{NUMBERS[i].replace('_', ' ')} {_sds(row[i])}" for i in order)
         words.append(named if kind == LOOKS else f"what the model makes of it is new; {named}")
     return words
+
+
+def _sds(distance: float) -> str:
+    if abs(distance) < anomaly.FARTHEST:
+        return f"{distance:+.1f} sd"
+    return f"{'above' if distance > 0 else 'below'} all by over {anomaly.FARTHEST:.0f} sd"

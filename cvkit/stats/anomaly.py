@@ -21,7 +21,8 @@ Method = Literal["mahalanobis", "neighbours"]
 
 FOLDS = 5  # parts of the normal images, each scored by what the others teach
 NEIGHBOURS = 5  # the distance to the fifth is not fooled by a single near copy
-FARTHEST = 50.0  # robust standard deviations at which a column counts no more
+FARTHEST = 50.0  # robust standard deviations beyond which a column's distance is told no further
+LINEAR = 3.0  # robust standard deviations up to which a distance counts in full; beyond, its logarithm
 ALIGN_FROM = 10  # rows of a chunk or window from which its median is worth something
 FEWEST = 10  # normal rows below which nothing is learnt
 BLOCK = 1024  # rows whose distances are held at once
@@ -50,11 +51,12 @@ class Normal:
 def fit(normal: ArrayLike, groups: ArrayLike | None = None, *, method: Method = "mahalanobis", seed: int = 0) -> Normal:
     """Learn from normal rows (n, d), of which `groups` (n,) names the chunk of time.
 
-    Columns are centred at their median and scaled by their interquartile range / 1.349; a missing or infinite value
-    counts as the median or as far out. "mahalanobis": the distance from the centre under the covariance of the scaled
-    columns, shrunk towards its diagonal (Chen et al. 2010). "neighbours": the distance to the `NEIGHBOURS`-th nearest
-    normal row, after the same whitening. Without groups every row is its own. Raises ValueError with fewer than
-    `FEWEST` rows that have a finite value.
+    Columns are centred at their median and scaled by their interquartile range / 1.349, and softened: a distance z
+    counts as 3 asinh(z / 3), linear near the centre and a logarithm far out, so that columns with heavy tails do not
+    drown the others. A missing value counts as the median, an infinite one as far out. "mahalanobis": the distance from
+    the centre under the covariance of the scaled columns, shrunk towards its diagonal (Chen et al. 2010). "neighbours":
+    the distance to the `NEIGHBOURS`-th nearest normal row, after the same whitening. Without groups every row is its
+    own. Raises ValueError with fewer than `FEWEST` rows that have a finite value.
 
     Sources: Y. Chen, A. Wiesel, Y. Eldar, A. Hero, IEEE Trans. Signal Process. 58 (2010) 5016-5029 (OAS shrinkage);
     S. Bates et al., Ann. Stat. 51 (2023) 149-178, arXiv 2104.08279 (conformal p-values).
@@ -101,7 +103,7 @@ def fewest(normal: Normal, images: int, level: float) -> int:
 def contributions(normal: Normal, current: ArrayLike) -> Floats:
     """How far each value (m, d) lies from the centre, in robust standard deviations, with its sign: the reason."""
     rows = np.atleast_2d(np.asarray(current, dtype=np.float64))
-    return _scaled(normal.model, _aligned(rows, normal.model.centre, np.zeros(len(rows), int)))
+    return _deviations(normal.model, _aligned(rows, normal.model.centre, np.zeros(len(rows), int)))
 
 
 def _learn(rows: Floats, labels: NDArray[np.intp], method: Method) -> Model:
@@ -144,6 +146,11 @@ def _aligned(rows: Floats, centre: Floats, labels: NDArray[np.intp]) -> Floats:
 
 
 def _scaled(model: Model, rows: Floats) -> Floats:
+    """Deviations from the centre, softened: heavy tails of one column must not drown what the others say."""
+    return np.asarray(LINEAR * np.arcsinh(_deviations(model, rows) / LINEAR))
+
+
+def _deviations(model: Model, rows: Floats) -> Floats:
     """Robust standard deviations from the centre: 0 for a missing value, at most `FARTHEST` either way."""
     return np.asarray(np.clip(np.nan_to_num((rows - model.centre) / model.scale, nan=0.0), -FARTHEST, FARTHEST))
 
@@ -157,12 +164,15 @@ def _score(model: Model, rows: Floats) -> Floats:
 
 def _to_neighbours(model: Model, white: Floats, lengths: Floats) -> Floats:
     nearest = min(NEIGHBOURS, len(model.rows)) - 1
+    single, doubled = white.astype(np.float32), (-2 * model.rows.T).astype(np.float32)
     found = np.empty(len(white))
     for start in range(0, len(white), BLOCK):
         part = slice(start, start + BLOCK)
-        squares = lengths[part, None] + model.lengths - 2 * (white[part] @ model.rows.T)
-        found[part] = np.partition(squares, nearest, axis=1)[:, nearest]
-    return np.sqrt(np.maximum(found, 0.0))
+        squares = single[part] @ doubled  # in single precision: half the work, and far below what frames differ by
+        squares += model.lengths.astype(np.float32)
+        squares.partition(nearest, axis=1)
+        found[part] = squares[:, nearest]
+    return np.sqrt(np.maximum(found + lengths, 0.0))
 
 
 def _whitening(scaled: Floats) -> Floats:
