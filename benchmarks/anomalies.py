@@ -88,7 +88,7 @@ def _false_flags(sets: list[Planted]) -> Iterator[Figure]:
     for planted in sets:
         normal = anomaly.fit(planted.normal)
         flagged = benjamini_hochberg(anomaly.p_values(normal, anomaly.score(normal, planted.window))) <= LEVEL
-        shares.append(np.count_nonzero(flagged & ~planted.odd) / max(1, np.count_nonzero(flagged)))
+        shares.append(float(np.count_nonzero(flagged & ~planted.odd) / max(1, np.count_nonzero(flagged))))
     against = f"the share asked for; mean of {len(shares)} windows, {anomaly.FOLDS} folds"
     yield at_most("anomalies.false_flags", statistics.mean(shares), "share of flags", LEVEL, against)
 
