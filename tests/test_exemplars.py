@@ -180,7 +180,7 @@ def test_what_moved_most_stands_beside_the_reference_image_most_like_it() -> Non
     )
     shown = exemplars.moved_beside_nearest(observation, [("noise", "a")])
     assert list(shown["image_id"]) == ["now1", "then2", "now2", "then2"]  # 100 and 80 are both nearest 90
-    assert shown["caption"][1] == "reference, most like it"
+    assert shown["caption"][1] == "reference, nearest"
     assert exemplars.moved_beside_nearest(observation, []).empty
 
 

@@ -176,7 +176,7 @@ def _with_nearest(observation: Observation, source: str, shown: pd.DataFrame) ->
     parts = []
     for image_id, caption, other in zip(shown["image_id"], shown["caption"], like, strict=True):
         parts.append(_picture(records.images, image_id, caption, records.predictions))
-        parts.append(_picture(reference.images, other, "reference, most like it", reference.predictions))
+        parts.append(_picture(reference.images, other, "reference, nearest", reference.predictions))
     return _joined(parts)
 
 

@@ -139,8 +139,10 @@ def _course(alarm: Alarm) -> str:
 
 
 def _proof(alarm: Alarm) -> str:
-    times = "over a million" if alarm.evidence > 6 else f"{10**alarm.evidence:.2g}"
-    return f"evidence {times} times what an alarm needs"
+    found = 10 ** min(alarm.evidence, 6.0)
+    times = "over a million" if alarm.evidence > 6 else f"{found:,.0f}" if found >= 10 else f"{found:.2g}"
+    lasting = f"alarm since {alarm.raised[:10]}, evidence now" if alarm.active and found < 1 else "evidence"
+    return f"{lasting} {times} times what an alarm needs"
 
 
 def _evidence(row: dict[str, Any]) -> str:
