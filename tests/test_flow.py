@@ -198,6 +198,22 @@ def test_a_changed_reference_is_told_and_the_past_kept(workspace: Config) -> Non
     assert "1 windows from 2026-10-01 to 2026-10-01 were judged against an earlier reference" in again.summary
 
 
+def test_a_changed_reference_starts_its_evidence_anew(workspace: Config) -> None:
+    """What was gathered against one reference says nothing against another; the old evidence stays where it is."""
+    job.run(workspace, [Window.day("2026-10-01")], notebooks=[])
+    take(workspace.workspace, "cam-1", "2026-10-02")
+    (workspace.workspace / "cvkit.yml").write_text(SETTINGS.replace("end: 2026-09-07", "end: 2026-09-06"))
+    changed = load_config(workspace.workspace)
+
+    def starts(config: Config) -> list[str]:
+        with History.open(config.history_url) as history:
+            streams = monitor.observe(config, Window.day("2026-10-02"), history=history).streams
+        return [entry["start"][:10] for entry in streams["cam-1", "brightness"]["windows"]]
+
+    assert starts(changed) == ["2026-10-02"]
+    assert starts(workspace) == ["2026-10-01", "2026-10-02"]
+
+
 def test_an_unknown_source_or_notebook_is_told_before_the_work(
     workspace: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
