@@ -3,14 +3,15 @@
 Scores are learnt from normal images only, higher = stranger. What a score is worth is told by conformal p-values: how
 many normal images, held out of learning by whole chunks of time, are at least as strange. An odd image is not a shifted
 stream: every chunk, and every window, is first moved so that its median is the reference's, so that a day that is
-darker as a whole is drift and not three hundred anomalies.
+darker as a whole is drift and not three hundred anomalies. A window's median is that of its least strange rows, so that
+odd images do not move what they are held against.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,14 +19,19 @@ from numpy.typing import ArrayLike, NDArray
 from cvkit.stats.chunks import Floats
 
 Method = Literal["mahalanobis", "neighbours"]
+Singles = NDArray[np.float32]
+Far = TypeVar("Far", Floats, Singles)
 
 FOLDS = 5  # parts of the normal images, each scored by what the others teach
 NEIGHBOURS = 5  # the distance to the fifth is not fooled by a single near copy
 FARTHEST = 50.0  # robust standard deviations beyond which a column's distance is told no further
 LINEAR = 3.0  # robust standard deviations up to which a distance counts in full; beyond, its logarithm
 ALIGN_FROM = 10  # rows of a chunk or window from which its median is worth something
+USUAL = 0.75  # share of a window's rows, the least strange, whose median is the window's
+SAMPLE = 500  # rows that suffice for a median, evenly spaced
 FEWEST = 10  # normal rows below which nothing is learnt
 BLOCK = 1024  # rows whose distances are held at once
+PANEL = 64  # columns of a triangular matrix that are multiplied at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,9 +41,8 @@ class Model:
     method: Method
     centre: Floats  # (d,) median of each column
     scale: Floats  # (d,) robust standard deviation of each column
-    whitening: Floats  # (d, k) from scaled columns to directions of variance 1
-    rows: Floats  # (n, k) whitened normal rows, for neighbours
-    lengths: Floats  # (n,) their squared lengths
+    whitening: Floats  # (d, k) from scaled columns to directions of variance 1; nothing above the diagonal
+    rows: Singles  # (n, k + 1) whitened normal rows, and their squared lengths; for neighbours
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +83,7 @@ def score(normal: Normal, current: ArrayLike) -> Floats:
     The window is aligned first (see above) where it has `ALIGN_FROM` rows. NaN for rows without any finite value.
     """
     rows = np.atleast_2d(np.asarray(current, dtype=np.float64))
-    return _score(normal.model, _aligned(rows, normal.model.centre, np.zeros(len(rows), int)))
+    return _score(normal.model, rows, _middle(rows, normal.model.centre, normal.model))
 
 
 def p_values(normal: Normal, scores: ArrayLike) -> Floats:
@@ -103,7 +108,7 @@ def fewest(normal: Normal, images: int, level: float) -> int:
 def contributions(normal: Normal, current: ArrayLike) -> Floats:
     """How far each value (m, d) lies from the centre, in robust standard deviations, with its sign: the reason."""
     rows = np.atleast_2d(np.asarray(current, dtype=np.float64))
-    return _deviations(normal.model, _aligned(rows, normal.model.centre, np.zeros(len(rows), int)))
+    return _deviations(normal.model, rows, _middle(rows, normal.model.centre, normal.model))
 
 
 def _learn(rows: Floats, labels: NDArray[np.intp], method: Method) -> Model:
@@ -113,11 +118,12 @@ def _learn(rows: Floats, labels: NDArray[np.intp], method: Method) -> Model:
     spread = np.nan_to_num(np.where(wide > 0, wide, np.nan_to_num(_deviation(finite))))
     # A column that never varies is strange as soon as it does: by a thousandth of its size, or of one.
     scale = np.where(spread > 0, spread, 1e-3 * np.maximum(1.0, np.abs(centre)))
-    bare = Model(method, centre, scale, np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
-    scaled = _scaled(bare, _aligned(rows, centre, labels))
+    bare = Model(method, centre, scale, np.empty((0, 0)), np.empty((0, 0), np.float32))
+    scaled = _softened(_deviations(bare, rows, _middles(rows, labels, centre)))
     whitening = _whitening(scaled)
     white = scaled @ whitening if method == "neighbours" else np.empty((0, whitening.shape[1]))
-    return Model(method, centre, scale, whitening, white, np.einsum("ij,ij->i", white, white))
+    known = np.column_stack([white, np.einsum("ij,ij->i", white, white)]).astype(np.float32)
+    return Model(method, centre, scale, whitening, known)
 
 
 def _held_out(rows: Floats, labels: NDArray[np.intp], method: Method, seed: int) -> Floats:
@@ -130,49 +136,89 @@ def _held_out(rows: Floats, labels: NDArray[np.intp], method: Method, seed: int)
         if np.count_nonzero(~out) < FEWEST:
             continue
         model = _learn(rows[~out], labels[~out], method)
-        scores[out] = _score(model, _aligned(rows[out], model.centre, labels[out]))
+        scores[out] = _score(model, rows[out], _middles(rows[out], labels[out], model.centre, model))
     return np.asarray(scores[~np.isnan(scores)])
 
 
-def _aligned(rows: Floats, centre: Floats, labels: NDArray[np.intp]) -> Floats:
-    """Rows of each group moved so that the group's median is `centre`; small groups stay where they are."""
-    moved = rows.copy()
-    for group in np.unique(labels):
-        members = labels == group
-        if np.count_nonzero(members) >= ALIGN_FROM:
-            finite = np.where(np.isfinite(rows[members]), rows[members], np.nan)
-            moved[members] += np.nan_to_num(centre - _quantile(finite, 0.5))
-    return moved
+def _middles(rows: Floats, labels: NDArray[np.intp], centre: Floats, model: Model | None = None) -> Floats:
+    """What each row (n, d) is held against: the middle of its chunk."""
+    middles = np.broadcast_to(centre, rows.shape).copy()
+    for chunk in np.flatnonzero(np.bincount(labels) >= ALIGN_FROM):
+        members = labels == chunk
+        middles[members] = _middle(rows[members], centre, model)
+    return middles
 
 
-def _scaled(model: Model, rows: Floats) -> Floats:
-    """Deviations from the centre, softened: heavy tails of one column must not drown what the others say."""
-    return np.asarray(LINEAR * np.arcsinh(_deviations(model, rows) / LINEAR))
+def _middle(rows: Floats, centre: Floats, model: Model | None = None) -> Floats:
+    """Median (d,) of a chunk or window, with a model that of its least strange rows; `centre` where rows are few."""
+    if len(rows) < ALIGN_FROM:
+        return centre
+    some = rows[:: max(1, len(rows) // SAMPLE)]
+    some = np.where(np.isfinite(some), some, np.nan)
+    middle = _quantile(some, 0.5)
+    middle = np.where(np.isnan(middle), centre, middle)
+    if model is None:
+        return middle
+    scaled = _softened(_deviations(model, some, middle).astype(np.float32))
+    strange = _squares(scaled, model.whitening.astype(np.float32))
+    usual = _quantile(some[strange <= np.quantile(strange, USUAL)], 0.5)
+    return np.where(np.isnan(usual), middle, usual)
 
 
-def _deviations(model: Model, rows: Floats) -> Floats:
-    """Robust standard deviations from the centre: 0 for a missing value, at most `FARTHEST` either way."""
-    return np.asarray(np.clip(np.nan_to_num((rows - model.centre) / model.scale, nan=0.0), -FARTHEST, FARTHEST))
+def _deviations(model: Model, rows: Floats, middle: Floats) -> Floats:
+    """Robust standard deviations from the middle: 0 for a missing value, at most `FARTHEST` either way."""
+    far = np.clip((rows - middle) / model.scale, -FARTHEST, FARTHEST)
+    far[np.isnan(far)] = 0.0
+    return np.asarray(far)
 
 
-def _score(model: Model, rows: Floats) -> Floats:
-    white = _scaled(model, rows) @ model.whitening
-    lengths = np.einsum("ij,ij->i", white, white)
-    found = np.sqrt(lengths) if model.method == "mahalanobis" else _to_neighbours(model, white, lengths)
-    return np.asarray(np.where(np.isfinite(rows).any(axis=1), found, np.nan))
+def _softened(far: Far) -> Far:
+    """Heavy tails of one column must not drown what the others say."""
+    softened: Far = LINEAR * np.arcsinh(far / LINEAR)
+    return softened
 
 
-def _to_neighbours(model: Model, white: Floats, lengths: Floats) -> Floats:
-    nearest = min(NEIGHBOURS, len(model.rows)) - 1
-    single, doubled = white.astype(np.float32), (-2 * model.rows.T).astype(np.float32)
-    found = np.empty(len(white))
-    for start in range(0, len(white), BLOCK):
+def _score(model: Model, rows: Floats, middle: Floats) -> Floats:
+    """In single precision: half the work, and far below what frames differ by."""
+    middles = np.broadcast_to(middle, rows.shape)
+    whitening = model.whitening.astype(np.float32)
+    found = np.empty(len(rows))
+    for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
-        squares = single[part] @ doubled  # in single precision: half the work, and far below what frames differ by
-        squares += model.lengths.astype(np.float32)
-        squares.partition(nearest, axis=1)
-        found[part] = squares[:, nearest]
-    return np.sqrt(np.maximum(found + lengths, 0.0))
+        scaled = _softened(_deviations(model, rows[part], middles[part]).astype(np.float32))
+        if model.method == "mahalanobis":
+            found[part] = _squares(scaled, whitening)
+        else:
+            found[part] = _to_neighbours(model.rows, scaled @ whitening)
+    return np.where(np.isfinite(rows).any(axis=1), np.sqrt(np.maximum(found, 0.0)), np.nan)
+
+
+def _squares(scaled: Singles, whitening: Singles) -> Singles:
+    """Squared lengths of whitened rows; what is above the diagonal is nothing and is left out."""
+    lengths = np.zeros(len(scaled), np.float32)
+    for start in range(0, whitening.shape[1], PANEL):
+        white = scaled[:, start:] @ whitening[start:, start : start + PANEL]
+        lengths += np.einsum("ij,ij->i", white, white)
+    return lengths
+
+
+def _to_neighbours(known: Singles, white: Singles) -> Singles:
+    """Squared distances to the `NEIGHBOURS`-th nearest of the known rows, of which the last column is their lengths.
+
+    Known rows are looked through in groups: the nearest are all in the groups whose nearest rows are nearest.
+    """
+    nearest = min(NEIGHBOURS, len(known)) - 1
+    ones = np.ones((len(white), 1), np.float32)
+    squares = np.hstack([-2 * white, ones]) @ known.T
+    size = math.isqrt(len(known) // NEIGHBOURS)  # rows in a group
+    groups = len(known) // max(1, size)
+    if groups > 2 * NEIGHBOURS:
+        grouped = squares[:, : size * groups].reshape(len(white), size, groups)
+        close = np.argpartition(grouped.min(axis=1), nearest, axis=1)[:, None, : nearest + 1]
+        within = np.take_along_axis(grouped, close, axis=2).reshape(len(white), -1)
+        squares = np.hstack([within, squares[:, size * groups :]])
+    squares.partition(nearest, axis=1)
+    return np.asarray(squares[:, nearest] + np.einsum("ij,ij->i", white, white))
 
 
 def _whitening(scaled: Floats) -> Floats:
@@ -189,7 +235,7 @@ def _whitening(scaled: Floats) -> Floats:
     shrinkage = 1.0 if below <= 0 else min(1.0, ((1 - 2 / d) * squares + trace**2) / below)
     values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * diagonal)
     kept = values > 1e-9 * max(values[-1], 1e-12)
-    return np.asarray(vectors[:, kept] / np.sqrt(values[kept]))
+    return np.asarray(np.linalg.qr((vectors[:, kept] / np.sqrt(values[kept])).T).R.T)  # turned: lengths stay
 
 
 def _quantile(rows: Floats, share: float) -> Floats:
