@@ -134,7 +134,7 @@ ANOMALIES: Mapping[str, str] = {
     "source": "str",
     "time": TIME,
     "score": "float64",  # standard deviations, roughly; NaN where the reference cannot judge
-    "usual": "float64",  # score of the strangest normal image
+    "usual": "float64",  # score that few normal images exceed; no image below it is flagged
     "p_value": "float64",  # conformal
     "flagged": "bool",
     "reason": "str",

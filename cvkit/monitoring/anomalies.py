@@ -88,7 +88,9 @@ def _of_source(
     tails = np.column_stack([anomaly.p_values(told[kind][0], found) for kind, found in scores.items()])
     p_value = np.minimum(1.0, tails.shape[1] * np.nanmin(np.nan_to_num(tails, nan=1.0), axis=1))
     loudest = [list(told)[place] for place in np.argmin(np.nan_to_num(tails, nan=1.0), axis=1)]
-    usual = {kind: float(normal.calibration[-1]) for kind, (normal, _) in told.items()}
+    # No image at or below this is ever flagged: Benjamini and Hochberg need p-values of at most `level`.
+    share = 1 - level / len(told) if told else 1.0
+    usual = {kind: float(np.quantile(normal.calibration, share)) for kind, (normal, _) in told.items()}
     return conform(
         here.assign(
             score=[scores[kind][row] for row, kind in enumerate(loudest)],

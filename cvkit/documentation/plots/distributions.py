@@ -141,7 +141,7 @@ def _shares(predictions: pd.DataFrame) -> pd.Series:
 
 
 def strangeness(anomalies: pd.DataFrame) -> Figure:
-    """How strange every image of a window is, a row per source; 1 is the strangest image of the reference.
+    """How strange every image of a window is, a row per source; few images of the reference lie beyond 1.
 
     `anomalies`: table ANOMALIES. Flagged images are squares. From top to bottom of a row time goes by.
     """
@@ -164,10 +164,10 @@ def strangeness(anomalies: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(range(len(sources)), [style.source_name(source, 16) for source in sources])
     axes.set_ylim(len(sources) - 0.5, -0.5)
-    axes.set_xlabel("strangeness, times the strangest image of the reference", fontsize=style.FONT, color=style.INK)
+    axes.set_xlabel("strangeness, times what few images of the reference exceed", fontsize=style.FONT, color=style.INK)
     style.legend(figure, [
         (Line2D([], [], marker="o", linestyle="", color=style.BLUE, alpha=0.6), "image"),
         (Line2D([], [], marker="s", linestyle="", color=style.VERMILLION), "flagged image"),
-        (Line2D([], [], linestyle="--", color=style.QUIET), "strangest image of the reference"),
+        (Line2D([], [], linestyle="--", color=style.QUIET), "few images of the reference lie beyond"),
     ])  # fmt: skip
     return figure
