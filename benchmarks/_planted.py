@@ -89,7 +89,8 @@ def made_up(seed: int, n: int = 600, d: int = 12) -> Iterator[Planted]:
     heavy = rng.standard_t(3, size=(2 * n, d))
     yield _set("made_heavy_tails", heavy[:n], heavy[n:], rng.standard_t(3, size=(few, d)) + 2.0)
     skewed = rng.lognormal(size=(2 * n, d)) * 10.0 ** rng.integers(-3, 4, d)
-    yield _set("made_lognormal", skewed[:n], skewed[n:], skewed[:few] * np.where(rng.random((few, d)) < 0.3, 8, 1))
+    raised = skewed[n : n + few] * np.where(rng.random((few, d)) < 0.3, 8, 1)
+    yield _set("made_lognormal", skewed[:n], skewed[n:], raised)
     centres = rng.normal(size=(4, d)) * 4
     clusters = centres[rng.integers(0, 4, 2 * n)] + rng.normal(size=(2 * n, d))
     yield _set("made_clusters", clusters[:n], clusters[n:], rng.normal(size=(few, d)) * clusters.std(axis=0))

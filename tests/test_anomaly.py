@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.covariance import oas
+from sklearn.metrics import roc_auc_score
 
 from cvkit.stats import anomaly
 from cvkit.stats.correction import benjamini_hochberg
@@ -64,6 +65,46 @@ def test_neighbours_are_those_of_brute_force() -> None:
     distances = np.linalg.norm(white[:, None] - normal.model.rows[None, :, :-1], axis=2)
     expected = np.sort(distances, axis=1)[:, anomaly.NEIGHBOURS - 1]
     np.testing.assert_allclose(anomaly.score(normal, window), expected, rtol=1e-4)  # single precision
+
+
+@pytest.mark.parametrize("known", [3, 5, 60, 507, 2003])
+def test_the_fast_search_finds_the_fifth_nearest_of_any_number(known: int) -> None:
+    rng = np.random.default_rng(known)
+    rows, white = rng.normal(size=(known, 7)), rng.normal(size=(40, 7))
+    rows[:: 1 + known // 4] = rows[0]  # copies, which are each other's neighbours
+    white[:5] = rows[0]
+    table = np.column_stack([rows, (rows**2).sum(axis=1)]).astype(np.float32)
+    found = anomaly._to_neighbours(table, white.astype(np.float32))
+    squares = np.sort(((white[:, None] - rows[None]) ** 2).sum(axis=2), axis=1)
+    np.testing.assert_allclose(found, squares[:, min(known, anomaly.NEIGHBOURS) - 1], rtol=1e-4, atol=1e-4)
+
+
+@METHODS
+def test_odd_images_are_told_as_well_as_by_an_oracle_that_knows_the_normal_law(method: anomaly.Method) -> None:
+    """Areas under the ROC curve of scikit-learn, over seeds; the oracle knows covariance and centre."""
+    ours, oracle = [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        mixing = rng.normal(size=(8, 8))
+        normal, usual = rng.normal(size=(2, 400, 8)) @ mixing
+        window = np.concatenate([usual, rng.normal(size=(60, 8)) * (mixing**2).sum(axis=0) ** 0.5])
+        odd = np.arange(len(window)) >= len(usual)
+        found = anomaly.score(anomaly.fit(normal, method=method), window)
+        ours.append(roc_auc_score(odd, found))
+        oracle.append(roc_auc_score(odd, np.linalg.norm(window @ np.linalg.inv(mixing), axis=1)))
+    assert np.mean(ours) > np.mean(oracle) - 0.015
+    assert np.min(np.subtract(ours, oracle)) > -0.06
+
+
+def test_odd_images_do_not_move_what_they_are_held_against() -> None:
+    rows, groups = days(0, 20)
+    normal = anomaly.fit(rows, groups)
+    window, _ = days(7, 1, each=400)
+    strange = window.copy()
+    strange[:80] += 4 * SCALES
+    moved = anomaly.contributions(normal, strange)[80:] - anomaly.contributions(normal, window)[80:]
+    plain = (np.median(window, axis=0) - np.median(strange, axis=0)) / normal.model.scale
+    assert (np.abs(moved).max(axis=0) < 0.5 * np.abs(plain)).all()
 
 
 @METHODS
