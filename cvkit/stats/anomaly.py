@@ -30,6 +30,7 @@ ALIGN_FROM = 10  # rows of a chunk or window from which its median is worth some
 USUAL = 0.75  # share of a window's rows, the least strange, whose median is the window's
 SAMPLE = 500  # rows that suffice for a median, evenly spaced
 FEWEST = 10  # normal rows below which nothing is learnt
+SHRUNK = 0.25  # of the shrinkage that makes the best covariance: the distance needs its inverse, whose best is less
 BLOCK = 1024  # rows whose distances are held at once
 PANEL = 64  # columns of a triangular matrix that are multiplied at once
 
@@ -59,9 +60,9 @@ def fit(normal: ArrayLike, groups: ArrayLike | None = None, *, method: Method = 
     Columns are centred at their median and scaled by their interquartile range / 1.349, and softened: a distance z
     counts as 3 asinh(z / 3), linear near the centre and a logarithm far out, so that columns with heavy tails do not
     drown the others. A missing value counts as the median, an infinite one as far out. "mahalanobis": the distance from
-    the centre under the covariance of the scaled columns, shrunk towards its diagonal (Chen et al. 2010). "neighbours":
-    the distance to the `NEIGHBOURS`-th nearest normal row, after the same whitening. Without groups every row is its
-    own. Raises ValueError with fewer than `FEWEST` rows that have a finite value.
+    the centre under the covariance of the scaled columns, shrunk towards its diagonal by a quarter of what Chen et al.
+    2010 do. "neighbours": the distance to the `NEIGHBOURS`-th nearest normal row, after the same whitening. Without
+    groups every row is its own. Raises ValueError with fewer than `FEWEST` rows that have a finite value.
 
     Sources: Y. Chen, A. Wiesel, Y. Eldar, A. Hero, IEEE Trans. Signal Process. 58 (2010) 5016-5029 (OAS shrinkage);
     S. Bates et al., Ann. Stat. 51 (2023) 149-178, arXiv 2104.08279 (conformal p-values).
@@ -232,7 +233,7 @@ def _whitening(scaled: Floats) -> Floats:
     diagonal = np.diag(np.maximum(np.diag(covariance), 1e-12))
     trace, squares = float(np.trace(covariance)), float(np.sum(covariance**2))
     below = (n + 1 - 2 / d) * (squares - trace**2 / d)
-    shrinkage = 1.0 if below <= 0 else min(1.0, ((1 - 2 / d) * squares + trace**2) / below)
+    shrinkage = SHRUNK * (1.0 if below <= 0 else min(1.0, ((1 - 2 / d) * squares + trace**2) / below))
     values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * diagonal)
     kept = values > 1e-9 * max(values[-1], 1e-12)
     return np.asarray(np.linalg.qr((vectors[:, kept] / np.sqrt(values[kept])).T).R.T)  # turned: lengths stay
