@@ -101,7 +101,7 @@ def test_a_reason_says_value_expectation_evidence_and_n() -> None:
     loud = {("cam", "brightness"): alarm(1.4, 2.0, active=True, gradual=0.97)}
     reason = rules.judge(table, SETTINGS, loud).set_index("rule").loc["drift", "reason"]
     for word in ("96", "121", "117 to 125", "grey level", "1.4 reference standard deviations", "24 images",
-                 "gradually since 2026-10-09", "between 2026-10-08 and 2026-10-10", "1e+02 times"):  # fmt: skip
+                 "gradually since 2026-10-09", "between 2026-10-08 and 2026-10-10", "100 times"):  # fmt: skip
         assert word in reason
 
 
