@@ -148,3 +148,20 @@ def test_benjamini_hochberg_as_scipy(p_values: list[float]) -> None:
 
     expected = false_discovery_control(p_values) if p_values else np.empty(0)
     np.testing.assert_allclose(benjamini_hochberg(p_values), expected)
+
+
+@METHODS
+def test_a_column_that_no_normal_row_has_tells_nothing(method: anomaly.Method) -> None:
+    rows, groups = days(0, 14)
+    lacking = np.column_stack([rows, np.full(len(rows), np.nan)])
+    window, _ = days(99, 1)
+    fuller = np.column_stack([window, np.arange(len(window), dtype=float)])
+    with_it = anomaly.score(anomaly.fit(lacking, groups, method=method), fuller)
+    np.testing.assert_allclose(with_it, anomaly.score(anomaly.fit(rows, groups, method=method), window), rtol=0.05)
+
+
+@pytest.mark.parametrize("constant", [0.0651, 0.1, 0.3, 7.0, 100.1])
+def test_a_constant_column_is_told_by_thousandths_whatever_its_rounding(constant: float) -> None:
+    rows, groups = days(0, 14)
+    normal = anomaly.fit(np.column_stack([rows, np.full(len(rows), constant)]), groups)
+    assert normal.model.scale[-1] == pytest.approx(1e-3 * max(1.0, constant))

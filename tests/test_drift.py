@@ -490,3 +490,11 @@ def test_examples_of_the_pages_run(page: Path) -> None:
 def test_every_statistic_has_a_page() -> None:
     pages = {page.stem for page in PAGES}
     assert {name.replace("_", "-") for name in (*drift.NUMERIC, *multivariate.ROWS, "chi_square")} <= pages
+
+
+def test_a_large_sample_against_nothing_is_nan_and_no_error() -> None:
+    many = np.random.default_rng(0).normal(size=300_000)
+    for pair in ((np.array([]), many), (np.full(300_000, np.nan), many), (many, np.array([]))):
+        for result in drift.compare(*pair).values():
+            assert math.isnan(result.statistic)
+            assert 0 in (result.n, result.n_reference)

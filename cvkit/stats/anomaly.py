@@ -118,7 +118,9 @@ def _learn(rows: Floats, labels: NDArray[np.intp], method: Method) -> Model:
     wide = (_quantile(finite, 0.75) - _quantile(finite, 0.25)) / 1.349
     spread = np.nan_to_num(np.where(wide > 0, wide, np.nan_to_num(_deviation(finite))))
     # A column that never varies is strange as soon as it does: by a thousandth of its size, or of one.
-    scale = np.where(spread > 0, spread, 1e-3 * np.maximum(1.0, np.abs(centre)))
+    varies = spread > 1e-9 * np.abs(centre)  # rounding is no variation
+    scale = np.where(varies, spread, 1e-3 * np.maximum(1.0, np.abs(centre)))
+    scale[np.isnan(finite).all(axis=0)] = np.inf  # what no normal row has tells nothing
     bare = Model(method, centre, scale, np.empty((0, 0)), np.empty((0, 0), np.float32))
     scaled = _softened(_deviations(bare, rows, _middles(rows, labels, centre)))
     whitening = _whitening(scaled)

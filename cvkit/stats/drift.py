@@ -211,7 +211,8 @@ class _Pair:
 def _pair(current: ArrayLike | Sample, reference: ArrayLike | Sample, names: Collection[str]) -> _Pair:
     loose = sum(np.size(sample) for sample in (current, reference) if not isinstance(sample, Sample))
     if loose >= UNSORTED and set(names).isdisjoint(("cramer_von_mises", "energy")):
-        filled = cells.fill(*(s.values if isinstance(s, Sample) else _numbers(s) for s in (current, reference)))
+        sides = [s.values if isinstance(s, Sample) else _numbers(s) for s in (current, reference)]
+        filled = cells.fill(*sides) if all(side.size for side in sides) else None
         if filled is not None:
             return _unsorted_pair(filled, reference)
     now = current.values if isinstance(current, Sample) else np.sort(_numbers(current))
