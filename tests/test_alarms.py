@@ -150,3 +150,25 @@ def test_only_the_newest_windows_are_kept(monkeypatch: pytest.MonkeyPatch) -> No
     learnt = sample()
     state = play({i: reading(learnt, i) for i in range(30)})[KEY]
     assert len(state["windows"]) == 12
+
+
+def test_a_stream_that_comes_later_changes_nothing_of_before() -> None:
+    """The budget is shared by the streams seen so far; a window measured again is judged as it was."""
+    early = [("cam", "feature"), ("new", "feature")]
+    sample = drift.prepare(np.random.default_rng(0).normal(size=300), np.repeat(np.arange(15), 20))
+    told = np.random.default_rng(1).normal(0.9, 1, (6, 20))
+
+    def reading(number: int) -> Reading:
+        assert sample.chunks is not None
+        return Reading(signals(told[number], sample.chunks), 20)
+
+    def days(number: int) -> Window:
+        return Window.day(f"2026-10-{number + 1:02d}")
+
+    states: dict[alarms.Key, alarms.State] = {}
+    for number in range(6):
+        keys = early[:1] if number < 4 else early
+        states = alarms.enter(states, days(number), dict.fromkeys(keys, reading(number)), RuleSettings())
+    again = alarms.enter(states, days(0), {early[0]: reading(0)}, RuleSettings())
+    assert again == states
+    assert alarms.replay(states, RuleSettings(), days(0).end - days(0).start) == states

@@ -8,8 +8,9 @@ measured again takes its old place, and what follows it is worked out again, in 
 from __future__ import annotations
 
 import bisect
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +34,7 @@ VALUES, SHARES, DIRECTIONS = "values", "shares", "directions"
 
 Key = tuple[str, str]  # source and feature
 State = dict[str, Any]  # of one stream, as JSON holds it
+Limits = Callable[[str], float]  # log of what an alarm needs at the window that begins then
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +77,41 @@ def enter(
 
     A stream with fewer values than `minimum_images`, or without signals, has no entry: it is unknown there.
     """
-    streams = len({*states, *(key for key, reading in readings.items() if reading.tells)})
-    limit = _limit(settings, streams, window.end - window.start)
-    after = {}
+    start, replaced = window.start.isoformat(), {}
     for key in sorted({*states, *readings}):
         reading = readings.get(key)
         usable = reading is not None and reading.tells and reading.n >= settings.minimum_images
         entry = _entry(window, reading) if reading and usable else None
         old = states.get(key) or _fresh(reading)
         if old is not None:
-            state, unchanged = _replaced(old, window, entry)
-            start = window.start.isoformat()
-            after[key] = _followed(state, start, limit, settings.drift_warning, unchanged=unchanged)
-    return after
+            replaced[key] = _replaced(old, window, entry)
+    limit = _limits([state for state, _ in replaced.values()], settings, window.end - window.start)
+    return {
+        key: _followed(state, start, limit, settings.drift_warning, unchanged=unchanged)
+        for key, (state, unchanged) in replaced.items()
+    }
 
 
 def replay(states: Mapping[Key, State], settings: RuleSettings, window_length: timedelta) -> dict[Key, State]:
     """The states as they would be, had `settings` held from the first window on."""
-    limit = _limit(settings, len(states), window_length)
+    limit = _limits(states.values(), settings, window_length)
     return {
         key: _followed({**state, "episodes": []}, "", limit, settings.drift_warning, unchanged=True)
         for key, state in states.items()
     }
 
 
-def _limit(settings: RuleSettings, streams: int, window_length: timedelta) -> float:
+def _limits(states: Iterable[State], settings: RuleSettings, window_length: timedelta) -> Limits:
+    """The limit at each window: the budget is shared by the streams seen until then, whenever one asks."""
+    firsts = sorted(state["windows"][0]["start"] for state in states if state["windows"])
     budget = settings.false_alarms_per_year * settings.drift_share
-    return sequential.log_limit(budget, max(1, streams), timedelta(days=DAYS_A_YEAR) / window_length)
+    windows_a_year = timedelta(days=DAYS_A_YEAR) / window_length
+
+    @functools.cache
+    def limit(streams: int) -> float:
+        return sequential.log_limit(budget, max(1, streams), windows_a_year)
+
+    return lambda moment: limit(bisect.bisect_right(firsts, moment))
 
 
 def at(state: State, start: datetime) -> Alarm | None:
@@ -177,7 +187,7 @@ def _replaced(state: State, window: Window, entry: dict[str, Any] | None) -> tup
     return {**state, "windows": windows[-MOST_WINDOWS:], "episodes": episodes}, unchanged
 
 
-def _followed(state: State, start: str, limit: float, matters: float, *, unchanged: bool = False) -> State:
+def _followed(state: State, start: str, limit: Limits, matters: float, *, unchanged: bool = False) -> State:
     """`state` with every entry from `start` on judged, in order; `unchanged` where the entries are those of before."""
     windows, episodes = list(state["windows"]), list(state["episodes"])
     for place in range(bisect.bisect_left(windows, start, key=lambda one: one["start"]), len(windows)):
@@ -185,7 +195,7 @@ def _followed(state: State, start: str, limit: float, matters: float, *, unchang
         entry = windows[place]
         if not unchanged or entry["left_out"] != _left_out(known):
             entry = {**entry, **_weighed(known)}
-        windows[place] = {**entry, "evidence": max((entry["log_sum"] - limit) / math.log(10), -99.0)}
+        windows[place] = {**entry, "evidence": max((entry["log_sum"] - limit(entry["start"])) / math.log(10), -99.0)}
         episodes = _episodes({**known, "windows": windows[: place + 1]}, windows[place], matters)
     return {**state, "windows": windows, "episodes": episodes}
 
