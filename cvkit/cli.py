@@ -52,7 +52,7 @@ def demo(options: argparse.Namespace) -> int:
     """Make a workspace with a generated production line and do the whole job on it."""
     from cvkit import demo
 
-    demo.run(options.folder, seed=options.seed)
+    demo.run(options.folder, seed=options.seed, say=_say)
     return errors.DONE
 
 
@@ -68,9 +68,9 @@ def init(options: argparse.Namespace) -> int:
     }
     config = workspace.create(options.folder, settings)
     found = len(sources.capture_dates(config))
-    print(f"{config.path} is written: read it once.")
-    print(f"Captures: {f'of {found} days' if found else 'none yet'} in {config.resolve(config.captures.images)}")
-    print(f"Then: cvkit run --config {shlex.quote(str(config.path))}")
+    _say(f"{config.path} is written: read it once.")
+    _say(f"Captures: {f'of {found} days' if found else 'none yet'} in {config.resolve(config.captures.images)}")
+    _say(f"Then: cvkit run --config {shlex.quote(str(config.path))}")
     return errors.DONE
 
 
@@ -180,7 +180,7 @@ def site(options: argparse.Namespace) -> int:
     if options.serve:
         site.serve(config, options.address)
     else:
-        print(site.build(config))
+        _say(str(site.build(config)))
     return errors.DONE
 
 
@@ -190,13 +190,13 @@ def schema(options: argparse.Namespace) -> int:
 
     from cvkit import config
 
-    print(json.dumps(config.schema(), indent=2))
+    _say(json.dumps(config.schema(), indent=2))
     return errors.DONE
 
 
 def _show_slots(outcomes: list[schedule.Outcome]) -> int:
     for outcome in outcomes:
-        print(
+        _say(
             f"{outcome.slot.time:%Y-%m-%d %H:%M} {outcome.slot.job.notebook} of {outcome.slot.window}: {outcome.status}"
         )
         if outcome.error:

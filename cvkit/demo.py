@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,24 +22,24 @@ CHECKPOINT = Path(__file__).with_name("demo.pt")
 MARK = ".cvkit-demo"  # a folder with this file was made by the demo and may be made anew
 
 
-def run(folder: Path, seed: int = 0, reported_days: int = 2) -> job.Outcome:
+def run(
+    folder: Path, seed: int = 0, reported_days: int = 2, say: Callable[[str], None] = lambda line: None
+) -> job.Outcome:
     """Make a workspace at `folder`, measure its 21 days, write the last days' reports, build the site.
 
-    Prints what it does. The same seed gives the same result. Raises ConfigError where `folder` holds something else.
+    `say` hears what it does. The same seed gives the same result. Raises ConfigError where `folder` holds other things.
     """
     started = time.perf_counter()
-    print(f"A generated production line, three cameras, {demo_world.DAYS} days, in {folder}")
+    say(f"A generated production line, three cameras, {demo_world.DAYS} days, in {folder}")
     config = prepare(folder, seed)
     with History.open(config.history_url) as history:
         windows = monitor.due(config, history, demo_world.END)
     outcome = job.run(config, windows, reports=reported_days)
     site.build(config)
-    print(f"\n{outcome.summary}")
+    say(f"\n{outcome.summary}")
     for failure in outcome.failures:
-        print(f"failed: {failure}")
-    print(
-        f"\nDone in {time.perf_counter() - started:.0f} s. Look at it:\n  {_command()} site --serve --config {folder}"
-    )
+        say(f"failed: {failure}")
+    say(f"\nDone in {time.perf_counter() - started:.0f} s. Look at it:\n  {_command()} site --serve --config {folder}")
     return outcome
 
 

@@ -329,6 +329,7 @@ def test_a_few_odd_images_are_anomalies_and_no_drift(workspace: Config) -> None:
     assert {Path(image_id).name for image_id in flagged["image_id"]} >= {path.name for path in paths[:2]}
     assert set(flagged["source"]) == {"cam-1"}
     assert "sd" in flagged["reason"].iloc[0]
+    assert (flagged["score"] >= flagged["usual"]).all()
     drift = observation.verdicts[observation.verdicts["rule"] == "drift"]
     assert set(drift["state"]) == {"ok"}
     share = observation.measurements.query("feature == 'strange' and source == 'cam-1'")["value"].item()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,6 +107,15 @@ def test_a_reason_says_value_expectation_evidence_and_n() -> None:
         assert word in reason
 
 
+def test_an_alarm_that_lasts_on_less_evidence_says_since_when() -> None:
+    weak = dataclasses.replace(alarm(1.4, -1.0, active=True, gradual=0.97), raised="2026-10-08T00:00:00+00:00")
+    table = rows(
+        {"feature": "brightness", "metric": "mean", "value": 96.0, "expected": 121.0}, {"feature": "brightness"}
+    )
+    reason = rules.judge(table, SETTINGS, {("cam", "brightness"): weak}).set_index("rule").loc["drift", "reason"]
+    assert "alarm since 2026-10-08, evidence now 0.1 times what an alarm needs" in reason
+
+
 def history(*states: str, feature: str = "sharpness", source: str = "cam") -> pd.DataFrame:
     days = pd.date_range("2026-10-01", periods=len(states), tz="UTC")
     return pd.DataFrame(
@@ -133,6 +144,14 @@ def test_consequences_are_evidence_of_the_cause_they_come_with() -> None:
     assert set(found["source"]) == {"cam"}
     assert list(found["evidence"]) == ["unknown_class, confidence", "brightness"]
     assert "new kind of object" in found["what"][0]
+
+
+def test_of_what_the_whole_picture_shows_the_first_to_stand_out_names_the_cause() -> None:
+    dark = pd.concat([history("critical", "critical", feature="brightness"), history("ok", "critical")])
+    assert diagnose(dark)["what"].to_list() == ["light changed"]
+    assert diagnose(dark)["evidence"].to_list() == ["brightness, sharpness"]
+    both = pd.concat([history("critical", "critical", feature="brightness"), history("critical", "critical")])
+    assert "less sharp" in diagnose(both)["what"][0]
 
 
 def test_a_source_that_fell_silent_is_said_to_be_unknown() -> None:

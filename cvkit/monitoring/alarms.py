@@ -128,6 +128,12 @@ def at(state: State, start: datetime) -> Alarm | None:
     )  # fmt: skip
 
 
+def sources(states: Mapping[Key, State], until: datetime) -> set[str]:
+    """The sources seen in windows that begin until then: one that came later is not missed before."""
+    moment = until.isoformat()
+    return {source for (source, _), state in states.items() if any(one["start"] <= moment for one in state["windows"])}
+
+
 def starts(states: Mapping[Key, State], after: datetime) -> list[str]:
     """Starts of all windows with an entry that begin after `after`, in order."""
     moment = after.isoformat()

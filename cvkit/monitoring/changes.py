@@ -58,24 +58,27 @@ def together(observation: Observation, *, most: int = MOST_ROWS, seed: int = 0) 
     """How far each source's images lie from the reference's in all columns at once: columns `TOGETHER`.
 
     `columns` "embedding" or "properties"; `statistic` "mmd" or "classifier" (`cvkit.stats.multivariate`), whose
-    p-values exchange whole days where all images have a time, so that with k days in the reference none is below
-    about 1 / (k + 1). Of a larger
-    reference, `most` images drawn with `seed`.
+    p-values exchange stretches as long as the window, where all images have a time, so that with k of them in the
+    reference none is below about 1 / (k + 1). Of more than `most` images on a side, as many drawn with `seed`.
     """
-    rows = []
+    rows, length = [], observation.window.end - observation.window.start
     for source, part in observation.features.groupby("source"):
         known = observation.reference.features
         then = known[(known["source"] == observation.reference.part(str(source))) & (known["damage"] == "")]
-        then = then.sample(min(most, len(then)), random_state=seed).sort_values("time")
-        now = part[part["damage"] == ""].drop_duplicates("content")
+        now, then = (_drawn(side, most, seed) for side in (part[part["damage"] == ""], then))
         timed = now["time"].notna().all() and then["time"].notna().all()
-        days = (now["time"].dt.floor("D"), then["time"].dt.floor("D")) if timed else None
+        days = (now["time"].dt.floor(length), then["time"].dt.floor(length)) if timed else None
         for columns, (first, second) in _all_columns(observation, now, then).items():
             for name, statistic in multivariate.ROWS.items():
                 found = statistic(first, second, days, seed=seed)
                 rows.append([source, columns, name, found.statistic, found.effect, found.p_value, found.n,
                              found.n_reference])  # fmt: skip
     return pd.DataFrame(rows, columns=list(TOGETHER))
+
+
+def _drawn(features: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    distinct = features.drop_duplicates("content")
+    return distinct.sample(min(most, len(distinct)), random_state=seed).sort_values(["time", "image_id"])
 
 
 def _all_columns(observation: Observation, now: pd.DataFrame, then: pd.DataFrame) -> dict[str, tuple[Floats, Floats]]:

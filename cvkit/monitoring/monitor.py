@@ -63,7 +63,7 @@ def observe(
     odd = anomalies.find(features, embedded, reference, config.rules.false_flags)
     findings = conform(pd.concat([findings, anomalies.findings(odd)]), FINDINGS)
     streams = _known_streams(config, reference, history)
-    known, aside = {source for source, _ in streams}, anomalies.rare(odd)
+    known, aside = alarms.sources(streams, window.start), anomalies.rare(odd)
     measurements = measure.measure(
         records, features, embedded, findings, reference, config.window_length, known, aside, config.rules.false_flags
     )
