@@ -498,3 +498,16 @@ def test_a_large_sample_against_nothing_is_nan_and_no_error() -> None:
         for result in drift.compare(*pair).values():
             assert math.isnan(result.statistic)
             assert 0 in (result.n, result.n_reference)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+def test_cramer_von_mises_of_yes_or_no_values_cries_no_wolf(share: float) -> None:
+    """Mid-ranks, as scipy has them, put every pair of such samples below .001."""
+    rng = np.random.default_rng(0)
+    tails = [drift.cramer_von_mises(rng.random(24) < share, rng.random(300) < share).p_value for _ in range(600)]
+    assert np.mean(np.array(tails) < 0.05) < 0.1
+    assert np.mean(np.array(tails) < 0.001) < 0.01
+    same = drift.cramer_von_mises([3] * 10, [3] * 20)
+    assert (same.statistic, same.p_value) == (0.0, 1.0)
+    apart = drift.cramer_von_mises([0] * 24, [1] * 300)
+    assert apart.statistic == pytest.approx(24 * 300 / 324**2 * 24)

@@ -156,9 +156,11 @@ def cramer_von_mises(current: ArrayLike | Sample, reference: ArrayLike | Sample)
     """Cramér-von Mises: T = n m / (n + m)^2 times the sum of (F - G)^2 over all values of both samples.
 
     0 upwards, 0 equal; symmetric; unchanged by increasing maps. p-value of a reference without chunks: as
-    `scipy.stats.cramervonmises_2samp`, exact where neither sample has more than 20 values, else asymptotic, no finer
-    than 1e-15; NaN with fewer than two values on a side; too small where neighbouring frames are alike. With chunks as
-    `ks`. Effect as `ks`. Ties get mid-ranks (the p-value is then conservative), infinities are ordered as such.
+    `scipy.stats.cramervonmises_2samp`, exact where neither sample has more than 20 values and none is tied, else
+    asymptotic, no finer than 1e-15; NaN with fewer than two values on a side; too small where neighbouring frames are
+    alike. With chunks as `ks`. Effect as `ks`. Ties are counted as such: equal constants lie at 0, where scipy says
+    1.25 or more; the p-value of counts and yes-or-no values is rough (measured: 0 to 9 % of healthy pairs below .05).
+    Infinities are ordered.
 
     Source: T. W. Anderson, Ann. Math. Stat. 33 (1962) 1148-1159; S. Csörgő, J. J. Faraway, J. R. Stat. Soc. B 58
     (1996) 221-234; scipy.stats.cramervonmises_2samp.
