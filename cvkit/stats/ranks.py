@@ -16,7 +16,7 @@ EXACT_LIMIT = 20  # the p-value is exact where neither sample is larger, as in s
 def distance(current: Floats, reference: Floats) -> float:
     """Cramér-von Mises T of two ascending samples; NaN where a sample is empty.
 
-    n m / (n + m)^2 times the sum of (F - G)^2 over all values of both, each as often as it occurs. Ties are so counted as
+    n m / (n + m)^2 times the sum of (F - G)^2 over all values of both, each as often as it occurs. Ties so count as
     what they are: scipy's form by mid-ranks, which is the same without ties, is far from 0 for equal constants.
     """
     n, m = current.size, reference.size
