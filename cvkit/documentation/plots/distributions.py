@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from cvkit.documentation.plots import style
@@ -161,7 +161,9 @@ def strangeness(anomalies: pd.DataFrame) -> Figure:
         axes.plot(times[flagged], heights[flagged], "s", color=style.VERMILLION, markersize=7)
     axes.axvline(1.0, color=style.QUIET, linestyle="--", linewidth=1)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(range(len(sources)), [style.source_name(source, 16) for source in sources])
     axes.set_ylim(len(sources) - 0.5, -0.5)
     axes.set_xlabel("strangeness, times what few images of the reference exceed", fontsize=style.FONT, color=style.INK)
