@@ -174,14 +174,14 @@ def alike(rng: np.random.Generator, series: int, windows: int, likeness: float) 
 @pytest.mark.parametrize("likeness", [0.0, 0.3, 0.7])
 def test_memory_is_the_autocorrelation_of_neighbours(likeness: float) -> None:
     found = chunks.memory(alike(np.random.default_rng(0), 4000, 60, likeness))
-    assert likeness - 0.1 <= np.median(found) <= likeness + 0.02  # shrunk, and never below 0
+    assert np.median(found) == pytest.approx(likeness, abs=0.04)
     assert found.min() >= 0
 
 
 def test_memory_needs_chunks_and_variation() -> None:
     assert chunks.memory(np.arange(7.0)) == 0
     assert chunks.memory(np.ones(30)) == 0
-    assert chunks.memory(np.arange(300.0)) == pytest.approx(chunks.MOST_MEMORY, abs=0.01)
+    assert chunks.memory(np.arange(300.0)) == chunks.MOST_MEMORY
 
 
 @pytest.mark.parametrize("likeness", [0.0, 0.5, 0.9])

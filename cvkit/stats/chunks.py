@@ -310,8 +310,7 @@ def _spread(statistics: Floats, sizes: NDArray[np.intp], per_image: float) -> Sp
 def memory(statistics: Floats) -> Floats:
     """How alike neighbouring chunks are: lag-1 autocorrelation of `statistics` (..., chunks) in order of time.
 
-    Corrected for its bias (Kendall 1954), and shrunk by what chance makes of it (r - 1 / (chunks r), James and Stein's
-    positive part), as most streams have none; 0..`MOST_MEMORY`; 0 with fewer than `MEMORY_CHUNKS`, too few to tell,
+    Corrected for its bias (Kendall 1954); 0..`MOST_MEMORY`; 0 with fewer than `MEMORY_CHUNKS` chunks, too few to tell,
     or where nothing varies. A week of rain makes seven days alike, and then seven windows are not seven witnesses.
     """
     chunks = statistics.shape[-1]
@@ -321,8 +320,7 @@ def memory(statistics: Floats) -> Floats:
         return np.zeros(squares.shape)
     products = np.sum(around[..., 1:] * around[..., :-1], axis=-1)
     plain = np.divide(products, squares, out=np.full(squares.shape, -1.0), where=squares > 0)
-    found = np.clip(plain + (1 + 3 * plain) / chunks, 0.0, MOST_MEMORY)
-    return np.asarray(np.maximum(found - 1 / (chunks * np.maximum(found, 1e-3)), 0.0))
+    return np.asarray(np.clip(plain + (1 + 3 * plain) / chunks, 0.0, MOST_MEMORY))
 
 
 def _normal_scores(finite: Floats) -> tuple[Floats, Floats]:
