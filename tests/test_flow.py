@@ -134,6 +134,15 @@ def test_a_camera_the_reference_does_not_know_is_unknown(workspace: Config) -> N
     assert not len(verdicts[(verdicts["source"] == "cam-9") & (verdicts["rule"] == "drift")])
 
 
+def test_a_feature_that_the_reference_lacks_is_unknown_and_not_left_out(workspace: Config) -> None:
+    for day in (workspace.workspace / "predictions" / "cam-1").glob("2026-09-*.jsonl"):
+        day.unlink()
+    verdicts = judged(workspace)
+    unknown = verdicts[(verdicts["source"] == "cam-1") & (verdicts["state"] == "unknown")]
+    assert {"boxes", "confidence", "box_area"} <= set(unknown["feature"])
+    assert not states(verdicts, "warning", "critical") & {("cam-1", "strange")}
+
+
 def test_rerunning_replaces_and_never_doubles(workspace: Config) -> None:
     window = Window.day("2026-10-01")
     with History.open(workspace.history_url) as history:

@@ -213,8 +213,12 @@ def _measure_source(
             row["p_value"] = correction.flags_p_value(round(row["value"] * row["n"]), row["n"], false_flags)
         yield row
     if len(basis.distinct) and len(distinct):
-        for name, sample in basis.samples.items():
-            yield from ({**row, "source": source} for row in _drift(name, distinct[name], basis, sample))
+        for name in NUMBERS:
+            if name in basis.samples:
+                drifts = _drift(name, distinct[name], basis, basis.samples[name])
+                yield from ({**row, "source": source} for row in drifts)
+            elif n := int(distinct[name].notna().sum()):  # measured, but nothing to compare with
+                yield {"source": source, "feature": name, "metric": "ks", "n": n, "n_reference": 0}
         mix = _class_mix(_boxes_by_class(records.predictions, distinct), basis)
         yield from ({**row, "source": source} for row in mix)
         seen = _embedding(_along(distinct, embeddings, basis), basis)
