@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cvkit import job
@@ -13,9 +13,12 @@ from cvkit.data.sources import times
 from cvkit.documentation import notebooks
 from cvkit.errors import ConfigError, DataError
 from cvkit.monitoring import monitor
+from cvkit.monitoring.alarms import Key, State
 from cvkit.monitoring.backtest import Event
 from cvkit.monitoring.history import History
 from cvkit.tables import Window, worst
+
+LASTING = datetime(2199, 1, 1, tzinfo=UTC)  # end of an event that is not over
 
 
 def windows(
@@ -78,17 +81,31 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def event(text: str, sources: Sequence[str]) -> Event:
-    """A known change, as `--event` names it: SOURCE=FIRST_DAY or SOURCE=FIRST_DAY..LAST_DAY."""
-    source, _, days = text.rpartition("=")
-    first, _, last = days.partition("..")
-    if source not in sources:
-        raise ConfigError(
-            "an event needs a source that was measured", expected=", ".join(sources), found=text,
-            remedy="write SOURCE=2026-10-10 or SOURCE=2026-10-10..2026-10-14",
-        )  # fmt: skip
-    end = moment(last) + timedelta(days=1) if last else datetime(2199, 1, 1, tzinfo=UTC)
-    return Event(source, moment(first), end)
+def events(texts: Sequence[str], states: Mapping[Key, State]) -> list[Event]:
+    """Known changes, as `--event` names them, each once: SOURCE=FIRST_DAY or SOURCE=FIRST_DAY..LAST_DAY.
+
+    Raises ConfigError for a source without evidence, and for days that cannot be or that were not measured.
+    """
+    return list(dict.fromkeys(_event(text, states) for text in texts))
+
+
+def _event(text: str, states: Mapping[Key, State]) -> Event:
+    source, equals, days = text.rpartition("=")
+    first, dots, last = days.partition("..")
+    remedy = "write SOURCE=2026-10-10 or SOURCE=2026-10-10..2026-10-14"
+    if not equals or not first or (dots and not last):
+        raise ConfigError("this names no source and day", expected="SOURCE=DAY", found=text, remedy=remedy)
+    seen = sorted(entry["start"] for (of, _), state in states.items() if of == source for entry in state["windows"])
+    if not seen:
+        known = ", ".join(sorted({of for of, _ in states}))
+        raise ConfigError("no window told anything about this source", expected=known, found=text, remedy=remedy)
+    start, end = moment(first), moment(last) + timedelta(days=1) if last else LASTING
+    if end <= start:
+        raise ConfigError("the event ends before it begins", expected="FIRST_DAY..LAST_DAY", found=text, remedy=remedy)
+    if end <= datetime.fromisoformat(seen[0]) or start > datetime.fromisoformat(seen[-1]):
+        measured = f"days from {seen[0][:10]} to {seen[-1][:10]}"
+        raise ConfigError("nothing was measured while this event lasted", expected=measured, found=text, remedy=remedy)
+    return Event(source, start, end)
 
 
 def _one(config: Config, text: str) -> Window:

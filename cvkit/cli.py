@@ -121,14 +121,14 @@ def serve_schedule(options: argparse.Namespace) -> int:
 def status(options: argparse.Namespace) -> int:
     """Tell what is not as it should be, where and since when."""
     from cvkit.config import load_config
-    from cvkit.monitoring import diagnosis
+    from cvkit.monitoring import diagnosis, monitor
     from cvkit.monitoring.history import History
 
     config = load_config(options.config)
     with History.open(config.history_url) as history:
         model, version = config.model.name, history.current_version(config)
         verdicts, runs = (read(model=model, version=version) for read in (history.verdicts, history.runs))
-        _say(diagnosis.text(verdicts, runs))
+        _say(diagnosis.text(verdicts, runs, monitor.judged_by(config)))
     return errors.DONE
 
 
@@ -149,9 +149,9 @@ def backtest(options: argparse.Namespace) -> int:
             "there is no past to replay", where=str(config.path), expected="measured windows with this reference",
             found="none", remedy="run `cvkit run` first",
         )  # fmt: skip
-    budgets = options.budget or sorted({0.1, 1.0, 12.0, config.rules.false_alarms_per_year})
-    sizes = options.drift_warning or [config.rules.drift_warning]
-    events = [asked.event(text, sorted({source for source, _ in states})) for text in options.event]
+    budgets = sorted(set(options.budget or [0.1, 1.0, 12.0, config.rules.false_alarms_per_year]))
+    sizes = sorted(set(options.drift_warning or [config.rules.drift_warning]))
+    events = asked.events(options.event, states)
     table = backtest.backtest(
         states, config.rules, config.window_length, budgets=budgets, sizes=sizes, events=events
     )  # fmt: skip

@@ -117,6 +117,9 @@ class ReferenceSettings(_Section):
     images: str = Field(
         "", description="Pattern on the images' paths that tells {source}, {date}, {time}; may be empty."
     )
+    predictions: str = Field(
+        "", description="Pattern of prediction files on `data` (.parquet, .jsonl, .txt); empty: none, or the weights'."
+    )
     match: Matched = Field(
         (), description="Compare like with like: hour, weekday, mode, file_format, width, height; empty: all with all."
     )
@@ -127,6 +130,8 @@ class ReferenceSettings(_Section):
     def _one_kind(self) -> ReferenceSettings:
         if bool(self.data) == bool(self.start and self.end):
             raise ValueError("give either `data`, or `start` and `end` of a stretch of captures")
+        if self.predictions and not self.data:
+            raise ValueError("a stretch of captures has its predictions from captures.predictions")
         return self
 
 
@@ -211,6 +216,11 @@ class Config(_Section):
     def predicts(self) -> bool:
         """Whether there are predictions to be expected: they come with the captures, or weights make them."""
         return bool(self.model.weights or self.captures.predictions)
+
+    @property
+    def reference_predicts(self) -> bool:
+        """The same of the reference."""
+        return bool(self.model.weights or self.reference.predictions or (self.reference.start and self.predicts))
 
     @property
     def window_length(self) -> timedelta:

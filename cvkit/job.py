@@ -77,7 +77,7 @@ def run(
                 failures.append(f"report {name} of {window}: {report.error}")
             elif name == BESIDE and config.evidently:
                 failures += _write_interactive(config, window, report, history)
-        summary = diagnosis.text(verdicts, history.runs(model=model, version=version))
+        summary = diagnosis.text(verdicts, history.runs(model=model, version=version), monitor.judged_by(config))
     return Outcome(tuple(states), worst(list(states.values())), tuple(failures), summary)
 
 

@@ -55,7 +55,7 @@ def make(folder: Path, made_up: MadeUp) -> Config:
         for number in range(made_up.days):
             measurements, verdicts = numbers(made_up, number)
             history.record(
-                model=config.model.name, version=config.version, window=day(number), reference_id="r",
+                model=config.model.name, version=config.version, window=day(number), reference_id="r", rules_id="s",
                 measurements=measurements, verdicts=verdicts, images=72, bad_images=5, started=day(number).end,
             )  # fmt: skip
         for number, notebook, source, status in made_up.reports:

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cvkit import demo_world
+from cvkit import asked, demo_world
 from cvkit.config import RuleSettings, load_config
 from cvkit.data import embeddings, sources, yolo
 from cvkit.data.records import Records
 from cvkit.demo import CHECKPOINT
 from cvkit.documentation import wording
+from cvkit.errors import ConfigError
 from cvkit.monitoring import alarms, backtest, changes
 from cvkit.monitoring.alarms import Reading, State
 from cvkit.monitoring.backtest import Event
@@ -132,6 +133,35 @@ def states() -> dict[tuple[str, str], State]:
         }
         found = alarms.enter(found, Window(start, start + DAY), readings, RuleSettings())
     return found
+
+
+def test_a_backtest_looks_at_no_feature_that_is_ignored(states: dict[tuple[str, str], State]) -> None:
+    """And it takes no share of the budget from the others."""
+    both = {**states, **{(source, "contrast"): state for (source, _), state in states.items()}}
+    assert alarms.replay(both, RuleSettings(ignore=("contrast",)), DAY) == alarms.replay(states, RuleSettings(), DAY)
+    assert alarms.replay(both, RuleSettings(), DAY)["cam-1", "noise"] != states["cam-1", "noise"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cam-1=", "names no source and day"),
+        ("cam-1", "names no source and day"),
+        ("cam-1=2026-01-10..", "names no source and day"),
+        ("other=2026-01-10", "no window told anything"),
+        ("cam-1=2026-01-10..2026-01-09", "ends before it begins"),
+        ("cam-1=2020-01-01..2020-02-01", "nothing was measured"),
+        ("cam-1=2030-01-01", "nothing was measured"),
+        ("cam-1=tomorrow", "not a date"),
+    ],
+)
+def test_an_event_that_cannot_be(text: str, words: str, states: dict[tuple[str, str], State]) -> None:
+    with pytest.raises(ConfigError, match=words):
+        asked.events([text], states)
+
+
+def test_an_event_named_twice_is_one(states: dict[tuple[str, str], State]) -> None:
+    assert len(asked.events(["cam-1=2026-01-21..2026-01-30"] * 2, states)) == 1
 
 
 def test_a_backtest_says_what_was_found_and_missed(states: dict[tuple[str, str], State]) -> None:

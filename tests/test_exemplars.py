@@ -224,7 +224,8 @@ def test_timeline_joins_the_history_and_the_window_as_observed(tmp_path: Path) -
                 pd.DataFrame([{**moved("a", "noise", 0), "value": float(ago)}, moved("b", "noise", 0)]), MEASUREMENTS
             )
             history.record(
-                model="model", version="external", window=Window(start, start + timedelta(days=1)), reference_id="r",
+                model="model", version="external", window=Window(start, start + timedelta(days=1)),
+                reference_id="r", rules_id="s",
                 measurements=rows, verdicts=empty(VERDICTS), images=1, bad_images=0, started=datetime.now(UTC),
             )  # fmt: skip
     now = observe(measurements=conform(pd.DataFrame([{**moved("a", "noise", 0), "value": 77.0}]), MEASUREMENTS))

@@ -131,7 +131,47 @@ def test_a_camera_the_reference_does_not_know_is_unknown(workspace: Config) -> N
     (workspace.workspace / "captures" / "cam-2" / "2026-10-01").rename(unknown / "2026-10-01")
     verdicts = judged(workspace)
     assert ("cam-9", "images") in states(verdicts, "unknown")
-    assert not len(verdicts[(verdicts["source"] == "cam-9") & (verdicts["rule"] == "drift")])
+    new = verdicts[verdicts["source"] == "cam-9"]
+    assert not len(new[new["rule"] == "drift"])
+    learnt = new[new["feature"].isin(["too_dark", "wrong_size", "near_duplicate", "frozen", "gap", "strange"])]
+    assert len(learnt) == 6
+    assert set(learnt["state"]) == {"unknown"}  # nothing is known of what is dark there
+
+
+def test_a_camera_outside_the_reference_is_missed_when_it_falls_silent(workspace: Config) -> None:
+    for day in ("2026-10-02", "2026-10-03", "2026-10-04"):
+        for camera in CAMERAS:
+            take(workspace.workspace, camera, day)
+    captures = workspace.workspace / "captures"
+    late = captures / "cam-9" / "2026-10-02"
+
+    def silent(history: History) -> set[str]:
+        told = history.verdicts(source="cam-9", feature="images").query("reason == 'no images in this window'")
+        return {f"{start:%d}" for start in told["window_start"]}
+
+    with History.open(workspace.history_url) as history:
+        for day in ("2026-10-01", "2026-10-03"):
+            monitor.run(workspace, Window.day(day), history)
+        late.parent.mkdir()
+        (captures / "cam-2" / "2026-10-02").rename(late)
+        monitor.run(workspace, Window.day("2026-10-02"), history)  # comes late, and is the first with this camera
+        assert silent(history) == {"03"}
+        monitor.run(workspace, Window.day("2026-10-04"), history)
+        assert silent(history) == {"03", "04"}
+
+
+def test_few_images_cannot_tell_an_odd_one(workspace: Config) -> None:
+    for path in sorted((workspace.workspace / "captures" / "cam-1" / "2026-10-01").iterdir())[9:]:
+        path.unlink()
+    assert {("cam-1", "strange")} <= states(judged(workspace), "unknown")
+
+
+def test_a_window_without_predictions_has_no_class_mix(workspace: Config) -> None:
+    (workspace.workspace / "predictions" / "cam-1" / "2026-10-01.jsonl").unlink()
+    verdicts = judged(workspace).query("source == 'cam-1'").set_index("feature")
+    assert verdicts.loc["class_mix", "state"] == "unknown"
+    assert verdicts.loc["class_mix", "reason"].startswith("0 values")
+    assert verdicts.loc["missing_prediction", "state"] == "critical"
 
 
 def test_a_feature_that_the_reference_lacks_is_unknown_and_not_left_out(workspace: Config) -> None:
@@ -200,11 +240,27 @@ def test_misdated_captures_do_not_make_a_century_due(workspace: Config, caplog: 
 
 def test_a_changed_reference_is_told_and_the_past_kept(workspace: Config) -> None:
     first = job.run(workspace, [Window.day("2026-10-01")], notebooks=[])
-    assert "earlier reference" not in first.summary
+    assert "judged against" not in first.summary
     (workspace.workspace / "cvkit.yml").write_text(SETTINGS.replace("end: 2026-09-07", "end: 2026-09-06"))
     take(workspace.workspace, "cam-1", "2026-10-02")
     again = job.run(load_config(workspace.workspace), [Window.day("2026-10-02")], notebooks=[])
-    assert "1 windows from 2026-10-01 to 2026-10-01 were judged against an earlier reference" in again.summary
+    assert "1 window, 2026-10-01, was judged against another reference" in again.summary
+
+
+def test_changed_rules_are_told_at_once(workspace: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    job.run(workspace, [Window.day("2026-10-01")], notebooks=[])
+    asked = ["status", "--config", str(workspace.workspace)]
+    assert cli.main(asked) == 0
+    assert "cvkit.yml has now" not in capsys.readouterr().out
+    (workspace.workspace / "cvkit.yml").write_text(SETTINGS + "rules: {drift_warning: 0.2}\n")
+    assert cli.main(asked) == 0
+    out = capsys.readouterr().out
+    assert (
+        "1 window, 2026-10-01, was judged by other rules than cvkit.yml has now: `cvkit run --from 2026-10-01`" in out
+    )
+    (workspace.workspace / "cvkit.yml").write_text(SETTINGS.replace("end: 2026-09-07", "end: 2026-09-06"))
+    assert cli.main(asked) == 0
+    assert "judged against another reference" in capsys.readouterr().out
 
 
 def test_a_changed_reference_starts_its_evidence_anew(workspace: Config) -> None:

@@ -43,7 +43,7 @@ def verdicts(state: str = "ok") -> pd.DataFrame:
 
 def put(history: History, window: Window = WINDOW, version: str = "v", **changes: object) -> None:
     values = {"measurements": measurements(), "verdicts": verdicts(), "images": 24, "bad_images": 1, **changes}
-    history.record(model="m", version=version, window=window, reference_id="r", started=NOW, **values)  # type: ignore[arg-type]
+    history.record(model="m", version=version, window=window, reference_id="r", rules_id="s", started=NOW, **values)  # type: ignore[arg-type]
 
 
 def test_a_window_is_replaced_not_doubled(tmp_path: Path) -> None:

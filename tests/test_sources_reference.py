@@ -41,6 +41,29 @@ def yolo(folder: Path, **content: Any) -> None:
 BOXES_OF_A = [("images/val/a.jpg", 1, 10, 20, 30, 40), ("images/val/a.jpg", 0, 10, 8, 30, 40)]  # the second a polygon
 
 
+def test_predictions_on_a_data_set(tmp_path: Path) -> None:
+    """A model that runs elsewhere says what it made of the images it was accepted on."""
+    yolo(tmp_path)
+    box = {"class": "bolt", "confidence": 0.9, "xyxy": [1, 2, 30, 40]}
+    lines = [
+        {"image": "images/val/a.jpg", "boxes": [box]},
+        {"image": "b.jpg", "boxes": []},
+        {"image": "z.jpg", "boxes": []},
+    ]
+    write(tmp_path / "said/all.jsonl", "\n".join(map(json.dumps, lines)))
+    records = load(tmp_path, "set", predictions="said/*.jsonl")
+    assert corners(records.predictions) == [("images/val/a.jpg", 1, 1, 2, 30, 40)]
+    assert records.images["predicted"].tolist() == [True, True, False]
+    assert corners(records.labels) == BOXES_OF_A
+    assert words(records.findings) == ["missing_image"]
+    with pytest.raises(DataError, match=r"reference\.predictions"):
+        load(tmp_path, "set", predictions="nowhere/*.jsonl")
+    with pytest.raises(ConfigError, match=r"reference\.predictions"):
+        load(tmp_path, "set", predictions="said/*.csv")
+    with pytest.raises(ConfigError, match=r"captures\.predictions"):
+        settings(tmp_path, reference={"start": date(2026, 1, 1), "end": date(2026, 1, 2), "predictions": "a.jsonl"})
+
+
 @pytest.mark.parametrize(
     ("content", "data"),
     [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -85,7 +85,7 @@ def enter(
         old = states.get(key) or _fresh(reading)
         if old is not None:
             replaced[key] = _replaced(old, window, entry)
-    limit = _limits([state for state, _ in replaced.values()], settings, window.end - window.start)
+    limit = _limits({key: state for key, (state, _) in replaced.items()}, settings, window.end - window.start)
     return {
         key: _followed(state, start, limit, settings.drift_warning, unchanged=unchanged)
         for key, (state, unchanged) in replaced.items()
@@ -93,17 +93,22 @@ def enter(
 
 
 def replay(states: Mapping[Key, State], settings: RuleSettings, window_length: timedelta) -> dict[Key, State]:
-    """The states as they would be, had `settings` held from the first window on."""
-    limit = _limits(states.values(), settings, window_length)
+    """The states as they would be, had `settings` held from the first window on; without the features they ignore."""
+    limit = _limits(states, settings, window_length)
     return {
         key: _followed({**state, "episodes": []}, "", limit, settings.drift_warning, unchanged=True)
         for key, state in states.items()
+        if key[1] not in settings.ignore
     }
 
 
-def _limits(states: Iterable[State], settings: RuleSettings, window_length: timedelta) -> Limits:
-    """The limit at each window: the budget is shared by the streams seen until then, whenever one asks."""
-    firsts = sorted(state["windows"][0]["start"] for state in states if state["windows"])
+def _limits(states: Mapping[Key, State], settings: RuleSettings, window_length: timedelta) -> Limits:
+    """The limit at each window: the budget is shared by the streams seen until then, whenever one asks.
+
+    Features that no rule looks at take no share.
+    """
+    counted = [state["windows"] for (_, feature), state in states.items() if feature not in settings.ignore]
+    firsts = sorted(windows[0]["start"] for windows in counted if windows)
     budget = settings.false_alarms_per_year * settings.drift_share
     windows_a_year = timedelta(days=DAYS_A_YEAR) / window_length
 
@@ -126,18 +131,6 @@ def at(state: State, start: datetime) -> Alarm | None:
         entry["evidence"], entry["effect"], episode is not None, told["raised"], told["onset"], told["first"],
         told["last"], math.nan if entry["gradual"] is None else entry["gradual"],
     )  # fmt: skip
-
-
-def sources(states: Mapping[Key, State], until: datetime) -> set[str]:
-    """The sources seen in windows that begin until then: one that came later is not missed before."""
-    moment = until.isoformat()
-    return {source for (source, _), state in states.items() if any(one["start"] <= moment for one in state["windows"])}
-
-
-def starts(states: Mapping[Key, State], after: datetime) -> list[str]:
-    """Starts of all windows with an entry that begin after `after`, in order."""
-    moment = after.isoformat()
-    return sorted({one["start"] for state in states.values() for one in state["windows"] if one["start"] > moment})
 
 
 def _covers(episode: dict[str, Any], moment: str) -> bool:

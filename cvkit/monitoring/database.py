@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from cvkit.errors import StorageError
 from cvkit.tables import MEASUREMENTS, VERDICTS
 
-SCHEMA = 2  # raised by every change of the tables below
+SCHEMA = 3  # raised by every change of the tables below
 BUSY_SECONDS = 30  # how long a writer waits for another
 WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
 
@@ -60,8 +60,8 @@ RUNS = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("model", Words, nullable=False), sa.Column("version", Words, nullable=False),
     sa.Column("window_start", Moment, nullable=False), sa.Column("window_end", Moment, nullable=False),
-    sa.Column("reference_id", Words, nullable=False), sa.Column("status", Words, nullable=False),
-    sa.Column("started", Moment), sa.Column("finished", Moment),
+    sa.Column("reference_id", Words, nullable=False), sa.Column("rules_id", Words, nullable=False),
+    sa.Column("status", Words, nullable=False), sa.Column("started", Moment), sa.Column("finished", Moment),
     sa.Column("images", sa.Integer), sa.Column("bad_images", sa.Integer),
     sa.Column("error", Words, nullable=False), sa.Column("cvkit_version", Words, nullable=False),
     sa.UniqueConstraint("model", "version", "window_start", "window_end"),

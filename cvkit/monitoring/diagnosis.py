@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,8 +55,11 @@ def diagnose(verdicts: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["source", "since"], ascending=[True, False], ignore_index=True)
 
 
-def text(verdicts: pd.DataFrame, runs: pd.DataFrame) -> str:
-    """What stood out on every source, as a table for a terminal; `verdicts` as for `diagnose`, `runs` of the same."""
+def text(verdicts: pd.DataFrame, runs: pd.DataFrame, settings: Mapping[str, str]) -> str:
+    """What stood out on every source, as a table for a terminal; `verdicts` as for `diagnose`, `runs` of the same.
+
+    `settings` are the `reference_id` and `rules_id` that hold now.
+    """
     if verdicts.empty:
         return "nothing has been measured yet: run `cvkit run`"
     found = diagnose(verdicts)
@@ -75,23 +78,25 @@ def text(verdicts: pd.DataFrame, runs: pd.DataFrame) -> str:
     table = "\n".join(
         "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[4]]) for line in lines
     )
-    return "\n".join(filter(None, [f"up to the window of {newest:%Y-%m-%d}", table, mixed_references(runs)]))
+    return "\n".join(filter(None, [f"up to the window of {newest:%Y-%m-%d}", table, *judged_otherwise(runs, settings)]))
 
 
-def mixed_references(runs: pd.DataFrame) -> str:
-    """A word on windows that were judged against another reference than the newest; "" where there are none.
+def judged_otherwise(runs: pd.DataFrame, settings: Mapping[str, str]) -> Iterator[str]:
+    """A word on windows that were judged otherwise than the settings say now: columns of `runs`, and their value.
 
-    They keep their verdicts: a reference that was renewed for good reason does not make the past wrong.
+    They keep their verdicts: what was changed for good reason does not make the past wrong.
     """
-    done = runs[runs["status"] == "done"].sort_values("finished")
-    others = done[done["reference_id"] != done["reference_id"].iloc[-1]] if len(done) else done
-    if others.empty:
-        return ""
-    first, last = others["window_start"].min(), others["window_start"].max()
-    return (
-        f"{len(others)} windows from {first:%Y-%m-%d} to {last:%Y-%m-%d} were judged against an earlier reference; "
-        f"`cvkit run --from {first:%Y-%m-%d}` judges them anew"
-    )
+    done = runs[runs["status"] == "done"]
+    words = {"reference_id": "against another reference", "rules_id": "by other rules"}
+    for column, value in settings.items():
+        others = done.loc[done[column] != value, "window_start"]
+        if others.empty:
+            continue
+        first, last, n = others.min(), others.max(), len(others)
+        many = (
+            f"{n} windows, {first:%Y-%m-%d} to {last:%Y-%m-%d}, were" if n > 1 else f"1 window, {first:%Y-%m-%d}, was"
+        )
+        yield f"{many} judged {words[column]} than cvkit.yml has now: `cvkit run --from {first:%Y-%m-%d}` judges anew"
 
 
 def _shortened(evidence: str, most: int = 3) -> str:

@@ -65,7 +65,7 @@ class History:
     # -- windows ----------------------------------------------------------------------------------------------------
 
     def record(
-        self, *, model: str, version: str, window: Window, reference_id: str, measurements: pd.DataFrame,
+        self, *, model: str, version: str, window: Window, reference_id: str, rules_id: str, measurements: pd.DataFrame,
         verdicts: pd.DataFrame, images: int, bad_images: int, started: datetime,
         streams: Mapping[tuple[str, str], dict[str, Any]] | None = None,
         later: Mapping[Window, pd.DataFrame] | None = None,
@@ -75,8 +75,8 @@ class History:
         `streams` are the states of evidence by source and feature, in place of those there were; `later` the verdicts
         on later windows that change with it.
         """
-        row = {"status": "done", "reference_id": reference_id, "started": started, "images": images,
-               "bad_images": bad_images, "error": ""}  # fmt: skip
+        row = {"status": "done", "reference_id": reference_id, "rules_id": rules_id, "started": started,
+               "images": images, "bad_images": bad_images, "error": ""}  # fmt: skip
         with self._writing() as connection:
             run = _replace_run(connection, model, version, window, row)
             for table, frame in ((MEASURED, measurements), (JUDGED, verdicts)):
@@ -114,7 +114,7 @@ class History:
         """Record that a window could not be measured; what was known about it before stays."""
         with self._writing() as connection:
             if _run_id(connection, model, version, window, status="done") is None:
-                row = {"status": "failed", "reference_id": "", "started": started, "error": error}
+                row = {"status": "failed", "reference_id": "", "rules_id": "", "started": started, "error": error}
                 _replace_run(connection, model, version, window, row)
 
     def runs(self, **equal: str) -> pd.DataFrame:
@@ -155,6 +155,15 @@ class History:
         )
         with self._reading() as connection:
             return sorted(Window(start, end) for start, end in connection.execute(query))
+
+    def first_images(self, model: str, version: str) -> dict[str, datetime]:
+        """Start of the first window in which each source had images: from then on it is missed where it has none."""
+        query = sa.select(MEASURED.c.source, sa.func.min(RUNS.c.window_start).label("first")).join_from(MEASURED, RUNS).where(
+            RUNS.c.model == model, RUNS.c.version == version, RUNS.c.status == "done",
+            MEASURED.c.feature == "images", MEASURED.c.metric == "count", MEASURED.c.value > 0,
+        )  # fmt: skip
+        with self._reading() as connection:
+            return {row.source: row.first for row in connection.execute(query.group_by(MEASURED.c.source))}
 
     def unfinished_reports(self, model: str, version: str, notebooks: Sequence[str]) -> list[Window]:
         """The windows with a report of `notebooks`, on all sources, that failed or was left `running`: to retry."""

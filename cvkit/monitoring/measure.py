@@ -14,7 +14,7 @@ from scipy.stats import hypergeom
 
 from cvkit.data.embeddings import matrix
 from cvkit.data.records import Records
-from cvkit.monitoring import contexts
+from cvkit.monitoring import anomalies, contexts
 from cvkit.monitoring.alarms import DIRECTIONS, SHARES, Key, Reading
 from cvkit.monitoring.contexts import Contexts
 from cvkit.monitoring.quality import RANGE_FINDINGS
@@ -22,10 +22,10 @@ from cvkit.monitoring.reference import Reference
 from cvkit.stats import class_mix, correction, drift, intervals, matching, projection
 from cvkit.stats.chunks import Floats, design_effect_counts, shift_p_value, signals
 from cvkit.stats.matching import Matching
-from cvkit.tables import FINDING_WORDS, MEASUREMENTS, PREDICTION_FEATURES, PROPERTIES, conform
+from cvkit.tables import ANOMALIES, FINDING_WORDS, MEASUREMENTS, PREDICTION_FEATURES, PROPERTIES, conform, empty
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
-CHANCE_FINDINGS = (*RANGE_FINDINGS, "near_duplicate", "strange")
+CHANCE_FINDINGS = (*RANGE_FINDINGS, "near_duplicate")
 # Findings that are not about an image of the window: counted, as they are no share of its images.
 COUNTED_FINDINGS = ("gap", "missing_image", "bad_record")
 
@@ -42,7 +42,7 @@ def measure(
     reference: Reference,
     window_length: timedelta = timedelta(days=1),
     known: Collection[str] = (),
-    aside: Collection[str] = (),
+    odd: pd.DataFrame | None = None,
     false_flags: float = 0.1,
 ) -> pd.DataFrame:
     """The table MEASUREMENTS of one window: amount of data, share of bad images, drift of every feature, per source.
@@ -50,20 +50,28 @@ def measure(
     Sources of the reference, and `known` ones, that sent nothing are measured too, with n = 0. Copies of one image
     count once for drift: a frozen camera sends one observation a day, however many files. Where the reference has
     contexts to match, values are compared as they would be in an ordinary one (`cvkit.stats.matching`). p-values are
-    corrected together (Holm). Images `aside` are left out of drift: a few odd images among others are no shift; odd
-    ones were flagged at a share `false_flags` of false flags.
+    corrected together (Holm). Of the `odd` ones (table ANOMALIES, flagged at a share `false_flags` of false flags)
+    those that are rare are left out of drift: a few odd images among others are no shift.
     """
+    odd = empty(ANOMALIES) if odd is None else odd
     sources = sorted({*features["source"], *known, *(source for source in reference.sources if source)})
     rows = [
         row
         for source in sources
         for row in _measure_source(
-            source, records, features, embeddings, findings, reference, window_length, aside, false_flags
+            source, records, features, embeddings, findings, reference, window_length, odd, false_flags
         )
     ]  # fmt: skip
     rows += _unplaced(findings, sources)
     table = conform(pd.DataFrame(rows), MEASUREMENTS)
     return table.assign(p_adjusted=correction.holm(table["p_value"].to_numpy()))
+
+
+def with_silent(measurements: pd.DataFrame, known: Collection[str]) -> pd.DataFrame:
+    """`measurements` of a window, and that each source of `known` that it lacks sent no image."""
+    silent = sorted(set(known) - set(measurements["source"]))
+    rows = [{"source": source, "feature": "images", "metric": "count", "value": 0.0} for source in silent]
+    return pd.concat([measurements, conform(pd.DataFrame(rows), MEASUREMENTS)]) if rows else measurements
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +82,8 @@ class _Basis:
     distinct: pd.DataFrame  # readable ones, each content once, adjusted to their contexts
     chunks: NDArray[np.intp] | None  # of `distinct`
     samples: dict[str, drift.Sample]  # by feature
-    counts: pd.DataFrame  # boxes per image of `distinct` and class
+    counts: pd.DataFrame  # boxes per image and class, of those of `distinct` that have predictions
+    count_chunks: NDArray[np.intp] | None  # of `counts`
     usual: pd.DataFrame  # its own findings
     directions: projection.Projection | None  # of its embeddings
     along: list[drift.Sample]  # of the embeddings, for each direction
@@ -88,20 +97,21 @@ def readings(
     embeddings: pd.DataFrame,
     reference: Reference,
     window_length: timedelta = timedelta(days=1),
-    aside: Collection[str] = (),
+    odd: pd.DataFrame | None = None,
 ) -> dict[Key, Reading]:
     """What the window tells each stream of evidence, by source and feature: see `cvkit.monitoring.alarms`.
 
-    Images `aside` are left out, as in `measure`.
+    Rare `odd` images are left out, as in `measure`.
     """
+    aside = anomalies.rare(empty(ANOMALIES) if odd is None else odd)
     found: dict[Key, Reading] = {}
     for source, current in features.groupby("source"):
         basis = _basis(reference, str(source), window_length)
         distinct = _adjusted(_distinct(current, aside), basis.contexts, basis.matchings)
         for name, sample in basis.samples.items():
             found[str(source), name] = _reading(distinct[name].dropna().to_numpy(), sample)
-        if len(distinct) and len(basis.distinct):
-            found[str(source), "class_mix"] = _class_reading(records.predictions, distinct, basis)
+        if len(predicted := _predicted(distinct)) and len(basis.counts):
+            found[str(source), "class_mix"] = _class_reading(records.predictions, predicted, basis)
         if basis.directions is not None:
             found[str(source), "embedding"] = _embedding_reading(_along(distinct, embeddings, basis), basis)
     return found
@@ -115,10 +125,11 @@ def _reading(values: Floats, sample: drift.Sample) -> Reading:
     return Reading((), values.size, p_value=result.p_value, effect=result.effect)
 
 
-def _class_reading(predictions: pd.DataFrame, distinct: pd.DataFrame, basis: _Basis) -> Reading:
-    now, then = _same_classes(_boxes_by_class(predictions, distinct), basis.counts)
+def _class_reading(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis) -> Reading:
+    now, then = _same_classes(_boxes_by_class(predictions, predicted), basis.counts)
     result = _chi_square(now, then, basis)
-    found = () if basis.chunks is None else class_mix.share_signals(now, class_mix.prepare_classes(then, basis.chunks))
+    chunks = basis.count_chunks
+    found = () if chunks is None else class_mix.share_signals(now, class_mix.prepare_classes(then, chunks))
     return Reading(found, len(now), kind=SHARES, p_value=result.p_value, effect=result.effect)
 
 
@@ -156,8 +167,9 @@ def _adjusted(images: pd.DataFrame, contexts: Contexts | None, matchings: dict[s
 
 
 def _chi_square(now: Floats, then: Floats, basis: _Basis) -> drift.Drift:
-    sample = then if basis.chunks is None else class_mix.prepare_classes(then, basis.chunks)
-    deff = design_effect_counts(then) if basis.chunks is None else 1.0  # boxes of one image are alike
+    chunks = basis.count_chunks
+    sample = then if chunks is None else class_mix.prepare_classes(then, chunks)
+    deff = design_effect_counts(then) if chunks is None else 1.0  # boxes of one image are alike
     return class_mix.chi_square(now, sample, deff=deff)
 
 
@@ -186,7 +198,8 @@ def _prepared(reference: Reference, part: str | None, length: timedelta) -> _Bas
     along = _matched(along, raw, tell, matchings) if along.size else along
     return _Basis(
         known, distinct, chunks, {name: one for name, one in samples.items() if one.values.size},
-        _boxes_by_class(reference.predictions, raw),
+        _boxes_by_class(reference.predictions, _predicted(raw)),
+        None if chunks is None else chunks[raw["boxes"].notna()],
         reference.findings[reference.findings["image_id"].isin(known["image_id"])],
         directions, [drift.prepare(column, chunks) for column in along.T], tell, matchings,
     )  # fmt: skip
@@ -200,18 +213,18 @@ def _measure_source(
     findings: pd.DataFrame,
     reference: Reference,
     length: timedelta,
-    aside: Collection[str],
+    odd: pd.DataFrame,
     false_flags: float,
 ) -> Iterator[Row]:
     current, basis = features[features["source"] == source], _basis(reference, source, length)
-    distinct = _adjusted(_distinct(current, aside), basis.contexts, basis.matchings)
+    distinct = _adjusted(_distinct(current, anomalies.rare(odd)), basis.contexts, basis.matchings)
     here = {"source": source, "n": len(distinct), "n_reference": len(basis.distinct)}
     usual_count = _usual_count(basis.features, length)
     yield {**here, "feature": "images", "metric": "count", "value": len(current), "expected": usual_count}
-    for row in _shares(source, current, findings[findings["source"] == source], basis.usual, len(basis.features)):
-        if row["feature"] == "strange" and row["n"]:  # flags have a null of their own; the reference has none
-            row["p_value"] = correction.flags_p_value(round(row["value"] * row["n"]), row["n"], false_flags)
-        yield row
+    yield from _shares(source, current, findings[findings["source"] == source], basis)
+    if len(current):
+        strange = _strange(odd[odd["source"] == source], false_flags)
+        yield {**here, "feature": "strange", "metric": "share", **strange}
     if len(basis.distinct) and len(distinct):
         for name in NUMBERS:
             if name in basis.samples:
@@ -219,7 +232,7 @@ def _measure_source(
                 yield from ({**row, "source": source} for row in drifts)
             elif n := int(distinct[name].notna().sum()):  # measured, but nothing to compare with
                 yield {"source": source, "feature": name, "metric": "ks", "n": n, "n_reference": 0}
-        mix = _class_mix(_boxes_by_class(records.predictions, distinct), basis)
+        mix = _class_mix(_boxes_by_class(records.predictions, _predicted(distinct)), basis)
         yield from ({**row, "source": source} for row in mix)
         seen = _embedding(_along(distinct, embeddings, basis), basis)
         yield from ({**row, "source": source} for row in seen)
@@ -275,6 +288,11 @@ def _boxes_by_class(predictions: pd.DataFrame, images: pd.DataFrame) -> pd.DataF
     return counts.reindex(images["image_id"], fill_value=0)
 
 
+def _predicted(images: pd.DataFrame) -> pd.DataFrame:
+    """Those with predictions: an image on which nothing was found has them, one that nobody looked at has not."""
+    return images[images["boxes"].notna()]
+
+
 def _distinct(features: pd.DataFrame, aside: Collection[str] = ()) -> pd.DataFrame:
     """Readable images but those `aside`, each content once."""
     readable = features[features["damage"].isin(["", "truncated"]) & ~features["image_id"].isin(list(aside))]
@@ -291,20 +309,30 @@ def _usual_count(known: pd.DataFrame, length: timedelta) -> float:
     return float(times.dt.floor(length).value_counts().median()) if len(times) else float("nan")
 
 
-def _shares(
-    source: str, current: pd.DataFrame, findings: pd.DataFrame, usual: pd.DataFrame, n_reference: int
-) -> Iterator[Row]:
+def _shares(source: str, current: pd.DataFrame, findings: pd.DataFrame, basis: _Basis) -> Iterator[Row]:
     """Share of the source's images with each finding; what is no share of its images is counted."""
-    n = len(current)
+    n, n_reference, usual = len(current), len(basis.features), basis.usual
+    untimed = n_reference and basis.features["time"].isna().all()  # then nothing says how long a pause may be
     for finding in FINDING_WORDS:
         rows = findings[findings["finding"] == finding]
         here = {"source": source, "feature": finding, "n": n, "n_reference": n_reference}
+        if finding == "strange" or (finding == "gap" and untimed):
+            continue
         if finding in COUNTED_FINDINGS:
             yield {**here, "metric": "count", "value": len(rows), "expected": 0.0}
         elif n:
             bad = int(current["image_id"].isin(rows["image_id"]).sum())
             bad_usual = usual.loc[usual["finding"] == finding, "image_id"].nunique()
             yield {**here, "metric": "share", **_share(bad, n, bad_usual, n_reference, finding in CHANCE_FINDINGS)}
+
+
+def _strange(odd: pd.DataFrame, false_flags: float) -> dict[str, float]:
+    """Share of flagged images among those that could be judged; flags have a null of their own, no reference's."""
+    n, flagged = int(odd["score"].notna().sum()), int(odd["flagged"].sum())
+    if not n:
+        return {"n": 0}
+    p_value = correction.flags_p_value(flagged, n, false_flags)
+    return {**_share(flagged, n, 0, 0, by_chance=False), "n": n, "expected": 0.0, "p_value": p_value}
 
 
 def _share(bad: int, n: int, bad_usual: int, n_usual: int, by_chance: bool) -> dict[str, float]:

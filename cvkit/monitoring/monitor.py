@@ -13,7 +13,7 @@ from cvkit.config import Config
 from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
 from cvkit.data.records import Records
-from cvkit.errors import CvkitError
+from cvkit.errors import CvkitError, DataError
 from cvkit.monitoring import alarms, anomalies, measure, quality, rules
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.alarms import Key, State
@@ -22,6 +22,7 @@ from cvkit.monitoring.reference import Reference
 from cvkit.tables import FINDINGS, MEASUREMENTS, Window, conform
 
 log = logging.getLogger(__name__)
+FOREVER = datetime.max.replace(tzinfo=UTC)
 EMPTY_DAYS = 31  # windows without captures are measured this long after the last with some
 
 Progress = Callable[[int, int], None]
@@ -56,18 +57,18 @@ def observe(
     """
     reference = reference or reference_step.load(config)
     found = sources.load_captures(config, window)
-    records, seen = yolo.predict_missing(config, found, config.workspace / "predictions" / _predictor(config), progress)
+    records, new = yolo.predict_missing(config, found, config.workspace / "predictions" / _predictor(config), progress)
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
-    embedded = embeddings.extract(config, records, seen, config.workspace / "embeddings" / _embedder(config), progress)
+    embedded = embeddings.extract(config, records, new, config.workspace / "embeddings" / _embedder(config), progress)
     findings = quality.find(records, features, reference.limits, window, predicts=config.predicts)
     odd = anomalies.find(features, embedded, reference, config.rules.false_flags)
     findings = conform(pd.concat([findings, anomalies.findings(odd)]), FINDINGS)
-    streams = _known_streams(config, reference, history)
-    known, aside = alarms.sources(streams, window.start), anomalies.rare(odd)
+    streams, seen = _past(config, reference, history)
+    known = {source for source, first in seen.items() if first <= window.start}
     measurements = measure.measure(
-        records, features, embedded, findings, reference, config.window_length, known, aside, config.rules.false_flags
+        records, features, embedded, findings, reference, config.window_length, known, odd, config.rules.false_flags
     )
-    readings = measure.readings(records, features, embedded, reference, config.window_length, aside)
+    readings = measure.readings(records, features, embedded, reference, config.window_length, odd)
     streams = alarms.enter(streams, window, readings, config.rules)
     verdicts = _judge(config, window, measurements, streams)
     return Observation(
@@ -84,27 +85,32 @@ def run(config: Config, window: Window, history: History, reference: Reference |
     started = datetime.now(UTC)
     try:
         reference = reference or reference_step.load(config)
-        known = _known_streams(config, reference, history)
+        before, _ = _past(config, reference, history)
         observation = observe(config, window, reference, history)
     except CvkitError as error:
         history.record_failure(config.model.name, config.version, window, started, str(error))
         raise
     bad = observation.records.images["image_id"].isin(observation.findings["image_id"]).sum()
     history.record(
-        model=config.model.name, version=config.version, window=window, reference_id=observation.reference.id,
+        model=config.model.name, version=config.version, window=window,
+        reference_id=observation.reference.id, rules_id=rules.digest(config.rules),
         measurements=observation.measurements, verdicts=observation.verdicts,
         images=len(observation.records.images), bad_images=int(bad), started=started, streams=observation.streams,
-        later=_judge_later(config, window, history, observation.streams) if observation.streams != known else {},
+        later=_judge_later(config, history, observation, before),
     )  # fmt: skip
     log.info("%s: %d images, %d with findings", window, len(observation.records.images), bad)
     return observation
 
 
-def _known_streams(config: Config, reference: Reference, history: History | None) -> dict[Key, State]:
+def _past(
+    config: Config, reference: Reference, history: History | None
+) -> tuple[dict[Key, State], dict[str, datetime]]:
+    """Evidence of the streams, and when each source first sent images."""
     if history is None:
         with History.open(config.history_url) as opened:
-            return _known_streams(config, reference, opened)
-    return history.streams(config.model.name, config.version, reference.id)
+            return _past(config, reference, opened)
+    key = config.model.name, config.version
+    return history.streams(*key, reference.id), history.first_images(*key)
 
 
 def _judge(config: Config, window: Window, measurements: pd.DataFrame, streams: dict[Key, State]) -> pd.DataFrame:
@@ -113,19 +119,31 @@ def _judge(config: Config, window: Window, measurements: pd.DataFrame, streams: 
 
 
 def _judge_later(
-    config: Config, window: Window, history: History, streams: dict[Key, State]
+    config: Config, history: History, observation: Observation, before: dict[Key, State]
 ) -> dict[Window, pd.DataFrame]:
-    """Verdicts on the windows after `window` that were measured before it was."""
-    moments = alarms.starts(streams, window.start)
-    if not moments:
+    """Verdicts on the windows measured before this one though they are later, where it tells something new of them."""
+    start, model, version = observation.window.start, config.model.name, config.version
+    seen = history.first_images(model, version)
+    new = {source: start for source in set(observation.features["source"]) if seen.get(source, FOREVER) > start}
+    later = [one for one in history.measured_windows(model, version) if one.start > start]
+    if not later or (not new and observation.streams == before):
         return {}
-    model, version = config.model.name, config.version
-    known = history.measurements(start=datetime.fromisoformat(moments[0]), model=model, version=version)
-    later = [one for one in history.measured_windows(model, version) if one.start.isoformat() in moments]
-    return {
-        one: _judge(config, one, known.loc[known["window_start"] == one.start, list(MEASUREMENTS)], streams)
-        for one in later
-    }
+    measured = history.measurements(start=later[0].start, model=model, version=version)
+    verdicts = {}
+    for one in later:
+        known = {source for source, first in {**seen, **new}.items() if first <= one.start}
+        rows = measured.loc[measured["window_start"] == one.start, list(MEASUREMENTS)]
+        verdicts[one] = _judge(config, one, measure.with_silent(rows, known), observation.streams)
+    return verdicts
+
+
+def judged_by(config: Config) -> dict[str, str]:
+    """What the settings say now about how windows are judged: `reference_id`, where it can be told, and `rules_id`."""
+    told = {"rules_id": rules.digest(config.rules)}
+    try:
+        return {"reference_id": reference_step.digest(config), **told}
+    except DataError:  # the weights are gone, and with them what the reference depends on
+        return told
 
 
 def due(config: Config, history: History, now: datetime, most: int = 400) -> list[Window]:

@@ -25,6 +25,8 @@ RANGE_FINDINGS = {
     "low_information": ("entropy", "low"),
     "noisy": ("noise", "high"),
 }
+# Findings that only a reference can tell: without one they are unknown, never absent.
+LEARNT_FINDINGS = (*RANGE_FINDINGS, "wrong_mode", "wrong_size", "near_duplicate", "frozen", "gap", "strange")
 SUFFIX_FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
 }  # fmt: skip

@@ -92,7 +92,7 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
             remedy="correct `reference` in cvkit.yml",
         )
     limits = {str(source): quality.learn(group) for source, group in features.groupby("source")}
-    findings = quality.find(records, features, limits, window=None, predicts=config.predicts)
+    findings = quality.find(records, features, limits, window=None, predicts=config.reference_predicts)
     return Reference(
         digest(config), records.images, features, records.predictions, records.labels, findings, embedded, limits,
         records.classes, tuple(config.reference.match), config.captures.time_zone,

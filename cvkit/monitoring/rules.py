@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from cvkit.config import RuleSettings
 from cvkit.monitoring.alarms import DAYS_A_YEAR, Alarm, Key
+from cvkit.monitoring.quality import LEARNT_FINDINGS
 from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, VERDICTS, conform, worst
 
 DRIFT_TESTS = ("ks", "chi_square", "embedding_shift")  # a feature with one of them has a drift verdict
@@ -37,6 +39,11 @@ def judge(
     return conform(pd.DataFrame(rows, columns=list(VERDICTS)), VERDICTS)
 
 
+def digest(settings: RuleSettings) -> str:
+    """A name for these settings: anything that changes a verdict changes the name."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
+
+
 def lights(verdicts: pd.DataFrame) -> dict[str, str]:
     """One state per source: the one that asks for most attention."""
     return {str(source): worst(list(part["state"])) for source, part in verdicts.groupby("source", sort=True)}
@@ -55,6 +62,9 @@ def _judge_source(
         feature, metric = row["feature"], row["metric"]
         if (feature, metric) == ("images", "count"):
             yield _judge_amount(row, settings)
+        elif feature in LEARNT_FINDINGS and not row["n_reference"]:
+            nothing = "the reference has no images of this source: nothing to learn from"
+            yield {"rule": "quality", "feature": feature, "state": "unknown", "reason": nothing}
         elif metric == "share":
             yield _judge_share(row, settings, alpha)
         elif metric == "count":
@@ -78,6 +88,12 @@ def _judge_amount(row: dict[str, Any], settings: RuleSettings) -> dict[str, str]
 
 
 def _judge_share(row: dict[str, Any], settings: RuleSettings, alpha: float) -> dict[str, str]:
+    verdict = {"rule": "quality", "feature": row["feature"]}
+    if not row["n"]:
+        few = (
+            "too few images, in this window or in the reference, to tell an odd one; it may be put into `rules.ignore`"
+        )
+        return {**verdict, "state": "unknown", "reason": few}
     share, usual, excess = row["value"], row["expected"], row["effect"]
     proven = np.isnan(row["p_value"]) or row["p_adjusted"] <= alpha
     state = _grade(excess, settings.quality_warning, settings.quality_critical) if proven else "ok"
@@ -85,7 +101,7 @@ def _judge_share(row: dict[str, Any], settings: RuleSettings, alpha: float) -> d
         f"{share:.0%} of {row['n']} images: {FINDING_WORDS[row['feature']]}"
         f" (expected {0 if np.isnan(usual) else usual:.0%}){_evidence(row)}"
     )
-    return {"rule": "quality", "feature": row["feature"], "state": state, "reason": reason}
+    return {**verdict, "state": state, "reason": reason}
 
 
 def _judge_count(row: dict[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cvkit.config import Config
 from cvkit.data.records import Records
-from cvkit.data.sources import captures, classes, coco, data_yaml, listing, patterns, times, voc, yolo_txt
+from cvkit.data.sources import captures, classes, coco, data_yaml, listing, patterns, times, told, voc, yolo_txt
 from cvkit.data.sources.joins import index_images, resolve, which_image
 from cvkit.data.sources.patterns import Found
 from cvkit.data.sources.said import Problem, Said, clean, problem
@@ -24,7 +24,8 @@ def load_reference(config: Config) -> Records:
 
     Images are named by their path below the data set's folder. Sources and times are '' and NaT, unless
     `reference.images` says how to read them from that path. A tree with a folder per class has no boxes: its images
-    count as not labelled. What cannot be used becomes a finding.
+    count as not labelled. `reference.predictions` says where predictions on them are. What cannot be used becomes a
+    finding.
     Raises DataError or ConfigError where the data set, its split or all of its images are missing.
     """
     if not config.reference.data:
@@ -38,7 +39,14 @@ def load_reference(config: Config) -> Records:
     images, problems = _placed(config, listing.image_table(found, _ids(found, root)))
     names = classes.class_names(config)
     known = classes.by_data_set(classes.written_names(kind, path, config.reference.split), names)
-    return listing.assemble(config, images, (Said(), known), (said, known), problems, names)
+    predictions = (_predictions(config, images), classes.by_id_or_name(names))
+    return listing.assemble(config, images, predictions, (said, known), problems, names)
+
+
+def _predictions(config: Config, images: pd.DataFrame) -> Said:
+    pattern = told.told_pattern(config, "predictions", "reference")
+    inside = frozenset(images["image_id"])
+    return told.read(config, {"predictions": pattern}, images, inside, lambda date: True)["predictions"]
 
 
 def _stretch(config: Config) -> Records:

@@ -1,4 +1,4 @@
-"""What came with the captures: files of predictions and labels, read for the images of a window."""
+"""What came with the images: files of predictions and labels, read for those of a window or of the reference."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ NO_LABELS = ("classes.txt",)  # labelling tools put the classes' names beside th
 SUFFIXES = {"predictions": (".parquet", ".jsonl", ".txt"), "labels": (".txt", ".json", ".xml")}
 
 
-def told_pattern(config: Config, kind: str) -> Pattern | None:
+def told_pattern(config: Config, kind: str, section: str = "captures") -> Pattern | None:
     """The pattern of `predictions` or `labels`; None where the settings have none. ConfigError on an unknown suffix."""
-    text: str = getattr(config.captures, kind)
+    text: str = getattr(getattr(config, section), kind)
     if not text:
         return None
     if not text.endswith(SUFFIXES[kind]):
         raise ConfigError(
-            f"the kind of the {kind} files is not known", where=f"{config.path}, captures.{kind}",
+            f"the kind of the {kind} files is not known", where=f"{config.path}, {section}.{kind}",
             expected=f"a pattern that ends in {', '.join(SUFFIXES[kind])}", found=text,
             remedy="end the pattern in the files' suffix; all of them are of one kind",
         )  # fmt: skip
-    return compile_pattern(text, workspace(config), f"captures.{kind}")
+    return compile_pattern(text, workspace(config), f"{section}.{kind}")
 
 
 def read(
@@ -125,8 +125,8 @@ def _nothing_found(config: Config, pattern: Pattern, kind: str) -> None:
     there = next(folder for folder in (pattern.folder, *pattern.folder.parents) if folder.is_dir())
     if kind == "predictions" and not config.model.weights:
         raise DataError(
-            "no file of predictions matches the pattern", where=f"{config.path}, captures.predictions: {pattern.text}",
+            "no file of predictions matches the pattern", where=f"{config.path}, {pattern.key}: {pattern.text}",
             expected=f"files that match below {pattern.folder}", found=describe(there),
-            remedy="correct captures.predictions, or set model.weights so that predictions can be made",
+            remedy=f"correct {pattern.key}, or set model.weights so that predictions can be made",
         )  # fmt: skip
-    log.warning("no file matches captures.%s: %s (%s)", kind, pattern.text, describe(there))
+    log.warning("no file matches %s: %s (%s)", pattern.key, pattern.text, describe(there))
