@@ -104,6 +104,8 @@ PREDICTION_FEATURES: Mapping[str, str] = {
     "box_y": "mean centre, 0 top - 1 bottom",
 }
 
+NUMBERS = (*PROPERTIES, *PREDICTION_FEATURES)  # the columns of FEATURES that are watched
+
 FEATURE_UNITS: Mapping[str, str] = {
     **PROPERTIES,
     **PREDICTION_FEATURES,

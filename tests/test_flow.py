@@ -383,6 +383,25 @@ def test_a_window_of_mornings_is_compared_with_mornings(workspace: Config) -> No
     assert abs(darker(load_config(workspace.workspace))) < 4
 
 
+def test_what_is_dark_is_told_by_the_hour(workspace: Config) -> None:
+    """Afternoons as dark as mornings are: nothing is wrong with any of them, but for the hour."""
+    for path in sorted((workspace.workspace / "captures").rglob("*.jpg")):
+        afternoon, fault = int(path.name[:2]) >= 12, "cam-1/2026-10-01" in path.as_posix() and path.name >= "16"
+        light = 1.0 if afternoon and not fault else 0.5
+        cv2.imwrite(str(path), np.clip(cv2.imread(str(path)) * light, 0, 255).astype(np.uint8))
+
+    def found(config: Config) -> dict[str, set[str]]:
+        findings = monitor.observe(config, Window.day("2026-10-01")).findings
+        return {name: {Path(one).name[:2] for one in part["image_id"]} for name, part in findings.groupby("finding")}
+
+    assert not found(workspace).keys() & {"too_dark", "strange"}
+    matched = SETTINGS.replace("end: 2026-09-07", "end: 2026-09-07, match: [hour]")
+    (workspace.workspace / "cvkit.yml").write_text(matched)
+    told = found(load_config(workspace.workspace))
+    assert told["too_dark"] == {"16", "17"}
+    assert told["strange"] >= {"16", "17"}
+
+
 def test_a_few_odd_images_are_anomalies_and_no_drift(workspace: Config) -> None:
     paths = sorted((workspace.workspace / "captures" / "cam-1" / "2026-10-01").glob("*.jpg"))
     for path in paths[:2]:

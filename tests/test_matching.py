@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,16 +28,18 @@ def test_night_is_compared_with_night() -> None:
     assert abs(quiet.mean() - everything.mean()) < 0.3 * everything.std()
     assert moved.mean() - quiet.mean() > everything.std()  # 6 grey levels are much at night
     np.testing.assert_allclose(everything.std(), learnt.scale, rtol=0.05)
+    both = matching.learn(np.column_stack([sun(HOURS, 0), -sun(HOURS, 0)]), HOURS.tolist())
+    two = matching.adjust(both, np.column_stack([sun(night, 1), -sun(night, 1)]), night.tolist())
+    np.testing.assert_allclose(two, np.column_stack([quiet, -quiet]), rtol=1e-9)
 
 
 def test_unknown_and_rare_contexts_and_constants() -> None:
     learnt = matching.learn([1.0] * 5 + [7.0] * 4 + [np.nan] * 9, ["a"] * 5 + ["b"] * 4 + ["c"] * 9)
-    assert list(learnt.cells) == ["a"]
     found = matching.adjust(learnt, [1.0, 3.0, 7.0, 1.0], ["a", "a", "b", "c"])
     assert found[:2].tolist() == [1.0, 3.0]
     assert np.isnan(found[2:]).all()
     nothing = matching.learn([], [])
-    assert math.isnan(nothing.centre)
+    assert np.isnan(nothing.centre).all()
     assert np.isnan(matching.adjust(nothing, [1.0], ["a"])).all()
     assert matching.adjust(nothing, [], []).size == 0
 
@@ -52,14 +52,31 @@ def frame(days: int, each: int) -> pd.DataFrame:
 def test_hours_are_joined_until_each_stretch_has_enough_images() -> None:
     for days, each, stretches in ((30, 1, 24), (6, 1, 6), (2, 1, 2), (1, 1, 1)):
         table = frame(days, each)
-        tell = contexts.learn(table, ("hour",), "UTC")
-        assert tell is not None
+        tell = contexts.teller(table, ("hour",), "UTC")
         assert len(set(tell(table))) == stretches
 
 
 def test_contexts_are_told_in_local_time_and_joined() -> None:
     table = frame(30, 1)
-    tell = contexts.learn(table, ("hour", "weekday", "mode"), "Asia/Tokyo")
-    assert tell is not None
+    tell = contexts.teller(table, ("hour", "weekday", "mode"), "Asia/Tokyo")
     assert tell(table)[0] == "9|0|RGB"  # 00:00 UTC of Monday, 1 June
-    assert contexts.learn(table, (), "UTC") is None
+    assert contexts.learn(table, table, (), "UTC") is None
+
+
+def test_a_mix_of_classes_is_compared_with_that_of_its_hour() -> None:
+    """Nuts by day and bolts by night: a window of nights has the reference's mix, one with bolts by day has not."""
+    rng = np.random.default_rng(0)
+    by_day = rng.poisson([3.0, 0.5], (400, 2))
+    by_night = rng.poisson([0.5, 3.0], (400, 2))
+    counts, cells = np.vstack([by_day, by_night]), ["day"] * 400 + ["night"] * 400
+    learnt = matching.shares(counts, cells)
+    everything = matching.weigh(learnt, counts, cells).sum(axis=0)
+    np.testing.assert_allclose(everything / everything.sum(), counts.sum(axis=0) / counts.sum(), atol=0.01)
+    quiet = matching.weigh(learnt, rng.poisson([0.5, 3.0], (200, 2)), ["night"] * 200).mean(axis=0)
+    np.testing.assert_allclose(quiet, everything / 800, rtol=0.2)
+    moved = matching.weigh(learnt, rng.poisson([0.5, 3.0], (200, 2)), ["day"] * 200).mean(axis=0)
+    assert moved[1] > 5 * moved[0]
+    assert np.isnan(matching.weigh(learnt, [[1, 2]], ["dusk"])).all()
+    assert matching.shares(np.empty((0, 2)), []) == {}
+    with pytest.raises(ValueError, match="context for each of 1 rows"):
+        matching.learn([1.0], [])

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from cvkit.data.embeddings import matrix
-from cvkit.monitoring.reference import Reference
+from cvkit.monitoring.reference import Reference, ordinary_reference
 from cvkit.stats import anomaly
 from cvkit.stats.chunks import Floats
 from cvkit.stats.correction import benjamini_hochberg
 from cvkit.stats.projection import unit
-from cvkit.tables import ANOMALIES, FINDINGS, PREDICTION_FEATURES, PROPERTIES, conform, empty
+from cvkit.tables import ANOMALIES, FINDINGS, NUMBERS, conform, empty
 
-NUMBERS = (*PROPERTIES, *PREDICTION_FEATURES)
 RARE = 0.2  # share of a window's images up to which flagged ones are odd images, and not a changed stream
+DAY = timedelta(days=1)
 LOOKS, MEANING = "properties", "embedding"  # what a score was made from
 
 
-def find(features: pd.DataFrame, embeddings: pd.DataFrame, reference: Reference, level: float) -> pd.DataFrame:
+def find(
+    features: pd.DataFrame, embeddings: pd.DataFrame, reference: Reference, level: float, window_length: timedelta = DAY
+) -> pd.DataFrame:
     """Table ANOMALIES of a window: every readable image with its strangeness, p-value, and whether it is flagged.
 
     Two scores, of the image's properties and predictions and of its embedding, each against the images of the
     reference's own part: the smaller p-value counts, twice (Bonferroni). Flagged are as many images of the source as
     Benjamini and Hochberg allow at a share `level` of false flags. Sources that the reference cannot judge have NaN.
+    `features` and `embeddings` as in ordinary contexts (`reference.ordinary`).
     """
     parts = [
-        _of_source(str(source), part, embeddings, reference, level)
+        _of_source(str(source), part, embeddings, reference, level, window_length)
         for source, part in features[features["damage"].isin(["", "truncated"])].groupby("source")
     ]
     return pd.concat(parts, ignore_index=True) if parts else empty(ANOMALIES)
@@ -55,7 +60,7 @@ def nearest(
     image_ids: pd.Series, source: str, features: pd.DataFrame, embeddings: pd.DataFrame, reference: Reference
 ) -> pd.Series:
     """For each image of a source the reference image that is most like it, by embedding where there are any."""
-    part = _normal_images(reference, source)
+    part = _normal_images(reference.features, reference, source)
     if part.empty or not len(image_ids):
         return pd.Series("", index=image_ids.index, dtype="str")
     rows = features.set_index("image_id").reindex(image_ids).reset_index()
@@ -71,10 +76,10 @@ def nearest(
 
 
 def _of_source(
-    source: str, part: pd.DataFrame, embeddings: pd.DataFrame, reference: Reference, level: float
+    source: str, part: pd.DataFrame, embeddings: pd.DataFrame, reference: Reference, level: float, length: timedelta
 ) -> pd.DataFrame:
     here = part[["image_id", "source", "time"]]
-    learnt = _learnt(reference, source)
+    learnt = _learnt(reference, source, length)
     vectors = _vectors(part, embeddings)
     told = {kind: (normal, vectors[kind]) for kind, normal in learnt.items() if vectors[kind].shape[1]}
     if len(part) < anomaly.ALIGN_FROM:
@@ -103,15 +108,16 @@ def _of_source(
     )
 
 
-def _learnt(reference: Reference, source: str) -> dict[str, anomaly.Normal]:
+def _learnt(reference: Reference, source: str, length: timedelta = DAY) -> dict[str, anomaly.Normal]:
     """What is normal for a source, by what it is told from; nothing where the reference has too few images of it."""
-    key = ("anomaly", reference.part(source))
+    key = ("anomaly", reference.part(source), length)
     if key not in reference.prepared:
-        part = _normal_images(reference, source)
-        chunks = part["time"].dt.floor("D")
+        usual, embedded = ordinary_reference(reference)
+        part = _normal_images(usual, reference, source)
+        chunks = part["time"].dt.floor(length)
         groups: NDArray[np.intp] | None = None if chunks.isna().any() else pd.factorize(chunks)[0]
         found = {}
-        for kind, rows in _vectors(part, reference.embeddings).items():
+        for kind, rows in _vectors(part, embedded).items():
             if rows.shape[1] and np.count_nonzero(np.isfinite(rows).any(axis=1)) >= anomaly.FEWEST:
                 found[kind] = anomaly.fit(rows, groups)
         reference.prepared[key] = found
@@ -119,9 +125,8 @@ def _learnt(reference: Reference, source: str) -> dict[str, anomaly.Normal]:
     return learnt
 
 
-def _normal_images(reference: Reference, source: str) -> pd.DataFrame:
+def _normal_images(known: pd.DataFrame, reference: Reference, source: str) -> pd.DataFrame:
     part = reference.part(source)
-    known = reference.features
     return known[(known["source"] == part) & (known["damage"] == "")] if part is not None else known.iloc[:0]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from cvkit.data.embeddings import matrix
 from cvkit.monitoring import alarms
 from cvkit.monitoring.monitor import Observation
-from cvkit.monitoring.reference import Reference
+from cvkit.monitoring.reference import Reference, ordinary, ordinary_reference
 from cvkit.stats import harm, multivariate
 from cvkit.stats.chunks import Floats
 from cvkit.stats.projection import unit
@@ -62,13 +62,14 @@ def together(observation: Observation, *, most: int = MOST_ROWS, seed: int = 0) 
     reference none is below about 1 / (k + 1). Of more than `most` images on a side, as many drawn with `seed`.
     """
     rows, length = [], observation.window.end - observation.window.start
-    for source, part in observation.features.groupby("source"):
-        known = observation.reference.features
+    usual, vectors = ordinary(observation.reference, observation.features, observation.embeddings)
+    known, known_vectors = ordinary_reference(observation.reference)
+    for source, part in usual.groupby("source"):
         then = known[(known["source"] == observation.reference.part(str(source))) & (known["damage"] == "")]
         now, then = (_drawn(side, most, seed) for side in (part[part["damage"] == ""], then))
         timed = now["time"].notna().all() and then["time"].notna().all()
         days = (now["time"].dt.floor(length), then["time"].dt.floor(length)) if timed else None
-        for columns, (first, second) in _all_columns(observation, now, then).items():
+        for columns, (first, second) in _all_columns(now, vectors, then, known_vectors).items():
             for name, statistic in multivariate.ROWS.items():
                 found = statistic(first, second, days, seed=seed)
                 rows.append([source, columns, name, found.statistic, found.effect, found.p_value, found.n,
@@ -81,13 +82,15 @@ def _drawn(features: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     return distinct.sample(min(most, len(distinct)), random_state=seed).sort_values(["time", "image_id"])
 
 
-def _all_columns(observation: Observation, now: pd.DataFrame, then: pd.DataFrame) -> dict[str, tuple[Floats, Floats]]:
+def _all_columns(
+    now: pd.DataFrame, vectors: pd.DataFrame, then: pd.DataFrame, known_vectors: pd.DataFrame
+) -> dict[str, tuple[Floats, Floats]]:
     """Rows of the window and the reference: the embedding, and the properties in the reference's deviations."""
     names = list(PROPERTIES)
     scale = then[names].std().replace(0.0, 1.0)
     looks = [(side[names] / scale).to_numpy(float) for side in (now, then)]
-    first = unit(matrix(observation.embeddings, now["image_id"]))
-    second = unit(matrix(observation.reference.embeddings, then["image_id"]))
+    first = unit(matrix(vectors, now["image_id"]))
+    second = unit(matrix(known_vectors, then["image_id"]))
     found = {"properties": (looks[0], looks[1])}
     return found | {"embedding": (first, second)} if first.shape[1] and first.shape[1] == second.shape[1] else found
 

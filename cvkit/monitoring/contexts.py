@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from cvkit.data.embeddings import matrix
+from cvkit.stats import matching
+from cvkit.stats.matching import Matching
+from cvkit.stats.projection import unit
+from cvkit.tables import NUMBERS
+
 MINIMUM = 20  # images of the reference that a stretch of hours needs to be told apart from the others
 HOURS = (1, 2, 3, 4, 6, 8, 12, 24)  # lengths a stretch may have
 
-Contexts = Callable[[pd.DataFrame], list[str]]  # the context of each row of FEATURES
+Tell = Callable[[pd.DataFrame], list[str]]  # the context of each row of FEATURES
 
 
-def learn(reference: pd.DataFrame, match: Sequence[str], time_zone: str) -> Contexts | None:
-    """How images are told apart by `match`: hour, weekday, or columns of FEATURES; None where `match` is empty.
+@dataclass(frozen=True, slots=True, eq=False)
+class Contexts:
+    """How images are told apart, and what is usual in each context: made by `learn`."""
+
+    tell: Tell
+    numbers: Matching  # of NUMBERS
+    embedding: Matching
+
+
+def learn(reference: pd.DataFrame, embeddings: pd.DataFrame, match: Sequence[str], time_zone: str) -> Contexts | None:
+    """What is usual in each context of some reference images (table FEATURES); None where `match` is empty.
+
+    `match`: hour, weekday, or columns of FEATURES. Copies of one image count once, damaged ones not at all.
+    """
+    if not match:
+        return None
+    good = reference[reference["damage"].isin(["", "truncated"])].drop_duplicates("content")
+    told = teller(good, match, time_zone)
+    cells = told(good)
+    numbers = matching.learn(good[list(NUMBERS)].to_numpy(float), cells)
+    return Contexts(told, numbers, matching.learn(unit(matrix(embeddings, good["image_id"])), cells))
+
+
+def teller(reference: pd.DataFrame, match: Sequence[str], time_zone: str) -> Tell:
+    """How images are told apart by `match`.
 
     Hours, in `time_zone`, are joined to the shortest stretches that all have at least `MINIMUM` images of the
     reference (rows of FEATURES), or none at all: a plant that is dark at night has no night to be compared with.
     """
-    if not match:
-        return None
     zone = ZoneInfo(time_zone)
     length = _hours(reference["time"].dt.tz_convert(zone).dt.hour.dropna())
 
@@ -31,6 +59,17 @@ def learn(reference: pd.DataFrame, match: Sequence[str], time_zone: str) -> Cont
         return ["|".join(map(str, row)) for row in zip(*parts, strict=True)]
 
     return tell
+
+
+def ordinary(contexts: Contexts, features: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Features and embeddings of images as they would be in an ordinary context; NaN in one that is not known."""
+    cells = contexts.tell(features)
+    numbers = matching.adjust(contexts.numbers, features[list(NUMBERS)].to_numpy(float), cells)
+    rows = matching.adjust(contexts.embedding, unit(matrix(embeddings, features["image_id"])), cells)
+    return (
+        features.assign(**dict(zip(NUMBERS, numbers.T, strict=True))),
+        pd.DataFrame({"image_id": features["image_id"], "embedding": list(rows)}),
+    )
 
 
 def _hours(hours: pd.Series) -> int:

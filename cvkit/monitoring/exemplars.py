@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cvkit.monitoring import anomalies
 from cvkit.monitoring.monitor import Observation
+from cvkit.monitoring.reference import ordinary
 from cvkit.tables import FEATURE_UNITS
 
 # Findings that a look at the picture shows or explains, the plainest first.
@@ -112,13 +113,15 @@ def predictions(observation: Observation, source: str) -> tuple[pd.DataFrame, pd
 def moved_images(observation: Observation, feature: str, source: str, *, most: int = 3) -> pd.DataFrame:
     """The window's images that lie furthest from the reference's mean of `feature`, on the side it moved to.
 
-    Copies of one image are shown once, damaged ones not at all. No rows where window or reference have no values.
+    Each as it would be in an ordinary context, where there are contexts to match. Copies of one image are shown once,
+    damaged ones not at all. No rows where window or reference have no values.
     """
+    usual, _ = ordinary(observation.reference, observation.features, observation.embeddings)
     expected = _reference_part(observation, source)[feature].mean()
-    current = _of(observation.features, source)
-    current = current[current["damage"] == ""].dropna(subset=feature).drop_duplicates("content")
-    side = np.sign(current[feature].mean() - expected) or 1.0
-    far = current.assign(distance=side * (current[feature] - expected)).dropna(subset="distance")
+    current = _of(observation.features, source).assign(usual=usual[feature])
+    current = current[current["damage"] == ""].dropna(subset="usual").drop_duplicates("content")
+    side = np.sign(current["usual"].mean() - expected) or 1.0
+    far = current.assign(distance=side * (current["usual"] - expected)).dropna(subset="distance")
     chosen = far.sort_values(["distance", "image_id"], ascending=[False, True]).head(most)
     chosen = chosen.merge(observation.records.images[["image_id", "path"]], on="image_id")
     numbers = chosen[feature]

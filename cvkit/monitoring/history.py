@@ -158,7 +158,8 @@ class History:
 
     def first_images(self, model: str, version: str) -> dict[str, datetime]:
         """Start of the first window in which each source had images: from then on it is missed where it has none."""
-        query = sa.select(MEASURED.c.source, sa.func.min(RUNS.c.window_start).label("first")).join_from(MEASURED, RUNS).where(
+        first = sa.func.min(RUNS.c.window_start).label("first")
+        query = sa.select(MEASURED.c.source, first).join_from(MEASURED, RUNS).where(
             RUNS.c.model == model, RUNS.c.version == version, RUNS.c.status == "done",
             MEASURED.c.feature == "images", MEASURED.c.metric == "count", MEASURED.c.value > 0,
         )  # fmt: skip

@@ -14,22 +14,19 @@ from scipy.stats import hypergeom
 
 from cvkit.data.embeddings import matrix
 from cvkit.data.records import Records
-from cvkit.monitoring import anomalies, contexts
+from cvkit.monitoring import anomalies
 from cvkit.monitoring.alarms import DIRECTIONS, SHARES, Key, Reading
 from cvkit.monitoring.contexts import Contexts
 from cvkit.monitoring.quality import RANGE_FINDINGS
-from cvkit.monitoring.reference import Reference
+from cvkit.monitoring.reference import Reference, context, ordinary_reference
 from cvkit.stats import class_mix, correction, drift, intervals, matching, projection
 from cvkit.stats.chunks import Floats, design_effect_counts, shift_p_value, signals
-from cvkit.stats.matching import Matching
-from cvkit.tables import ANOMALIES, FINDING_WORDS, MEASUREMENTS, PREDICTION_FEATURES, PROPERTIES, conform, empty
+from cvkit.tables import ANOMALIES, FINDING_WORDS, MEASUREMENTS, NUMBERS, conform, empty
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
 CHANCE_FINDINGS = (*RANGE_FINDINGS, "near_duplicate")
 # Findings that are not about an image of the window: counted, as they are no share of its images.
 COUNTED_FINDINGS = ("gap", "missing_image", "bad_record")
-
-NUMBERS = (*PROPERTIES, *PREDICTION_FEATURES)
 
 Row = dict[str, Any]  # one row of MEASUREMENTS
 
@@ -49,8 +46,8 @@ def measure(
 
     Sources of the reference, and `known` ones, that sent nothing are measured too, with n = 0. Copies of one image
     count once for drift: a frozen camera sends one observation a day, however many files. Where the reference has
-    contexts to match, values are compared as they would be in an ordinary one (`cvkit.stats.matching`). p-values are
-    corrected together (Holm). Of the `odd` ones (table ANOMALIES, flagged at a share `false_flags` of false flags)
+    contexts to match, `features` and `embeddings` are those of ordinary ones (`reference.ordinary`). p-values are
+    corrected together (Holm). Of the `odd` images (table ANOMALIES, flagged at a share `false_flags` of false flags)
     those that are rare are left out of drift: a few odd images among others are no shift.
     """
     odd = empty(ANOMALIES) if odd is None else odd
@@ -79,7 +76,7 @@ class _Basis:
     """What a source is compared with: its part of the reference, made ready once."""
 
     features: pd.DataFrame  # all images
-    distinct: pd.DataFrame  # readable ones, each content once, adjusted to their contexts
+    distinct: pd.DataFrame  # readable ones, each content once
     chunks: NDArray[np.intp] | None  # of `distinct`
     samples: dict[str, drift.Sample]  # by feature
     counts: pd.DataFrame  # boxes per image and class, of those of `distinct` that have predictions
@@ -87,8 +84,7 @@ class _Basis:
     usual: pd.DataFrame  # its own findings
     directions: projection.Projection | None  # of its embeddings
     along: list[drift.Sample]  # of the embeddings, for each direction
-    contexts: Contexts | None  # what an image is compared within
-    matchings: dict[str, Matching]  # by feature, and by the number of a direction
+    contexts: Contexts | None  # within which the class mix is compared
 
 
 def readings(
@@ -107,7 +103,7 @@ def readings(
     found: dict[Key, Reading] = {}
     for source, current in features.groupby("source"):
         basis = _basis(reference, str(source), window_length)
-        distinct = _adjusted(_distinct(current, aside), basis.contexts, basis.matchings)
+        distinct = _distinct(current, aside)
         for name, sample in basis.samples.items():
             found[str(source), name] = _reading(distinct[name].dropna().to_numpy(), sample)
         if len(predicted := _predicted(distinct)) and len(basis.counts):
@@ -126,7 +122,7 @@ def _reading(values: Floats, sample: drift.Sample) -> Reading:
 
 
 def _class_reading(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis) -> Reading:
-    now, then = _same_classes(_boxes_by_class(predictions, predicted), basis.counts)
+    now, then = _same_mix(predictions, predicted, basis)
     result = _chi_square(now, then, basis)
     chunks = basis.count_chunks
     found = () if chunks is None else class_mix.share_signals(now, class_mix.prepare_classes(then, chunks))
@@ -147,23 +143,7 @@ def _along(images: pd.DataFrame, embeddings: pd.DataFrame, basis: _Basis) -> Flo
     embedded = matrix(embeddings, images["image_id"])
     if basis.directions is None or not embedded.size:
         return np.empty((0, 0))
-    return _matched(projection.project(basis.directions, embedded), images, basis.contexts, basis.matchings)
-
-
-def _matched(along: Floats, images: pd.DataFrame, contexts: Contexts | None, matchings: dict[str, Matching]) -> Floats:
-    if contexts is None:
-        return along
-    cells = contexts(images)
-    columns = [matching.adjust(matchings[str(place)], column, cells) for place, column in enumerate(along.T)]
-    return np.column_stack(columns)
-
-
-def _adjusted(images: pd.DataFrame, contexts: Contexts | None, matchings: dict[str, Matching]) -> pd.DataFrame:
-    """Features as they would be in an ordinary context; as they are where there are no contexts to match."""
-    if contexts is None or images.empty:
-        return images
-    cells = contexts(images)
-    return images.assign(**{name: matching.adjust(matchings[name], images[name], cells) for name in NUMBERS})
+    return projection.project(basis.directions, embedded)
 
 
 def _chi_square(now: Floats, then: Floats, basis: _Basis) -> drift.Drift:
@@ -182,26 +162,19 @@ def _basis(reference: Reference, source: str, length: timedelta) -> _Basis:
 
 
 def _prepared(reference: Reference, part: str | None, length: timedelta) -> _Basis:
-    known = reference.features[reference.features["source"] == part] if part is not None else reference.features[:0]
-    raw = _distinct(known)
-    chunks = _chunks(raw["time"], length)
-    tell = contexts.learn(raw, reference.match, reference.time_zone)
-    cells = tell(raw) if tell else []
-    matchings = {name: matching.learn(raw[name], cells) for name in NUMBERS} if tell else {}
-    distinct = _adjusted(raw, tell, matchings)
+    features, embeddings = ordinary_reference(reference)
+    known = features[features["source"] == part] if part is not None else features[:0]
+    distinct = _distinct(known)
+    chunks, predicted = _chunks(distinct["time"], length), distinct["boxes"].notna().to_numpy()
     samples = {name: drift.prepare(distinct[name].to_numpy(), chunks) for name in NUMBERS}
-    embedded = matrix(reference.embeddings, raw["image_id"])
+    embedded = matrix(embeddings, distinct["image_id"])
     directions = projection.fit(embedded) if embedded.size and chunks is not None else None
     along = projection.project(directions, embedded) if directions is not None else np.empty((0, 0))
-    if tell:
-        matchings |= {str(place): matching.learn(column, cells) for place, column in enumerate(along.T)}
-    along = _matched(along, raw, tell, matchings) if along.size else along
     return _Basis(
         known, distinct, chunks, {name: one for name, one in samples.items() if one.values.size},
-        _boxes_by_class(reference.predictions, _predicted(raw)),
-        None if chunks is None else chunks[raw["boxes"].notna()],
+        _boxes_by_class(reference.predictions, distinct[predicted]), None if chunks is None else chunks[predicted],
         reference.findings[reference.findings["image_id"].isin(known["image_id"])],
-        directions, [drift.prepare(column, chunks) for column in along.T], tell, matchings,
+        directions, [drift.prepare(column, chunks) for column in along.T], context(reference, part or ""),
     )  # fmt: skip
 
 
@@ -217,7 +190,7 @@ def _measure_source(
     false_flags: float,
 ) -> Iterator[Row]:
     current, basis = features[features["source"] == source], _basis(reference, source, length)
-    distinct = _adjusted(_distinct(current, anomalies.rare(odd)), basis.contexts, basis.matchings)
+    distinct = _distinct(current, anomalies.rare(odd))
     here = {"source": source, "n": len(distinct), "n_reference": len(basis.distinct)}
     usual_count = _usual_count(basis.features, length)
     yield {**here, "feature": "images", "metric": "count", "value": len(current), "expected": usual_count}
@@ -232,7 +205,7 @@ def _measure_source(
                 yield from ({**row, "source": source} for row in drifts)
             elif n := int(distinct[name].notna().sum()):  # measured, but nothing to compare with
                 yield {"source": source, "feature": name, "metric": "ks", "n": n, "n_reference": 0}
-        mix = _class_mix(_boxes_by_class(records.predictions, _predicted(distinct)), basis)
+        mix = _class_mix(records.predictions, _predicted(distinct), basis)
         yield from ({**row, "source": source} for row in mix)
         seen = _embedding(_along(distinct, embeddings, basis), basis)
         yield from ({**row, "source": source} for row in seen)
@@ -251,9 +224,9 @@ def _drift(feature: str, current: pd.Series, basis: _Basis, sample: drift.Sample
         yield {**here, "metric": metric, "value": result.statistic, "p_value": result.p_value, "effect": result.effect}
 
 
-def _class_mix(current: pd.DataFrame, basis: _Basis) -> Iterator[Row]:
+def _class_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis) -> Iterator[Row]:
     """How far the shares of the predicted classes lie from the reference's."""
-    now, then = _same_classes(current, basis.counts)
+    now, then = _same_mix(predictions, predicted, basis)
     if not now.shape[1]:
         return
     result = _chi_square(now, then, basis)
@@ -274,11 +247,17 @@ def _embedding(along: Floats, basis: _Basis) -> Iterator[Row]:
            "n": reading.n, "n_reference": len(basis.distinct)}  # fmt: skip
 
 
-def _same_classes(now: pd.DataFrame, then: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Both tables with the classes of either as columns."""
-    classes = sorted({*now.columns, *then.columns})
-    first, second = (table.reindex(columns=classes, fill_value=0).to_numpy(float) for table in (now, then))
-    return first, second
+def _same_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis) -> tuple[Floats, Floats]:
+    """Boxes per image and class of a window and the reference, with the classes of either, as in ordinary contexts."""
+    current = _boxes_by_class(predictions, predicted)
+    classes = sorted({*current.columns, *basis.counts.columns})
+    now, then = (table.reindex(columns=classes, fill_value=0).to_numpy(float) for table in (current, basis.counts))
+    if basis.contexts is None:
+        return now, then
+    cells = basis.contexts.tell(basis.distinct[basis.distinct["boxes"].notna()])
+    shares = matching.shares(then, cells)
+    now, then = matching.weigh(shares, now, basis.contexts.tell(predicted)), matching.weigh(shares, then, cells)
+    return now[~np.isnan(now).any(axis=1)], then
 
 
 def _boxes_by_class(predictions: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:

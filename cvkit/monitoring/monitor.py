@@ -60,15 +60,16 @@ def observe(
     records, new = yolo.predict_missing(config, found, config.workspace / "predictions" / _predictor(config), progress)
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
     embedded = embeddings.extract(config, records, new, config.workspace / "embeddings" / _embedder(config), progress)
-    findings = quality.find(records, features, reference.limits, window, predicts=config.predicts)
-    odd = anomalies.find(features, embedded, reference, config.rules.false_flags)
+    usual, vectors = reference_step.ordinary(reference, features, embedded)
+    findings = quality.find(records, usual, reference.limits, window, predicts=config.predicts)
+    odd = anomalies.find(usual, vectors, reference, config.rules.false_flags, config.window_length)
     findings = conform(pd.concat([findings, anomalies.findings(odd)]), FINDINGS)
     streams, seen = _past(config, reference, history)
     known = {source for source, first in seen.items() if first <= window.start}
     measurements = measure.measure(
-        records, features, embedded, findings, reference, config.window_length, known, odd, config.rules.false_flags
+        records, usual, vectors, findings, reference, config.window_length, known, odd, config.rules.false_flags
     )
-    readings = measure.readings(records, features, embedded, reference, config.window_length, odd)
+    readings = measure.readings(records, usual, vectors, reference, config.window_length, odd)
     streams = alarms.enter(streams, window, readings, config.rules)
     verdicts = _judge(config, window, measurements, streams)
     return Observation(

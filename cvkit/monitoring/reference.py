@@ -15,13 +15,14 @@ from cvkit.config import Config
 from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
 from cvkit.errors import DataError, StorageError
-from cvkit.monitoring import quality
+from cvkit.monitoring import contexts, quality
+from cvkit.monitoring.contexts import Contexts
 from cvkit.storage import lock, remove_tree, write_parquet, write_text
 from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, conform
 
 Progress = Callable[[int, int], None]
 TABLES = {"images": IMAGES, "features": FEATURES, "predictions": BOXES, "labels": BOXES, "findings": FINDINGS}
-FORMAT = 5  # raised when what is stored, or how features are defined, changes
+FORMAT = 6  # raised when what is stored, or how features are defined, changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,64 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
             found=f"{len(features)} files, none of them a readable image",
             remedy="correct `reference` in cvkit.yml",
         )
-    limits = {str(source): quality.learn(group) for source, group in features.groupby("source")}
-    findings = quality.find(records, features, limits, window=None, predicts=config.reference_predicts)
+    learnt = {
+        str(source): contexts.learn(group, embedded, config.reference.match, config.captures.time_zone)
+        for source, group in features.groupby("source")
+    }
+    usual, _ = _ordinary(features, embedded, learnt.__getitem__)
+    limits = {str(source): quality.learn(group) for source, group in usual.groupby("source")}
+    findings = quality.find(records, usual, limits, window=None, predicts=config.reference_predicts)
     return Reference(
         digest(config), records.images, features, records.predictions, records.labels, findings, embedded, limits,
         records.classes, tuple(config.reference.match), config.captures.time_zone,
     )  # fmt: skip
+
+
+def ordinary(
+    reference: Reference, features: pd.DataFrame, embeddings: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Features and embeddings of images as they would be in an ordinary context of their part of the reference.
+
+    As they are, where the reference has no contexts to match, or no images of the source.
+    """
+    if not reference.match:
+        return features, embeddings
+    return _ordinary(features, embeddings, lambda source: context(reference, source))
+
+
+def ordinary_reference(reference: Reference) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same of the reference's own images."""
+    if "ordinary" not in reference.prepared:
+        reference.prepared["ordinary"] = ordinary(reference, reference.features, reference.embeddings)
+    own: tuple[pd.DataFrame, pd.DataFrame] = reference.prepared["ordinary"]
+    return own
+
+
+def context(reference: Reference, source: str) -> Contexts | None:
+    """The contexts within which images of a source are compared; None where there are none."""
+    part = reference.part(source)
+    if part is None:
+        return None
+    if ("contexts", part) not in reference.prepared:
+        known = reference.features[reference.features["source"] == part]
+        learnt = contexts.learn(known, reference.embeddings, reference.match, reference.time_zone)
+        reference.prepared["contexts", part] = learnt
+    found: Contexts | None = reference.prepared["contexts", part]
+    return found
+
+
+def _ordinary(
+    features: pd.DataFrame, embeddings: pd.DataFrame, contexts_of: Callable[[str], Contexts | None]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    parts = []
+    for source, part in features.groupby("source"):
+        own = embeddings[embeddings["image_id"].isin(part["image_id"])]
+        known = contexts_of(str(source))
+        parts.append((part, own) if known is None else contexts.ordinary(known, part, own))
+    if not parts:
+        return features, embeddings
+    tables, vectors = (list(side) for side in zip(*parts, strict=True))
+    return pd.concat(tables).loc[features.index], pd.concat(vectors, ignore_index=True)
 
 
 def _save(reference: Reference, folder: Path) -> None:

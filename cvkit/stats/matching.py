@@ -11,42 +11,98 @@ from numpy.typing import ArrayLike
 from cvkit.stats.chunks import Floats
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Matching:
-    """Centre and scale of a feature in each context of the reference: made by `learn`."""
+    """Centre and scale of each column in each context of the reference: made by `learn`."""
 
-    cells: Mapping[Hashable, tuple[float, float]]  # mean and standard deviation by context
-    centre: float  # of all contexts together
-    scale: float  # within contexts
+    cells: Mapping[Hashable, tuple[Floats, Floats]]  # means (d,) and standard deviations (d,) by context
+    centre: Floats  # (d,) of all contexts together
+    scale: Floats  # (d,) within contexts
 
 
 def learn(values: ArrayLike, contexts: Sequence[Hashable], minimum: int = 5) -> Matching:
-    """Mean and standard deviation of a reference's values in each context (n,), such as an hour of the day.
+    """Mean and standard deviation of a reference's values (n,) or (n, d) in each context (n,), such as an hour.
 
-    Contexts with fewer than `minimum` finite values are not learnt. Where the values of a context do not vary, its
-    scale is that of all contexts together; where those of none do, 1.
+    A column is not learnt in contexts with fewer than `minimum` finite values of it: NaN. Where its values do not vary
+    in a context, its scale there is that of all contexts together; where they vary in none, 1.
     """
-    numbers = np.asarray(values, dtype=np.float64).ravel()
-    groups: dict[Hashable, list[float]] = {}
-    for value, context in zip(numbers, contexts, strict=True):
-        if np.isfinite(value):
-            groups.setdefault(context, []).append(float(value))
-    known = {context: np.array(group) for context, group in groups.items() if len(group) >= minimum}
-    freedom = sum(group.size - 1 for group in known.values())
-    within = sum(float(np.sum((group - group.mean()) ** 2)) for group in known.values())
-    scale = float(np.sqrt(within / freedom)) if freedom and within > 0 else 1.0
-    everything = np.concatenate(list(known.values())) if known else np.empty(0)
-    cells = {one: (float(group.mean()), float(group.std(ddof=1)) or scale) for one, group in known.items()}
-    return Matching(cells, float(everything.mean()) if everything.size else float("nan"), scale)
+    rows = _columns(values)
+    members = _members(contexts, len(rows))
+    rows = np.where(np.isfinite(rows), rows, np.nan)
+    known = np.full(rows.shape, np.nan)
+    within, freedom = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    cells: dict[Hashable, tuple[Floats, Floats]] = {}
+    for context, places in members.items():
+        part = rows[places]
+        part = np.where(np.count_nonzero(~np.isnan(part), axis=0) >= minimum, part, np.nan)
+        known[places] = part
+        counts, means = _mean(part)
+        squares = np.nansum((part - means) ** 2, axis=0)
+        within, freedom = within + squares, freedom + np.maximum(counts - 1, 0)
+        cells[context] = means, np.sqrt(np.divide(squares, counts - 1, out=np.zeros_like(means), where=counts > 1))
+    scale = np.sqrt(np.divide(within, freedom, out=np.zeros_like(within), where=freedom > 0))
+    scale[scale == 0] = 1.0
+    cells = {one: (means, np.where(sds > 0, sds, scale)) for one, (means, sds) in cells.items()}
+    return Matching(cells, _mean(known)[1], scale)
 
 
 def adjust(matching: Matching, values: ArrayLike, contexts: Sequence[Hashable]) -> Floats:
-    """`values` (n,) moved and scaled from their context to all contexts together, in their own unit.
+    """`values` (n,) or (n, d) moved and scaled from their context to all contexts together, in their own unit.
 
     (value - mean of the context) / sd of the context * sd within contexts + mean of all. NaN for a context that the
     reference does not know: there is nothing to compare such a value with.
     """
-    numbers = np.asarray(values, dtype=np.float64).ravel()
-    nothing = (float("nan"), 1.0)
-    means, sds = np.array([matching.cells.get(context, nothing) for context in contexts]).reshape(-1, 2).T
-    return np.asarray((numbers - means) / sds * matching.scale + matching.centre)
+    rows = _columns(values)
+    adjusted = np.full(rows.shape, np.nan)
+    for context, places in _members(contexts, len(rows)).items():
+        if context in matching.cells:
+            means, sds = matching.cells[context]
+            adjusted[places] = (rows[places] - means) / sds * matching.scale + matching.centre
+    return adjusted.reshape(np.shape(values))
+
+
+def shares(counts: ArrayLike, contexts: Sequence[Hashable], prior: float = 5.0) -> dict[Hashable, Floats]:
+    """What a box of each class counts in each context, so that all contexts of a reference have one mix of classes.
+
+    Boxes an image over all contexts / boxes an image in this one, of each class; `counts` (images, classes). A
+    context's rate is drawn towards that of all by `prior` images, so that a class that a context does not know does not
+    count without bound. 1 where no image has the class.
+    """
+    table = np.asarray(counts, dtype=np.float64)
+    overall = table.mean(axis=0) if len(table) else np.zeros(table.shape[1])
+    found = {}
+    for context, places in _members(contexts, len(table)).items():
+        rates = (table[places].sum(axis=0) + prior * overall) / (len(places) + prior)
+        found[context] = np.divide(overall, rates, out=np.ones_like(rates), where=rates > 0)
+    return found
+
+
+def weigh(shares: Mapping[Hashable, Floats], counts: ArrayLike, contexts: Sequence[Hashable]) -> Floats:
+    """`counts` (images, classes) with every box counted as `shares` says; NaN rows in contexts it does not know."""
+    table = np.asarray(counts, dtype=np.float64)
+    weighed = np.full(table.shape, np.nan)
+    for context, places in _members(contexts, len(table)).items():
+        if context in shares:
+            weighed[places] = table[places] * shares[context]
+    return weighed
+
+
+def _columns(values: ArrayLike) -> Floats:
+    rows = np.asarray(values, dtype=np.float64)
+    return rows[:, None] if rows.ndim == 1 else rows
+
+
+def _members(contexts: Sequence[Hashable], n: int) -> dict[Hashable, list[int]]:
+    if len(contexts) != n:
+        raise ValueError(f"expected a context for each of {n} rows, not {len(contexts)}")
+    found: dict[Hashable, list[int]] = {}
+    for place, context in enumerate(contexts):
+        found.setdefault(context, []).append(place)
+    return found
+
+
+def _mean(rows: Floats) -> tuple[Floats, Floats]:
+    """How many values each column has, and their mean; NaN without any."""
+    counts = np.count_nonzero(~np.isnan(rows), axis=0).astype(float)
+    nothing = np.full(rows.shape[1], np.nan)
+    return counts, np.divide(np.nansum(rows, axis=0), counts, out=nothing, where=counts > 0)
