@@ -14,7 +14,7 @@ import pandas as pd
 from benchmarks import Figure, at_most
 from cvkit.config import load_config
 from cvkit.data import cache, features, sources
-from cvkit.monitoring import reference
+from cvkit.monitoring import identity
 from cvkit.tables import PROPERTIES, Window
 
 IMAGES = 100_000
@@ -64,7 +64,7 @@ def _workspace(folder: Path) -> None:
     for day in days:
         window = Window.day(day)
         images = sources.load_captures(config, window).images
-        known = features.VERSION if day == DAY else f"reference/{reference.digest(config)}"
+        known = features.VERSION if day == DAY else f"reference/{identity.reference_id(config)}"
         cache.by_image(folder / "features" / known, images, lambda new: _facts(new, rng), features.FACTS, chunk=10**9)
 
 

@@ -121,14 +121,14 @@ def serve_schedule(options: argparse.Namespace) -> int:
 def status(options: argparse.Namespace) -> int:
     """Tell what is not as it should be, where and since when."""
     from cvkit.config import load_config
-    from cvkit.monitoring import diagnosis, monitor
+    from cvkit.monitoring import diagnosis, identity
     from cvkit.monitoring.history import History
 
     config = load_config(options.config)
     with History.open(config.history_url) as history:
         model, version = config.model.name, history.current_version(config)
         verdicts, runs = (read(model=model, version=version) for read in (history.verdicts, history.runs))
-        _say(diagnosis.text(verdicts, runs, monitor.judged_by(config)))
+        _say(diagnosis.text(verdicts, runs, identity.judged_by(config)))
     return errors.DONE
 
 
@@ -136,14 +136,13 @@ def backtest(options: argparse.Namespace) -> int:
     """Show what the past would have raised under other rules."""
     from cvkit import asked
     from cvkit.config import load_config
-    from cvkit.monitoring import backtest
-    from cvkit.monitoring import reference as reference_step
+    from cvkit.monitoring import backtest, identity
     from cvkit.monitoring.history import History
 
     config = load_config(options.config)
     with History.open(config.history_url) as history:
         version = history.current_version(config)
-        states = history.streams(config.model.name, version, reference_step.digest(config))
+        states = history.streams(config.model.name, version, identity.reference_id(config))
     if not states:
         raise errors.DataError(
             "there is no past to replay", where=str(config.path), expected="measured windows with this reference",

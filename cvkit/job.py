@@ -13,7 +13,7 @@ from cvkit.documentation import evidently
 from cvkit.documentation import notebooks as notebook_step
 from cvkit.documentation.notebooks import interactive_page
 from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, DataError, ReportError
-from cvkit.monitoring import diagnosis, monitor
+from cvkit.monitoring import diagnosis, identity, monitor
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
 from cvkit.storage import lock
@@ -77,7 +77,7 @@ def run(
                 failures.append(f"report {name} of {window}: {report.error}")
             elif name == BESIDE and config.evidently:
                 failures += _write_interactive(config, window, report, history)
-        summary = diagnosis.text(verdicts, history.runs(model=model, version=version), monitor.judged_by(config))
+        summary = diagnosis.text(verdicts, history.runs(model=model, version=version), identity.judged_by(config))
     return Outcome(tuple(states), worst(list(states.values())), tuple(failures), summary)
 
 

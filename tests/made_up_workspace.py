@@ -16,6 +16,7 @@ import pandas as pd
 from nbformat import v4
 
 from cvkit.config import Config, load_config
+from cvkit.monitoring import identity
 from cvkit.monitoring.history import History
 from cvkit.tables import MEASUREMENTS, VERDICTS, Window, conform
 from cvkit.workspace import packaged
@@ -55,7 +56,7 @@ def make(folder: Path, made_up: MadeUp) -> Config:
         for number in range(made_up.days):
             measurements, verdicts = numbers(made_up, number)
             history.record(
-                model=config.model.name, version=config.version, window=day(number), reference_id="r", rules_id="s",
+                model=config.model.name, version=config.version, window=day(number), **identity.judged_by(config),
                 measurements=measurements, verdicts=verdicts, images=72, bad_images=5, started=day(number).end,
             )  # fmt: skip
         for number, notebook, source, status in made_up.reports:

@@ -344,13 +344,14 @@ def test_measurements_that_failed_or_are_old_are_told() -> None:
     run = {"window_start": pd.Timestamp(day(0).start), "window_end": pd.Timestamp(day(0).end), "images": 3}
     later = {"window_start": pd.Timestamp(day(1).start), "window_end": pd.Timestamp(day(1).end)}
     runs = pd.DataFrame(
-        [{**run, "status": "done", "bad_images": 1, "error": ""},
+        [{**run, "status": "done", "rules_id": "old", "bad_images": 1, "error": ""},
          {**later, "status": "failed", "error": "no <captures>"}]
     )  # fmt: skip
     situation = status.Situation(
-        "m", "v", datetime(2026, 11, 30, tzinfo=UTC), timedelta(days=1), runs, judged, measured, ()
+        "m", "v", datetime(2026, 11, 30, tzinfo=UTC), timedelta(days=1), runs, judged, measured, (), {"rules_id": "new"}
     )
     html = status.render(situation, lambda address: address)
     assert "The window of 2 Nov 2026 could not be measured" in html
     assert "no &lt;captures&gt;" in html
     assert "The newest window ended 28 days before this page was made" in html
+    assert "1 window, 2026-11-01, was judged by other rules" in html

@@ -28,6 +28,7 @@ from cvkit.config import Config, load_config
 from cvkit.documentation import report_pages, status
 from cvkit.documentation.report_pages import Report
 from cvkit.errors import ConfigError, CvkitError, ReportError
+from cvkit.monitoring import identity
 from cvkit.monitoring.history import History
 from cvkit.storage import lock, remove_tree, storage_error
 from cvkit.tables import worst
@@ -247,6 +248,7 @@ def survey(config: Config, now: datetime) -> status.Situation:
             verdicts=verdicts,
             measurements=_measurements(history, verdicts, model, version),
             reports=report_pages.read(history.reports(), config.workspace, flaw),
+            settings=identity.judged_by(config),
         )
 
 

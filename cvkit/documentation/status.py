@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
@@ -37,6 +37,7 @@ class Situation:
     verdicts: pd.DataFrame
     measurements: pd.DataFrame
     reports: tuple[Report, ...]
+    settings: Mapping[str, str]  # `reference_id` and `rules_id` that hold now
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,7 @@ def _newest_run(runs: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def _warnings(situation: Situation) -> str:
-    """What keeps the page from telling the present: a measurement that failed, or none for long."""
+    """What keeps the page from telling the present: a measurement that failed, none for long, or other settings."""
     newest = _newest_run(situation.runs)
     parts = []
     after = pd.Timestamp.min.tz_localize("UTC") if newest is None else newest["window_start"]
@@ -226,6 +227,8 @@ def _warnings(situation: Situation) -> str:
         if late > LATE_WINDOWS * situation.window_length:
             words = f"The newest window ended {_duration(late)} before this page was made"
             parts.append(_banner("unknown", words, "What happened since is not known: run cvkit run."))
+    told = diagnosis.judged_otherwise(situation.runs, situation.settings)
+    parts += [_banner("unknown", "The settings have changed", words) for words in told]
     return "".join(parts)
 
 

@@ -13,11 +13,12 @@ from cvkit.config import Config
 from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
 from cvkit.data.records import Records
-from cvkit.errors import CvkitError, DataError
+from cvkit.errors import CvkitError
 from cvkit.monitoring import alarms, anomalies, measure, quality, rules
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.alarms import Key, State
 from cvkit.monitoring.history import History
+from cvkit.monitoring.identity import rules_id
 from cvkit.monitoring.reference import Reference
 from cvkit.tables import FINDINGS, MEASUREMENTS, Window, conform
 
@@ -94,7 +95,7 @@ def run(config: Config, window: Window, history: History, reference: Reference |
     bad = observation.records.images["image_id"].isin(observation.findings["image_id"]).sum()
     history.record(
         model=config.model.name, version=config.version, window=window,
-        reference_id=observation.reference.id, rules_id=rules.digest(config.rules),
+        reference_id=observation.reference.id, rules_id=rules_id(config),
         measurements=observation.measurements, verdicts=observation.verdicts,
         images=len(observation.records.images), bad_images=int(bad), started=started, streams=observation.streams,
         later=_judge_later(config, history, observation, before),
@@ -136,15 +137,6 @@ def _judge_later(
         rows = measured.loc[measured["window_start"] == one.start, list(MEASUREMENTS)]
         verdicts[one] = _judge(config, one, measure.with_silent(rows, known), observation.streams)
     return verdicts
-
-
-def judged_by(config: Config) -> dict[str, str]:
-    """What the settings say now about how windows are judged: `reference_id`, where it can be told, and `rules_id`."""
-    told = {"rules_id": rules.digest(config.rules)}
-    try:
-        return {"reference_id": reference_step.digest(config), **told}
-    except DataError:  # the weights are gone, and with them what the reference depends on
-        return told
 
 
 def due(config: Config, history: History, now: datetime, most: int = 400) -> list[Window]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,12 +16,12 @@ from cvkit.data import features as feature_step
 from cvkit.errors import DataError, StorageError
 from cvkit.monitoring import contexts, quality
 from cvkit.monitoring.contexts import Contexts
+from cvkit.monitoring.identity import reference_id
 from cvkit.storage import lock, remove_tree, write_parquet, write_text
 from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, conform
 
 Progress = Callable[[int, int], None]
 TABLES = {"images": IMAGES, "features": FEATURES, "predictions": BOXES, "labels": BOXES, "findings": FINDINGS}
-FORMAT = 6  # raised when what is stored, or how features are defined, changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def load(config: Config, progress: Progress = lambda done, total: None) -> Refer
 
     A reference does not change when the files it was made from change: `build` makes it anew.
     """
-    folder = config.workspace / "references" / digest(config)
+    folder = config.workspace / "references" / reference_id(config)
     if not (folder / "reference.json").is_file():
         with lock(config.workspace / "locks" / "reference.lock", "measuring the reference"):
             if not (folder / "reference.json").is_file():
@@ -65,26 +64,13 @@ def load(config: Config, progress: Progress = lambda done, total: None) -> Refer
     return _read(folder)
 
 
-def digest(config: Config) -> str:
-    """Name of the reference that these settings lead to: anything that changes its numbers changes the name."""
-    deciding = {
-        "format": FORMAT,
-        "reference": config.reference.model_dump(mode="json"),
-        "captures": config.captures.model_dump(mode="json") if config.reference.start else None,
-        "model": config.model.model_dump(mode="json", include={"image_size", "confidence", "classes", "embeddings"}),
-        "version": config.version,
-        "time_zone": config.captures.time_zone if config.reference.match else None,
-    }
-    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
-
-
 def build(config: Config, progress: Progress = lambda done, total: None) -> Reference:
     """Measure the reference from its files. Raises DataError where no image of it can be read."""
-    caches = config.workspace
+    own, named = config.workspace, f"reference/{reference_id(config)}"
     found = sources.load_reference(config)
-    records, seen = yolo.predict_missing(config, found, caches / "predictions" / "reference" / digest(config), progress)
-    features = feature_step.extract(config, records, caches / "features" / "reference" / digest(config), progress)
-    embedded = embeddings.extract(config, records, seen, caches / "embeddings" / "reference" / digest(config), progress)
+    records, seen = yolo.predict_missing(config, found, own / "predictions" / named, progress)
+    features = feature_step.extract(config, records, own / "features" / named, progress)
+    embedded = embeddings.extract(config, records, seen, own / "embeddings" / named, progress)
     if not (features["damage"] == "").any():
         raise DataError(
             "no image of the reference can be read",
@@ -100,7 +86,7 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
     limits = {str(source): quality.learn(group) for source, group in usual.groupby("source")}
     findings = quality.find(records, usual, limits, window=None, predicts=config.reference_predicts)
     return Reference(
-        digest(config), records.images, features, records.predictions, records.labels, findings, embedded, limits,
+        reference_id(config), records.images, features, records.predictions, records.labels, findings, embedded, limits,
         records.classes, tuple(config.reference.match), config.captures.time_zone,
     )  # fmt: skip
 
@@ -208,7 +194,7 @@ def _limits(stored: dict[str, Any]) -> quality.Limits:
 def discard(config: Config) -> None:
     """Forget the frozen reference of these settings, so that the next use measures it again from its files."""
     for folder in ("references", "features/reference", "predictions/reference", "embeddings/reference"):
-        remove_tree(config.workspace / folder / digest(config))
+        remove_tree(config.workspace / folder / reference_id(config))
 
 
 def describe(reference: Reference) -> str:

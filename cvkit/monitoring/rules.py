@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,11 +36,6 @@ def judge(
         for verdict in _judge_source(part, settings, _of_source(alarms, str(source)), alpha)
     ]
     return conform(pd.DataFrame(rows, columns=list(VERDICTS)), VERDICTS)
-
-
-def digest(settings: RuleSettings) -> str:
-    """A name for these settings: anything that changes a verdict changes the name."""
-    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
 
 
 def lights(verdicts: pd.DataFrame) -> dict[str, str]:

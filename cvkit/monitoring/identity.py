@@ -1,0 +1,44 @@
+"""Identity: the names of what judges, a reference and rules, made from the settings that lead to them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from cvkit.config import Config
+from cvkit.errors import DataError
+
+FORMAT = 6  # raised when what is stored of a reference, or how features are defined, changes
+
+
+def reference_id(config: Config) -> str:
+    """Name of the reference that these settings lead to: anything that changes its numbers changes the name."""
+    return _digest(
+        {
+            "format": FORMAT,
+            "reference": config.reference.model_dump(mode="json"),
+            "captures": config.captures.model_dump(mode="json") if config.reference.start else None,
+            "model": config.model.model_dump(
+                mode="json", include={"image_size", "confidence", "classes", "embeddings"}
+            ),
+            "version": config.version,
+            "time_zone": config.captures.time_zone if config.reference.match else None,
+        }
+    )
+
+
+def rules_id(config: Config) -> str:
+    """Name of the rules: anything that changes a verdict changes it."""
+    return _digest(config.rules.model_dump(mode="json"))
+
+
+def judged_by(config: Config) -> dict[str, str]:
+    """Both names, by column of the history's runs; without the reference's where it cannot be told."""
+    try:
+        return {"reference_id": reference_id(config), "rules_id": rules_id(config)}
+    except DataError:  # the weights are gone, and with them what the reference depends on
+        return {"rules_id": rules_id(config)}
+
+
+def _digest(deciding: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
