@@ -130,6 +130,27 @@ def test_odd_input_has_a_stated_result(method: anomaly.Method) -> None:
         anomaly.fit(np.full((20, 2), np.nan))
 
 
+def test_what_cannot_teach_is_refused() -> None:
+    rows, groups = days(0, 10)
+    for few in (10, 11):
+        with pytest.raises(anomaly.TooFewError, match="nothing says how strange"):
+            anomaly.fit(rows[:few])
+    with pytest.raises(anomaly.TooFewError, match="of 300 rows in 1 chunks"):
+        anomaly.fit(rows, np.zeros(len(rows)))
+    with pytest.raises(ValueError, match="method is one of mahalanobis, neighbours, not 'knn'"):
+        anomaly.fit(rows, groups, method="knn")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="each row needs its group"):
+        anomaly.fit(rows, groups[:-1])
+
+
+@METHODS
+def test_the_unit_of_a_column_changes_nothing(method: anomaly.Method) -> None:
+    rows, groups = days(0, 10)
+    units = np.array([2.0**660, 1.0, 2.0**-660, *[1.0] * (rows.shape[1] - 3)])
+    plain, found = (anomaly.fit(rows * scale, groups, method=method) for scale in (1.0, units))
+    np.testing.assert_allclose(anomaly.score(found, rows * units), anomaly.score(plain, rows), rtol=1e-4)
+
+
 def test_how_many_normal_images_a_flag_needs() -> None:
     normal = anomaly.fit(*days(0, 10))
     assert [anomaly.fewest(normal, images, 0.1) for images in (0, 30, 31, 60, 3000)] == [1, 1, 2, 2, 100]

@@ -229,6 +229,65 @@ def test_infinities_are_far_only_where_their_shares_differ() -> None:
     assert drift.wasserstein([1, 2, 3], [1, 3, math.inf]).statistic == math.inf
 
 
+UNITS = [2.0**-660, 2.0**-300, 2.0**300, 2.0**660]  # about 1e-200 to 1e200, where squares are 0 or infinite
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("by", UNITS)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_unit_of_a_feature_changes_nothing(name: str, by: float, chunked: bool) -> None:
+    rng = np.random.default_rng(5)
+    current, reference = rng.normal(0.4, 1, 300), rng.normal(0, 1, 400)
+    groups = np.arange(400) // 40 if chunked else None
+    plain = drift.NUMERIC[name](current, drift.prepare(reference, groups))
+    found = drift.NUMERIC[name](by * current, drift.prepare(by * reference, groups))
+    power = {"wasserstein": 1.0, "energy": 0.5}.get(name, 0.0)
+    assert found.statistic == pytest.approx(plain.statistic * by**power, rel=1e-9)
+    assert found.effect == pytest.approx(plain.effect, rel=1e-9)
+    assert found.p_value == pytest.approx(plain.p_value, rel=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("by", UNITS)
+def test_the_unit_changes_no_interval_and_no_design_effect(by: float) -> None:
+    rng = np.random.default_rng(6)
+    values, groups = rng.normal(3, 1, 200), np.arange(200) // 20
+    for plain, found in (
+        (intervals.mean_interval(values), intervals.mean_interval(by * values)),
+        (intervals.normal_range(values, groups, 20), intervals.normal_range(by * values, groups, 20)),
+        (intervals.normal_range(values, None, 20), intervals.normal_range(by * values, None, 20)),
+    ):
+        np.testing.assert_allclose(np.array(found) / by, plain, rtol=1e-9)
+    assert chunks.design_effect(by * values, groups) == pytest.approx(chunks.design_effect(values, groups))
+    first, second = (drift.prepare(scale * values, groups).chunks for scale in (1.0, by))
+    assert first is not None
+    assert second is not None
+    least = chunks.detectable_shift(first, 20, 0.01)
+    assert chunks.detectable_shift(second, 20, 0.01) == pytest.approx(by * least)
+
+
+def test_a_window_far_beyond_all_reason_is_drift() -> None:
+    reference = drift.prepare(np.random.default_rng(7).normal(size=400), np.arange(400) // 40)
+    for far in (1e200, -1e300, math.inf):
+        assert drift.ks([far] * 30, reference).p_value < 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_mask_hides_is_missing_and_what_is_no_number_is_refused(name: str) -> None:
+    masked = np.ma.masked_array([1.0, 50.0, 2.0], mask=[False, True, False])
+    assert drift.NUMERIC[name](masked, [1.0, 2.0, 3.0]) == drift.NUMERIC[name]([1.0, 2.0], [1.0, 2.0, 3.0])
+    for wrong in ([1 + 2j], ["a"], np.array(["2026-01-01"], dtype="datetime64[D]")):
+        with pytest.raises(TypeError, match="real numbers"):
+            drift.NUMERIC[name](wrong, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("groups", [[0, 1], [0, None, 1], [0.0, math.nan, 1.0]])
+def test_each_value_needs_its_group(groups: list[float | None]) -> None:
+    with pytest.raises(ValueError, match="each row needs its group"):
+        drift.prepare([1.0, 2.0, 3.0], groups)
+    with pytest.raises(ValueError, match="each row needs its group"):
+        prepare_classes([[1, 2], [3, 4], [5, 6]], groups)
+
+
 def test_chi_square_contract() -> None:
     assert math.isnan(chi_square([0, 0], [3, 4]).statistic)
     assert chi_square([0, 0], [3, 4]).n == 0
@@ -420,7 +479,7 @@ def test_a_new_class_and_a_shifted_mix_are_found() -> None:
     shifted = street(rng, 1, np.array([0.1, 0.3, 0.6, 1e-9]), 0.1)
     assert class_mix_p_value(shifted, reference) < 1e-3
     assert isinstance(reference, ClassSample)
-    with pytest.raises(ValueError, match="group per image"):
+    with pytest.raises(ValueError, match="each row needs its group"):
         prepare_classes(np.ones((3, 2)), [0, 1])
 
 

@@ -177,6 +177,36 @@ def test_contract(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("by", [2.0**-660, 2.0**660])
+def test_the_unit_changes_nothing(name: str, by: float) -> None:
+    current, reference = two(9, shift=0.5)
+    plain, found = multivariate.ROWS[name](current, reference), multivariate.ROWS[name](by * current, by * reference)
+    assert (found.statistic, found.p_value) == pytest.approx((plain.statistic, plain.p_value), rel=1e-9)
+    assert found.effect == pytest.approx(plain.effect, rel=1e-9)
+
+
+def test_the_classifier_takes_columns_of_any_unit_together() -> None:
+    current, reference = two(10, shift=0.5)
+    units = np.array([2.0**660, 1.0, 2.0**-660, 1.0, 1.0, 1.0])
+    plain, found = (
+        multivariate.classifier(current, reference),
+        multivariate.classifier(current * units, reference * units),
+    )
+    assert found.statistic == pytest.approx(plain.statistic, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_cannot_be_exchanged_is_refused(name: str) -> None:
+    current, reference = two(11)
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match="at least one permutation"):
+            multivariate.ROWS[name](current, reference, permutations=wrong)
+    nothing = np.array([None] * 80, dtype=object)
+    with pytest.raises(ValueError, match="80 of 80 have none"):
+        multivariate.ROWS[name](current, reference, (nothing, np.zeros(120)))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_one_chunk_a_side_cannot_tell(name: str) -> None:
     current, reference = two(8, shift=3.0)
     assert multivariate.ROWS[name](current, reference, (np.zeros(80), np.zeros(120))).p_value > 0.3

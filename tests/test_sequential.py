@@ -178,6 +178,21 @@ def test_memory_is_the_autocorrelation_of_neighbours(likeness: float) -> None:
     assert found.min() >= 0
 
 
+@pytest.mark.parametrize("wrong", [0.0, -1.0, math.nan, math.inf])
+def test_a_limit_needs_a_budget_streams_and_windows(wrong: float) -> None:
+    for given in ((wrong, 9, 365.0), (1.0, wrong, 365.0), (1.0, 9, wrong)):
+        with pytest.raises(ValueError, match="above 0 and finite"):
+            sequential.log_limit(*given)  # type: ignore[arg-type]
+
+
+def test_a_window_without_a_value_weighs_nothing() -> None:
+    spread = Spread(0.0, 1.0, 1.0, 20.0, 9)
+    for values, weights in (([1.0, math.nan], [1.0, 1.0]), ([1.0], [1.0, 1.0]), ([1.0], [1.5]), ([1.0], [math.nan])):
+        with pytest.raises(ValueError, match="weight"):
+            Track(spread, np.array(values), np.array(weights))
+    assert Track(spread, np.array([1.0, math.nan]), np.array([1.0, 0.0])).distances.tolist() == [1.0, 0.0]
+
+
 def test_memory_needs_chunks_and_variation() -> None:
     assert chunks.memory(np.arange(7.0)) == 0
     assert chunks.memory(np.ones(30)) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from cvkit.data.embeddings import matrix
 from cvkit.monitoring.reference import Reference, ordinary_reference
 from cvkit.stats import anomaly
-from cvkit.stats.chunks import Floats
+from cvkit.stats.arrays import Floats
 from cvkit.stats.correction import benjamini_hochberg
 from cvkit.stats.projection import unit
 from cvkit.tables import ANOMALIES, FINDINGS, NUMBERS, conform, empty
@@ -118,8 +119,9 @@ def _learnt(reference: Reference, source: str, length: timedelta = DAY) -> dict[
         groups: NDArray[np.intp] | None = None if chunks.isna().any() else pd.factorize(chunks)[0]
         found = {}
         for kind, rows in _vectors(part, embedded).items():
-            if rows.shape[1] and np.count_nonzero(np.isfinite(rows).any(axis=1)) >= anomaly.FEWEST:
-                found[kind] = anomaly.fit(rows, groups)
+            if rows.shape[1]:
+                with suppress(anomaly.TooFewError):  # the source is unknown then
+                    found[kind] = anomaly.fit(rows, groups)
         reference.prepared[key] = found
     learnt: dict[str, anomaly.Normal] = reference.prepared[key]
     return learnt

@@ -10,7 +10,7 @@ from cvkit.monitoring import alarms
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference, ordinary, ordinary_reference
 from cvkit.stats import harm, multivariate
-from cvkit.stats.chunks import Floats
+from cvkit.stats.arrays import Floats
 from cvkit.stats.projection import unit
 from cvkit.tables import PROPERTIES
 

@@ -20,7 +20,8 @@ from cvkit.monitoring.contexts import Contexts
 from cvkit.monitoring.quality import RANGE_FINDINGS
 from cvkit.monitoring.reference import Reference, context, ordinary_reference
 from cvkit.stats import class_mix, correction, drift, intervals, matching, projection
-from cvkit.stats.chunks import Floats, design_effect_counts, shift_p_value, signals
+from cvkit.stats.arrays import Floats
+from cvkit.stats.chunks import design_effect_counts, shift_p_value, signals
 from cvkit.tables import ANOMALIES, FINDING_WORDS, MEASUREMENTS, NUMBERS, conform, empty
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
@@ -214,7 +215,7 @@ def _measure_source(
 def _drift(feature: str, current: pd.Series, basis: _Basis, sample: drift.Sample) -> Iterator[Row]:
     """How far one feature lies from the reference: its mean against a healthy window's, and every drift statistic."""
     now = current.to_numpy()
-    n = int(np.isfinite(now).sum())
+    n = int(np.count_nonzero(~np.isnan(now)))
     mean, low, high = intervals.mean_interval(now)
     usual, usual_low, usual_high = intervals.normal_range(basis.distinct[feature].to_numpy(), basis.chunks, n)
     here = {"feature": feature, "n": n, "n_reference": sample.values.size}

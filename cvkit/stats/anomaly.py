@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cvkit.stats.chunks import Floats
+from cvkit.stats.arrays import Floats, floats, names, unit
 
 Method = Literal["mahalanobis", "neighbours"]
 Singles = NDArray[np.float32]
@@ -33,6 +33,10 @@ FEWEST = 10  # normal rows below which nothing is learnt
 SHRUNK = 0.25  # of the shrinkage that makes the best covariance: the distance needs its inverse, whose best is less
 BLOCK = 1024  # rows whose distances are held at once
 PANEL = 64  # columns of a triangular matrix that are multiplied at once
+
+
+class TooFewError(ValueError):
+    """Too few normal rows, or chunks of them, to say what is usual."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,20 +66,28 @@ def fit(normal: ArrayLike, groups: ArrayLike | None = None, *, method: Method = 
     drown the others. A missing value counts as the median, an infinite one as far out. "mahalanobis": the distance from
     the centre under the covariance of the scaled columns, shrunk towards its diagonal by a quarter of what Chen et al.
     2010 do. "neighbours": the distance to the `NEIGHBOURS`-th nearest normal row, after the same whitening. Without
-    groups every row is its own. Raises ValueError with fewer than `FEWEST` rows that have a finite value.
+    groups every row is its own. Raises ValueError on an unknown method and groups that do not fit, TooFewError with
+    fewer than `FEWEST` rows that have a finite value, or where fewer than that are left without any fifth of the
+    chunks.
 
     Sources: Y. Chen, A. Wiesel, Y. Eldar, A. Hero, IEEE Trans. Signal Process. 58 (2010) 5016-5029 (OAS shrinkage);
     S. Bates et al., Ann. Stat. 51 (2023) 149-178, arXiv 2104.08279 (conformal p-values).
     """
-    rows = np.atleast_2d(np.asarray(normal, dtype=np.float64))
-    names = np.arange(len(rows)) if groups is None else np.asarray(groups).ravel()
+    if method not in get_args(Method):
+        raise ValueError(f"method is one of {', '.join(get_args(Method))}, not {method!r}")
+    rows = np.atleast_2d(floats(normal))
+    chunks = np.arange(len(rows)) if groups is None else names(groups, len(rows))
     told = np.isfinite(rows).any(axis=1)
-    rows, names = rows[told], names[told]
+    rows, labels = rows[told], np.unique(chunks[told], return_inverse=True)[1]
     if len(rows) < FEWEST:
-        raise ValueError(f"at least {FEWEST} normal rows are needed, not {len(rows)}")
-    labels = np.unique(names, return_inverse=True)[1]
-    model = _learn(rows, labels, method)
-    return Normal(model, np.sort(_held_out(rows, labels, method, seed)))
+        raise TooFewError(f"at least {FEWEST} normal rows are needed, not {len(rows)}")
+    calibration = np.sort(_held_out(rows, labels, method, seed))
+    if not calibration.size:
+        raise TooFewError(
+            f"nothing says how strange normal rows are: of {len(rows)} rows in {labels.max() + 1} chunks fewer than "
+            f"{FEWEST} are left without any fifth of the chunks"
+        )
+    return Normal(_learn(rows, labels, method), calibration)
 
 
 def score(normal: Normal, current: ArrayLike) -> Floats:
@@ -83,7 +95,7 @@ def score(normal: Normal, current: ArrayLike) -> Floats:
 
     The window is aligned first (see above) where it has `ALIGN_FROM` rows. NaN for rows without any finite value.
     """
-    rows = np.atleast_2d(np.asarray(current, dtype=np.float64))
+    rows = np.atleast_2d(floats(current))
     return _score(normal.model, rows, _middle(rows, normal.model.centre, normal.model))
 
 
@@ -93,7 +105,7 @@ def p_values(normal: Normal, scores: ArrayLike) -> Floats:
     For an image like the normal ones P(p <= x) <= x, but for what the parts of `fit` cost (Vovk 2015: a factor of two
     at worst). At least 1 / (1 + normal images): see `fewest`.
     """
-    strange = np.asarray(scores, dtype=np.float64)
+    strange = floats(scores)
     above = normal.calibration.size - np.searchsorted(normal.calibration, strange, side="left")
     return np.asarray(np.where(np.isnan(strange), np.nan, (1 + above) / (1 + normal.calibration.size)))
 
@@ -108,7 +120,7 @@ def fewest(normal: Normal, images: int, level: float) -> int:
 
 def contributions(normal: Normal, current: ArrayLike) -> Floats:
     """How far each value (m, d) lies from the centre, in robust standard deviations, with its sign: the reason."""
-    rows = np.atleast_2d(np.asarray(current, dtype=np.float64))
+    rows = np.atleast_2d(floats(current))
     return _deviations(normal.model, rows, _middle(rows, normal.model.centre, normal.model))
 
 
@@ -258,7 +270,10 @@ def _quantile(rows: Floats, share: float) -> Floats:
 
 def _deviation(rows: Floats) -> Floats:
     """Standard deviation of each column without its NaN; NaN where fewer than two are left."""
+    scale = np.array([unit(column) for column in rows.T])
+    rows = rows / scale
     counts = np.count_nonzero(~np.isnan(rows), axis=0)
     means = np.divide(np.nansum(rows, axis=0), counts, out=np.zeros(rows.shape[1]), where=counts > 0)
     squares = np.nansum((rows - means) ** 2, axis=0)
-    return np.asarray(np.sqrt(np.divide(squares, counts - 1, out=np.full(rows.shape[1], math.nan), where=counts > 1)))
+    found = np.sqrt(np.divide(squares, counts - 1, out=np.full(rows.shape[1], math.nan), where=counts > 1))
+    return np.asarray(found * scale)

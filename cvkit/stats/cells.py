@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cvkit.stats.chunks import Floats
+from cvkit.stats.arrays import Floats
 from cvkit.stats.distance import Distance, Ints, between, integral, walk
 
 CELLS = 1 << 16  # so that a cell's number takes two bytes

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-Floats = NDArray[np.float64]
+from cvkit.stats.arrays import EXTREME, Floats, floats, names, unit
 
 # Share of the error allowed that goes to a change of spread; a change of level is what most often harms, and is what
 # few chunks can prove, so it gets the rest (weighted Bonferroni).
@@ -65,6 +65,7 @@ class Chunks:
     roots: tuple[Root, ...]  # for each end of the range where many values lie
     # of chunk variances of normal scores, cube root and logarithm; none where chunks are too small or values lumped
     score_spreads: tuple[Spread, ...]
+    unit: float  # of values, in the feature's: 1 but for numbers so large or small that their squares are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ def learn_chunks(values: ArrayLike, groups: ArrayLike) -> Chunks | None:
     count = int(labels.max(initial=-1)) + 1
     if count < 2 or not finite.size:
         return None
+    scale = unit(finite)
+    values, finite = values / scale, finite / scale
     knots, scores = _normal_scores(finite)
     slopes = _tail_slopes(knots, scores, float(np.std(finite)))
     values = _bounded(values, knots)
@@ -96,7 +99,7 @@ def learn_chunks(values: ArrayLike, groups: ArrayLike) -> Chunks | None:
     inside = np.clip(rank, scores[0], scores[-1])
     return Chunks(
         knots, scores, slopes, _spread_of_means(values, labels), _spread_of_means(rank, labels), roots,
-        () if roots else _spreads_of_variances(inside, labels),
+        () if roots else _spreads_of_variances(inside, labels), scale,
     )  # fmt: skip
 
 
@@ -128,8 +131,8 @@ def signals(values: ArrayLike, chunks: Chunks) -> tuple[Signal, ...]:
 
     NaN values are dropped; nothing where none is left.
     """
-    values = np.asarray(values, dtype=np.float64).ravel()
-    values = _bounded(values[~np.isnan(values)], chunks.knots)
+    values = floats(values).ravel()
+    values = _bounded(values[~np.isnan(values)] / chunks.unit, chunks.knots)
     n = values.size
     if not n:
         return ()
@@ -172,7 +175,8 @@ def detectable_shift(chunks: Chunks, n: int, alpha: float) -> float:
     if n < 1:
         return math.inf
     quantile = stats.t.isf(alpha * (1 - SPREAD_SHARE) / 2, chunks.level.chunks - 1)
-    return float(quantile * math.sqrt(window_variance(chunks.level, n) + chunks.level.between / chunks.level.chunks))
+    variance = window_variance(chunks.level, n) + chunks.level.between / chunks.level.chunks
+    return float(quantile * math.sqrt(variance)) * chunks.unit
 
 
 def design_effect(values: ArrayLike, groups: ArrayLike) -> float:
@@ -191,6 +195,7 @@ def design_effect(values: ArrayLike, groups: ArrayLike) -> float:
     """
     values, labels = _grouped(values, groups)
     values, labels = _grouped(values[np.isfinite(values)], labels[np.isfinite(values)])
+    values = values / unit(values)
     sizes = np.bincount(labels)
     count, total = sizes.size, values.size
     if count < 2 or total == count or np.ptp(values) == 0:
@@ -217,7 +222,7 @@ def design_effect_counts(counts: ArrayLike) -> float:
     >>> design_effect_counts([[2, 0], [0, 2], [2, 0], [0, 2]]), design_effect_counts([[1, 0]])
     (2.6666666666666665, 1.0)
     """
-    table = np.atleast_2d(np.asarray(counts, dtype=np.float64))
+    table = np.atleast_2d(floats(counts))
     table = table[~np.isnan(table).any(axis=1)]
     table = table[table.sum(axis=1) > 0]
     table = table[:, table.sum(axis=0) > 0]
@@ -241,11 +246,9 @@ def spread_of_means(values: ArrayLike, groups: ArrayLike) -> Spread | None:
 
 def _grouped(values: ArrayLike, groups: ArrayLike) -> tuple[Floats, NDArray[np.intp]]:
     """Values that are not NaN, with the number of their chunk, 0.. without gaps."""
-    numbers, names = np.asarray(values, dtype=np.float64).ravel(), np.asarray(groups).ravel()
-    if numbers.size != names.size:
-        raise ValueError(f"each value needs its group: {numbers.size} values, {names.size} groups")
+    numbers = floats(values).ravel()
     known = ~np.isnan(numbers)
-    labels = np.unique(names[known], return_inverse=True)[1]
+    labels = np.unique(names(groups, numbers.size)[known], return_inverse=True)[1]
     return numbers[known], labels
 
 
@@ -354,11 +357,15 @@ def _score(values: Floats, knots: Floats, scores: Floats, slopes: tuple[float, f
 
 
 def _bounded(values: Floats, knots: Floats) -> Floats:
-    """Infinities drawn in to one range beyond the reference's ends, or to the sample's own end where that is out."""
-    if np.isfinite(values).all():
+    """Infinities drawn in to one range beyond the reference's ends, or to the sample's own end where that is out.
+
+    So is what lies `EXTREME` times as far out as the reference.
+    """
+    inside = np.abs(values) <= EXTREME
+    if inside.all():
         return values
     width = (knots[-1] - knots[0]) or 1.0
-    finite = values[np.isfinite(values)]
+    finite = values[inside]
     low = min(knots[0] - width, finite.min(initial=np.inf))
     high = max(knots[-1] + width, finite.max(initial=-np.inf))
     return np.clip(values, low, high)

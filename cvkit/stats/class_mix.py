@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from cvkit.stats.chunks import Floats, Signal, Spread, design_effect_counts, memory, shift_p_value, spread_of_means
+from cvkit.stats.arrays import Floats, floats, names
+from cvkit.stats.chunks import Signal, Spread, design_effect_counts, memory, shift_p_value, spread_of_means
 from cvkit.stats.drift import Drift
 
 # Cochran's rule: below this many expected boxes the chi-square tail is not the table's. Such classes are tested
@@ -36,11 +37,11 @@ def prepare_classes(counts: ArrayLike, groups: ArrayLike) -> ClassSample:
 
     Images without boxes belong in it: they say how often a class is seen at all.
     """
-    table, names = np.asarray(counts, dtype=np.float64), np.asarray(groups).ravel()
-    if table.ndim != 2 or len(table) != names.size:
-        raise ValueError(f"expected (images, classes) and a group per image, not {table.shape} and {names.size} groups")
+    table = floats(counts)
+    if table.ndim != 2:
+        raise ValueError(f"expected boxes of (images, classes), not {table.shape}")
     known = ~np.isnan(table).any(axis=1)
-    return ClassSample(table[known], np.unique(names[known], return_inverse=True)[1])
+    return ClassSample(table[known], np.unique(names(groups, len(table))[known], return_inverse=True)[1])
 
 
 def chi_square(current: ArrayLike, reference: ArrayLike | ClassSample, *, deff: float = 1.0) -> Drift:
@@ -202,7 +203,7 @@ def _cohens_w(now: Floats, then: Floats) -> float:
 
 
 def _table(counts: ArrayLike) -> Floats:
-    table = np.nan_to_num(np.atleast_2d(np.asarray(counts, dtype=np.float64)), nan=0.0)
+    table = np.nan_to_num(np.atleast_2d(floats(counts)), nan=0.0)
     if (table < 0).any() or not np.isfinite(table).all():
         raise ValueError("numbers of boxes are finite and not negative")
     return table

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
+from cvkit.stats.arrays import floats
+
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """p-values adjusted by Holm's step-down method: rejecting those at most alpha makes any false rejection at most
@@ -20,7 +22,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     >>> holm([0.01, float("nan"), 0.04, 0.03]).tolist()
     [0.03, nan, 0.06, 0.06]
     """  # fmt: skip
-    p = np.asarray(p_values, dtype=np.float64)
+    p = floats(p_values)
     known = ~np.isnan(p)
     tested = p[known]
     if np.any((tested < 0) | (tested > 1)):
@@ -63,7 +65,7 @@ def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
     >>> benjamini_hochberg([0.01, float("nan"), 0.04, 0.03]).tolist()
     [0.03, nan, 0.04, 0.04]
     """  # fmt: skip
-    p = np.asarray(p_values, dtype=np.float64)
+    p = floats(p_values)
     known = ~np.isnan(p)
     tested = p[known]
     if np.any((tested < 0) | (tested > 1)):

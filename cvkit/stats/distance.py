@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cvkit.stats.chunks import Floats
+from cvkit.stats.arrays import Floats
 
 Ints = NDArray[np.int64]
 

@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from cvkit.stats import cells, distance, ranks
-from cvkit.stats.chunks import Chunks, Floats, chunk_p_value, learn_chunks
+from cvkit.stats.arrays import Floats, floats, unit
+from cvkit.stats.chunks import Chunks, chunk_p_value, learn_chunks
 
 BINS = 10  # bins of PSI, Jensen-Shannon and Hellinger: deciles, the convention PSI's rules of thumb were made for
 PSEUDO_COUNT = 0.5  # added to every bin of PSI (Jeffreys), so that an empty bin is improbable, not impossible
@@ -240,7 +241,7 @@ def _between_cuts(filled: cells.Cells, side: cells.Side, cuts: Floats) -> NDArra
 
 def _numbers(values: ArrayLike) -> Floats:
     """Without NaN."""
-    numbers = np.asarray(values, dtype=np.float64).ravel()
+    numbers = floats(values).ravel()
     missing = np.isnan(numbers)
     return numbers[~missing] if missing.any() else numbers
 
@@ -345,7 +346,9 @@ def _sd(values: Floats) -> float:
     finite = values if inside.all() else values[inside]
     if not finite.size:
         return math.nan
-    return float(finite.std(ddof=1)) if finite.min() < finite.max() else 0.0
+    scale = unit(finite)
+    finite = finite if scale == 1 else finite / scale
+    return float(finite.std(ddof=1)) * scale if finite.min() < finite.max() else 0.0
 
 
 def _decile_ranks(size: int) -> NDArray[np.intp]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cvkit.stats.chunks import Floats
+from cvkit.stats.arrays import Floats, floats
 
 BINS = 10
 FEWEST = 20  # reference images with a value and a quality, below which nothing is told
@@ -33,7 +33,7 @@ def expected_change(current: ArrayLike, reference: ArrayLike, quality: ArrayLike
     fewer than `FEWEST` usable reference images or without a current value. 0 where the feature does not change, or
     quality does not depend on it; dependence is no proof of a cause.
     """
-    now, then, good = (np.asarray(numbers, dtype=np.float64).ravel() for numbers in (current, reference, quality))
+    now, then, good = (floats(numbers).ravel() for numbers in (current, reference, quality))
     now, usable = now[~np.isnan(now)], ~(np.isnan(then) | np.isnan(good))
     then, good = then[usable], good[usable]
     if then.size < FEWEST or not now.size:

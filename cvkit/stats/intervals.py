@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from cvkit.stats.chunks import Floats, Spread, spread_of_means, window_variance
+from cvkit.stats.arrays import Floats, floats, names, unit
+from cvkit.stats.chunks import Spread, spread_of_means, window_variance
 
 
 def normal_range(
@@ -25,12 +26,15 @@ def normal_range(
     >>> [round(end, 2) for end in normal_range([1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 2, 2], n=2)]
     [3.5, -6.44, 13.44]
     """
-    numbers = np.asarray(values, dtype=np.float64).ravel()
-    finite = np.isfinite(numbers)
+    numbers = floats(values).ravel()
+    finite, scale = np.isfinite(numbers), unit(numbers)
+    known = numbers[finite] / scale
     if groups is not None:
-        spread = spread_of_means(numbers[finite], np.asarray(groups).ravel()[finite])
-        return _range_of_chunks(numbers[finite], spread, n, level)
-    return _range_of_values(numbers[finite], n, level)
+        spread = spread_of_means(known, names(groups, numbers.size)[finite])
+        found = _range_of_chunks(known, spread, n, level)
+    else:
+        found = _range_of_values(known, n, level)
+    return found[0] * scale, found[1] * scale, found[2] * scale
 
 
 def _range_of_chunks(numbers: Floats, spread: Spread | None, n: int, level: float) -> tuple[float, float, float]:
@@ -60,14 +64,16 @@ def mean_interval(values: ArrayLike, deff: float = 1.0, level: float = 0.95) -> 
     [2.0, -0.484, 4.484]
     """
     _check_deff(deff)
-    numbers = np.asarray(values, dtype=np.float64).ravel()
+    numbers = floats(values).ravel()
     numbers = numbers[np.isfinite(numbers)]
     if not numbers.size:
         return math.nan, math.nan, math.nan
     mean, worth = float(numbers.mean()), numbers.size / deff
     if worth < 2:
         return mean, math.nan, math.nan
-    half = float(stats.t.ppf((1 + level) / 2, worth - 1) * numbers.std(ddof=1) / math.sqrt(worth))
+    scale = unit(numbers)
+    sd = float((numbers / scale).std(ddof=1)) * scale
+    half = float(stats.t.ppf((1 + level) / 2, worth - 1)) * sd / math.sqrt(worth)
     return mean, mean - half, mean + half
 
 

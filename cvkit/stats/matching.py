@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cvkit.stats.chunks import Floats
+from cvkit.stats.arrays import Floats, floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +68,7 @@ def shares(counts: ArrayLike, contexts: Sequence[Hashable], prior: float = 5.0) 
     context's rate is drawn towards that of all by `prior` images, so that a class that a context does not know does not
     count without bound. 1 where no image has the class.
     """
-    table = np.asarray(counts, dtype=np.float64)
+    table = floats(counts)
     overall = table.mean(axis=0) if len(table) else np.zeros(table.shape[1])
     found = {}
     for context, places in _members(contexts, len(table)).items():
@@ -79,7 +79,7 @@ def shares(counts: ArrayLike, contexts: Sequence[Hashable], prior: float = 5.0) 
 
 def weigh(shares: Mapping[Hashable, Floats], counts: ArrayLike, contexts: Sequence[Hashable]) -> Floats:
     """`counts` (images, classes) with every box counted as `shares` says; NaN rows in contexts it does not know."""
-    table = np.asarray(counts, dtype=np.float64)
+    table = floats(counts)
     weighed = np.full(table.shape, np.nan)
     for context, places in _members(contexts, len(table)).items():
         if context in shares:
@@ -88,7 +88,7 @@ def weigh(shares: Mapping[Hashable, Floats], counts: ArrayLike, contexts: Sequen
 
 
 def _columns(values: ArrayLike) -> Floats:
-    rows = np.asarray(values, dtype=np.float64)
+    rows = floats(values)
     return rows[:, None] if rows.ndim == 1 else rows
 
 

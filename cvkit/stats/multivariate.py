@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from cvkit.stats.chunks import Floats
+from cvkit.stats.arrays import Floats, floats, names, unit
 from cvkit.stats.drift import Drift
 
 PERMUTATIONS = 100
@@ -57,6 +57,7 @@ def mmd(
     n, m = int(current_side.sum()), int((~current_side).sum())
     if min(n, m) < 2:
         return Drift(math.nan, math.nan, math.nan, n, m)
+    rows = rows / unit(rows)
     rows = rows - rows.mean(axis=0)  # large common values would cost digits
     rng = np.random.default_rng(seed)
     width = _median_distance(rows, rng)
@@ -113,15 +114,14 @@ def _joined(
     current: ArrayLike, reference: ArrayLike, groups: tuple[ArrayLike, ArrayLike] | None
 ) -> tuple[Floats, NDArray[np.bool_], NDArray[np.intp]]:
     """Finite rows of both, which of them are current, and the number of each one's chunk."""
-    now, then = (np.asarray(part, dtype=np.float64) for part in (current, reference))
+    now, then = (floats(part) for part in (current, reference))
     if now.ndim != 2 or then.ndim != 2 or now.shape[1] != then.shape[1]:
         raise ValueError(f"two samples of rows with the same columns are needed, not {now.shape} and {then.shape}")
     if groups is None:
         labels = np.arange(len(now) + len(then))
     else:
-        first, second = (np.unique(np.asarray(part), return_inverse=True)[1] for part in groups)
-        if len(first) != len(now) or len(second) != len(then):
-            raise ValueError(f"each row needs its group: {len(now)} and {len(then)} rows, {len(first)}, {len(second)}")
+        pairs = zip(groups, (now, then), strict=True)
+        first, second = (np.unique(names(part, len(rows)), return_inverse=True)[1] for part, rows in pairs)
         labels = np.concatenate([first, second + first.max(initial=-1) + 1])
     rows = np.concatenate([now, then])
     side = np.arange(len(rows)) < len(now)
@@ -133,6 +133,8 @@ def _exchanged(
     side: NDArray[np.bool_], labels: NDArray[np.intp], permutations: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """(rows, 1 + permutations): 1 for current rows, first as they are, then with whole chunks exchanged."""
+    if permutations < 1:
+        raise ValueError(f"at least one permutation is needed, not {permutations}")
     of_chunk = np.zeros(labels.max() + 1)
     of_chunk[labels] = side
     drawn = [of_chunk, *(rng.permutation(of_chunk) for _ in range(permutations))]
@@ -227,6 +229,7 @@ def _witness_effect(across: Floats, current: NDArray[np.bool_]) -> float:
 
 def _columns(rows: Floats) -> Floats:
     """Columns in standard deviations, and their products where there are rows enough to learn from them."""
+    rows = rows / [unit(column) for column in rows.T]
     scale = rows.std(axis=0)
     varying = scale > 1e-12 * np.abs(rows).max(axis=0, initial=0.0)
     columns = (rows[:, varying] - rows[:, varying].mean(axis=0)) / scale[varying]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cvkit.stats.chunks import Floats
+from cvkit.stats.arrays import Floats, floats
 
 COMPONENTS = 8  # directions kept; what lies outside all of them is one more number
 MOST_ROWS = 5000  # rows the directions are learnt from: more change nothing
@@ -49,7 +49,7 @@ def project(projection: Projection, embeddings: ArrayLike) -> Floats:
 
 def unit(embeddings: ArrayLike) -> Floats:
     """Rows of length 1: their direction tells what is seen, their length mostly contrast; NaN where there is none."""
-    rows = np.atleast_2d(np.asarray(embeddings, dtype=np.float64))
+    rows = np.atleast_2d(floats(embeddings))
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     usable = np.isfinite(lengths) & (lengths > 0)
     return np.asarray(np.divide(rows, lengths, out=np.full_like(rows, np.nan), where=usable))

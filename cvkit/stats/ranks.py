@@ -8,7 +8,7 @@ import math
 import numpy as np
 from scipy import special, stats
 
-from cvkit.stats.chunks import Floats
+from cvkit.stats.arrays import Floats
 
 EXACT_LIMIT = 20  # the p-value is exact where neither sample is larger, as in scipy
 

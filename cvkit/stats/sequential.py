@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logsumexp
 
-from cvkit.stats.chunks import Floats, Spread, window_variance
+from cvkit.stats.arrays import Floats
+from cvkit.stats.chunks import Spread, window_variance
 
 # Sizes of change looked for, in standard deviations of a healthy window's statistic: each is the scale of a normal
 # prior on the change, all are as likely. From what weeks of windows prove together to what one window does.
@@ -42,6 +43,12 @@ class Track:
     spread: Spread
     values: Floats  # (windows,) in order of time
     weights: Floats  # (windows,) what each tells beside a chunk of the reference, 0..1: see `window_weight`
+
+    def __post_init__(self) -> None:
+        if self.values.shape != self.weights.shape or not np.all((self.weights >= 0) & (self.weights <= 1)):
+            raise ValueError("each window needs a value and a weight from 0 to 1")
+        if np.any(~np.isfinite(self.values) & (self.weights > 0)):
+            raise ValueError("a window without a finite value has the weight 0")
 
     @property
     def distances(self) -> Floats:
@@ -85,11 +92,15 @@ def log_limit(false_alarms_a_year: float, streams: int, windows_a_year: float) -
     """Log of the limit at which all streams together raise `false_alarms_a_year` in a year without a change.
 
     One stream may do so once in A = streams * windows / budget windows; numbers of false alarms add up whatever the
-    streams have to do with each other. The limit is A over what `SPARED` says. At least log 1.
+    streams have to do with each other. The limit is A over what `SPARED` says. At least log 1. Raises ValueError where
+    one of the three is not above 0 and finite.
 
     >>> round(math.exp(log_limit(1.0, streams=90, windows_a_year=365)))
     10259
     """
+    given = (false_alarms_a_year, float(streams), windows_a_year)
+    if not all(0 < one < math.inf for one in given):
+        raise ValueError(f"budget, streams and windows a year are above 0 and finite, not {given}")
     between = streams * windows_a_year / false_alarms_a_year
     logs = [math.log(limit * spared) for limit, spared in SPARED]
     spared = float(np.interp(math.log(between), logs, [spared for _, spared in SPARED]))
