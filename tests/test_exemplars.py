@@ -89,7 +89,7 @@ def test_worst_images_take_turns_and_begin_with_the_worst() -> None:
     ids = [f"blur{i}" for i in range(5)] + ["dark"]
     worst = exemplars.worst_images(observe(images=images(ids), findings=conform(pd.DataFrame(rows), FINDINGS)), most=4)
     assert list(worst["image_id"]) == ["blur4", "dark", "blur0", "blur3"]  # blurred, dark, noisy; then blurred again
-    assert worst["caption"][0] == "a, 05 Oct 12:00\nblurred -2, limit 2"
+    assert worst["caption"][0] == "a, 05 Oct\nblurred -2, limit 2"
     assert worst["caption"][2].splitlines()[1:] == ["blurred 2, limit 2", "noisy 9, limit 1"]
     assert worst["path"][1] == "/dark"
 

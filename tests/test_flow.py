@@ -133,8 +133,8 @@ def test_a_camera_the_reference_does_not_know_is_unknown(workspace: Config) -> N
     assert ("cam-9", "images") in states(verdicts, "unknown")
     new = verdicts[verdicts["source"] == "cam-9"]
     assert not len(new[new["rule"] == "drift"])
-    learnt = new[new["feature"].isin(["too_dark", "wrong_size", "near_duplicate", "frozen", "gap", "strange"])]
-    assert len(learnt) == 6
+    learnt = new[new["feature"].isin(["too_dark", "wrong_size", "near_duplicate", "frozen", "gap"])]
+    assert len(learnt) == 5
     assert set(learnt["state"]) == {"unknown"}  # nothing is known of what is dark there
 
 

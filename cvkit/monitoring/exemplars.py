@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
+from datetime import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ VISIBLE = (
     "box_outside", "bad_box",
 )  # fmt: skip
 REPEATED = ("frozen", "exact_duplicate", "near_duplicate")
+NOON = time(12)
 COLUMNS = ("image_id", "path", "caption", "boxes")  # boxes: (n, 4), corners of the predicted ones in pixels
 
 
@@ -235,9 +238,12 @@ def _reference_part(observation: Observation, source: str) -> pd.DataFrame:
     return _readable(_of(known, part)) if part is not None else known.iloc[:0]
 
 
-def _whence(row: object) -> str:
-    source, time = getattr(row, "source", ""), getattr(row, "time", pd.NaT)
-    return f"{source or '(no source)'}, {'no time' if pd.isna(time) else format(time, '%d %b %H:%M')}"
+def _whence(row: Any) -> str:
+    source, moment = getattr(row, "source", ""), getattr(row, "time", pd.NaT)
+    if pd.isna(moment):
+        return f"{source or '(no source)'}, no time"
+    known = "%d %b" if moment.time() == NOON else "%d %b %H:%M"  # where a path tells no more than the day
+    return f"{source or '(no source)'}, {moment:{known}}"
 
 
 def _finding_words(findings: pd.DataFrame, most: int = 2) -> str:

@@ -20,6 +20,7 @@ from cvkit.monitoring.contexts import Contexts
 from cvkit.monitoring.quality import RANGE_FINDINGS
 from cvkit.monitoring.reference import Reference, context, ordinary_reference
 from cvkit.stats import class_mix, correction, drift, intervals, matching, projection
+from cvkit.stats.anomaly import ALIGN_FROM
 from cvkit.stats.arrays import Floats
 from cvkit.stats.chunks import design_effect_counts, shift_p_value, signals
 from cvkit.tables import ANOMALIES, FINDING_WORDS, MEASUREMENTS, NUMBERS, conform, empty
@@ -196,8 +197,7 @@ def _measure_source(
     usual_count = _usual_count(basis.features, length)
     yield {**here, "feature": "images", "metric": "count", "value": len(current), "expected": usual_count}
     yield from _shares(source, current, findings[findings["source"] == source], basis)
-    if len(current):
-        strange = _strange(odd[odd["source"] == source], false_flags)
+    if (strange := _strange(odd[odd["source"] == source], false_flags)) is not None:
         yield {**here, "feature": "strange", "metric": "share", **strange}
     if len(basis.distinct) and len(distinct):
         for name in NUMBERS:
@@ -306,11 +306,14 @@ def _shares(source: str, current: pd.DataFrame, findings: pd.DataFrame, basis: _
             yield {**here, "metric": "share", **_share(bad, n, bad_usual, n_reference, finding in CHANCE_FINDINGS)}
 
 
-def _strange(odd: pd.DataFrame, false_flags: float) -> dict[str, float]:
-    """Share of flagged images among those that could be judged; flags have a null of their own, no reference's."""
+def _strange(odd: pd.DataFrame, false_flags: float) -> dict[str, float] | None:
+    """Share of flagged images among those that could be judged; flags have a null of their own, no reference's.
+
+    Nothing of a source of which the reference has too few images for its model to be learnt: it is not watched.
+    """
     n, flagged = int(odd["score"].notna().sum()), int(odd["flagged"].sum())
     if not n:
-        return {"n": 0}
+        return {"n": 0} if 0 < len(odd) < ALIGN_FROM else None
     p_value = correction.flags_p_value(flagged, n, false_flags)
     return {**_share(flagged, n, 0, 0, by_chance=False), "n": n, "expected": 0.0, "p_value": p_value}
 

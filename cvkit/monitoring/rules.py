@@ -84,9 +84,7 @@ def _judge_amount(row: dict[str, Any], settings: RuleSettings) -> dict[str, str]
 def _judge_share(row: dict[str, Any], settings: RuleSettings, alpha: float) -> dict[str, str]:
     verdict = {"rule": "quality", "feature": row["feature"]}
     if not row["n"]:
-        few = (
-            "too few images, in this window or in the reference, to tell an odd one; it may be put into `rules.ignore`"
-        )
+        few = "too few images to tell an odd one from a shifted window"
         return {**verdict, "state": "unknown", "reason": few}
     share, usual, excess = row["value"], row["expected"], row["effect"]
     proven = np.isnan(row["p_value"]) or row["p_adjusted"] <= alpha
