@@ -137,6 +137,10 @@ def test_what_cannot_teach_is_refused() -> None:
             anomaly.fit(rows[:few])
     with pytest.raises(anomaly.TooFewError, match="of 300 rows in 1 chunks"):
         anomaly.fit(rows, np.zeros(len(rows)))
+    with pytest.raises(ValueError, match="expected rows of"):
+        anomaly.fit(np.zeros((3, 20, 2)))
+    with pytest.raises(ValueError, match=r"expected rows of 6 columns, not \(4, 2\)"):
+        anomaly.score(anomaly.fit(rows, groups), np.zeros((4, 2)))
     with pytest.raises(ValueError, match="method is one of mahalanobis, neighbours, not 'knn'"):
         anomaly.fit(rows, groups, method="knn")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="each row needs its group"):

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.signal import lfilter
 from scipy.spatial.distance import jensenshannon
 
-from cvkit.stats import chunks, drift, intervals, multivariate
+from cvkit.stats import chunks, drift, intervals, multivariate, sequential
 from cvkit.stats.class_mix import ClassSample, chi_square, class_mix_p_value, prepare_classes
+from cvkit.stats.sequential import Component, Track, weigh, window_weight
 
 NAMES = sorted(drift.NUMERIC)
 SIZES = [(1, 1), (2, 5), (24, 144), (300, 77), (1999, 2000), (2500, 900)]
@@ -248,6 +250,38 @@ def test_the_unit_of_a_feature_changes_nothing(name: str, by: float, chunked: bo
 
 
 @pytest.mark.parametrize("by", UNITS)
+def test_the_unit_of_large_columns_changes_nothing(by: float) -> None:
+    rng = np.random.default_rng(8)
+    current, reference = rng.normal(0.1, 1, 110_000), rng.normal(0, 1, 110_000)
+    plain, found = drift.compare(current, reference), drift.compare(by * current, by * reference)
+    for name in drift.WINDOW:
+        scale = by if name == "wasserstein" else 1.0
+        assert found[name].statistic == pytest.approx(plain[name].statistic * scale, rel=1e-9)
+        assert found[name].effect == pytest.approx(plain[name].effect, rel=1e-9)
+    assert found["ks"].p_value == pytest.approx(plain["ks"].p_value, rel=1e-9)
+
+
+@pytest.mark.parametrize("by", UNITS)
+def test_the_unit_changes_no_evidence(by: float) -> None:
+    rng = np.random.default_rng(9)
+    reference, window, groups = rng.normal(3, 1, 200), rng.normal(4, 2, 20), np.arange(200) // 20
+
+    def evidence(scale: float) -> list[float]:
+        learnt = chunks.learn_chunks(scale * reference, groups)
+        assert learnt is not None
+        told = []
+        for signal in chunks.signals(scale * window, learnt):
+            tracks = [
+                Track(spread, np.full(3, value), np.full(3, window_weight(spread, value, signal.size)))
+                for value, spread in signal.parts
+            ]
+            told += [weigh([Component(1.0, (one,))]).log_sum for one in tracks] + [sequential.shift(tracks[0], 1)]
+        return told
+
+    assert evidence(by) == pytest.approx(evidence(1.0), rel=1e-9)
+
+
+@pytest.mark.parametrize("by", UNITS)
 def test_the_unit_changes_no_interval_and_no_design_effect(by: float) -> None:
     rng = np.random.default_rng(6)
     values, groups = rng.normal(3, 1, 200), np.arange(200) // 20
@@ -276,12 +310,14 @@ def test_what_a_mask_hides_is_missing_and_what_is_no_number_is_refused(name: str
     masked = np.ma.masked_array([1.0, 50.0, 2.0], mask=[False, True, False])
     assert drift.NUMERIC[name](masked, [1.0, 2.0, 3.0]) == drift.NUMERIC[name]([1.0, 2.0], [1.0, 2.0, 3.0])
     for wrong in ([1 + 2j], ["a"], np.array(["2026-01-01"], dtype="datetime64[D]")):
-        with pytest.raises(TypeError, match="real numbers"):
+        with pytest.raises(ValueError, match="real numbers"):
             drift.NUMERIC[name](wrong, [1.0, 2.0])
 
 
-@pytest.mark.parametrize("groups", [[0, 1], [0, None, 1], [0.0, math.nan, 1.0]])
-def test_each_value_needs_its_group(groups: list[float | None]) -> None:
+@pytest.mark.parametrize(
+    "groups", [[0, 1], [0, None, 1], [0.0, math.nan, 1.0], np.ma.masked_array([0, 1, 2], [True, False, False])]
+)
+def test_each_value_needs_its_group(groups: ArrayLike) -> None:
     with pytest.raises(ValueError, match="each row needs its group"):
         drift.prepare([1.0, 2.0, 3.0], groups)
     with pytest.raises(ValueError, match="each row needs its group"):

@@ -33,6 +33,14 @@ def test_night_is_compared_with_night() -> None:
     np.testing.assert_allclose(two, np.column_stack([quiet, -quiet]), rtol=1e-9)
 
 
+@pytest.mark.parametrize("by", [2.0**-660, 2.0**660])
+def test_the_unit_of_a_column_changes_nothing(by: float) -> None:
+    rows, cells, units = np.random.default_rng(3).normal(size=(60, 2)), ["day", "night"] * 30, np.array([by, 1.0])
+    plain, found = (matching.learn(rows * scale, cells) for scale in (np.ones(2), units))
+    expected = matching.adjust(plain, rows, cells)
+    np.testing.assert_allclose(matching.adjust(found, rows * units, cells) / units, expected, rtol=1e-9)
+
+
 def test_unknown_and_rare_contexts_and_constants() -> None:
     learnt = matching.learn([1.0] * 5 + [7.0] * 4 + [np.nan] * 9, ["a"] * 5 + ["b"] * 4 + ["c"] * 9)
     found = matching.adjust(learnt, [1.0, 3.0, 7.0, 1.0], ["a", "a", "b", "c"])

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics import roc_auc_score
 
-from cvkit.stats import multivariate
+from cvkit.stats import multivariate, projection
 
 NAMES = sorted(multivariate.ROWS)
 
@@ -195,12 +195,23 @@ def test_the_classifier_takes_columns_of_any_unit_together() -> None:
     assert found.statistic == pytest.approx(plain.statistic, rel=1e-9)
 
 
+@pytest.mark.parametrize("by", [2.0**-660, 2.0**660])
+def test_the_length_of_an_embedding_changes_nothing(by: float) -> None:
+    rows = two(12)[1]
+    lengths = np.where(np.arange(len(rows)) % 2, by, 1.0)[:, None]
+    np.testing.assert_allclose(projection.unit(rows * lengths), projection.unit(rows), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_cannot_be_exchanged_is_refused(name: str) -> None:
     current, reference = two(11)
     for wrong in (0, -1):
         with pytest.raises(ValueError, match="at least one permutation"):
             multivariate.ROWS[name](current, reference, permutations=wrong)
+        with pytest.raises(ValueError, match="at least one permutation"):
+            multivariate.ROWS[name](current[:1], reference, permutations=wrong)
+    with pytest.raises(ValueError, match="groups are two"):
+        multivariate.ROWS[name](current, reference, (np.zeros(80),))
     nothing = np.array([None] * 80, dtype=object)
     with pytest.raises(ValueError, match="80 of 80 have none"):
         multivariate.ROWS[name](current, reference, (nothing, np.zeros(120)))

@@ -183,6 +183,8 @@ def test_a_limit_needs_a_budget_streams_and_windows(wrong: float) -> None:
     for given in ((wrong, 9, 365.0), (1.0, wrong, 365.0), (1.0, 9, wrong)):
         with pytest.raises(ValueError, match="above 0 and finite"):
             sequential.log_limit(*given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="1 or more"):
+        sequential.log_limit(1.0, 0.5, 365.0)  # type: ignore[arg-type]
 
 
 def test_a_window_without_a_value_weighs_nothing() -> None:
@@ -191,6 +193,10 @@ def test_a_window_without_a_value_weighs_nothing() -> None:
         with pytest.raises(ValueError, match="weight"):
             Track(spread, np.array(values), np.array(weights))
     assert Track(spread, np.array([1.0, math.nan]), np.array([1.0, 0.0])).distances.tolist() == [1.0, 0.0]
+    with pytest.raises(ValueError, match="without a finite value"):
+        Track(spread, np.ma.masked_array([1.0, 2.0], [False, True]), np.ones(2))
+    with pytest.raises(ValueError, match="real numbers"):
+        Track(spread, np.array([1j]), np.ones(1))  # type: ignore[arg-type]
 
 
 def test_memory_needs_chunks_and_variation() -> None:

@@ -16,7 +16,7 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cvkit.stats.arrays import Floats, floats, names, unit
+from cvkit.stats.arrays import Floats, floats, names, units
 
 Method = Literal["mahalanobis", "neighbours"]
 Singles = NDArray[np.float32]
@@ -75,7 +75,7 @@ def fit(normal: ArrayLike, groups: ArrayLike | None = None, *, method: Method = 
     """
     if method not in get_args(Method):
         raise ValueError(f"method is one of {', '.join(get_args(Method))}, not {method!r}")
-    rows = np.atleast_2d(floats(normal))
+    rows = _rows(normal)
     chunks = np.arange(len(rows)) if groups is None else names(groups, len(rows))
     told = np.isfinite(rows).any(axis=1)
     rows, labels = rows[told], np.unique(chunks[told], return_inverse=True)[1]
@@ -94,8 +94,9 @@ def score(normal: Normal, current: ArrayLike) -> Floats:
     """Strangeness (m,) of the rows of one window, higher = stranger; in standard deviations, roughly.
 
     The window is aligned first (see above) where it has `ALIGN_FROM` rows. NaN for rows without any finite value.
+    Raises ValueError where the columns are not those of the normal rows.
     """
-    rows = np.atleast_2d(floats(current))
+    rows = _rows(current, normal.model.centre.size)
     return _score(normal.model, rows, _middle(rows, normal.model.centre, normal.model))
 
 
@@ -120,8 +121,15 @@ def fewest(normal: Normal, images: int, level: float) -> int:
 
 def contributions(normal: Normal, current: ArrayLike) -> Floats:
     """How far each value (m, d) lies from the centre, in robust standard deviations, with its sign: the reason."""
-    rows = np.atleast_2d(floats(current))
+    rows = _rows(current, normal.model.centre.size)
     return _deviations(normal.model, rows, _middle(rows, normal.model.centre, normal.model))
+
+
+def _rows(values: ArrayLike, columns: int | None = None) -> Floats:
+    rows = np.atleast_2d(floats(values))
+    if rows.ndim != 2 or columns not in (None, rows.shape[1]):
+        raise ValueError(f"expected rows of {columns or 'some'} columns, not {rows.shape}")
+    return rows
 
 
 def _learn(rows: Floats, labels: NDArray[np.intp], method: Method) -> Model:
@@ -270,7 +278,7 @@ def _quantile(rows: Floats, share: float) -> Floats:
 
 def _deviation(rows: Floats) -> Floats:
     """Standard deviation of each column without its NaN; NaN where fewer than two are left."""
-    scale = np.array([unit(column) for column in rows.T])
+    scale = units(rows.T)
     rows = rows / scale
     counts = np.count_nonzero(~np.isnan(rows), axis=0)
     means = np.divide(np.nansum(rows, axis=0), counts, out=np.zeros(rows.shape[1]), where=counts > 0)

@@ -15,22 +15,26 @@ EXTREME = 2.0**300  # sizes beyond it, or below its inverse, are brought to 1 be
 def floats(values: ArrayLike) -> Floats:
     """`values` as numbers of double precision: real numbers, integers, yes or no; what a mask hides is NaN.
 
-    Raises TypeError on complex numbers, which have no order, and on what is no number.
+    Raises ValueError on complex numbers, which have no order, and on what is no number.
     """
     found = np.asanyarray(values)
     if np.iscomplexobj(found) or found.dtype.kind in "mMSU":
-        raise TypeError(f"real numbers are needed, not {found.dtype}")
+        raise ValueError(f"real numbers are needed, not {found.dtype}")
     if isinstance(found, np.ma.MaskedArray):
         return np.asarray(np.ma.filled(found.astype(np.float64), np.nan))
     return np.asarray(found, dtype=np.float64)
 
 
 def names(groups: ArrayLike, rows: int) -> NDArray[Any]:
-    """`groups` (rows,) as they are. Raises ValueError where a row has none: too few or too many, None, NaN or NaT."""
+    """`groups` (rows,) as they are. Raises ValueError where a row has none: too few or too many, None, NaN, NaT
+    or masked.
+    """
     found = np.asarray(groups).ravel()
     if found.size != rows:
         raise ValueError(f"each row needs its group: {rows} rows, {found.size} groups")
-    missing = np.count_nonzero(found != found) + (sum(one is None for one in found) if found.dtype == object else 0)
+    missing = np.count_nonzero(found != found)
+    missing += np.count_nonzero(groups.mask) if isinstance(groups, np.ma.MaskedArray) else 0
+    missing += sum(one is None for one in found) if found.dtype == object else 0
     if missing:
         raise ValueError(f"each row needs its group: {missing} of {rows} have none")
     return found
@@ -48,7 +52,15 @@ def unit(values: Floats) -> float:
     if not (np.isfinite(low) and np.isfinite(high)):
         finite = values[np.isfinite(values)]
         return unit(finite)
-    largest = max(-low, high)
-    if largest == 0 or 1 / EXTREME <= largest <= EXTREME:
-        return 1.0
-    return float(2.0 ** np.clip(np.floor(np.log2(largest)), -1000, 1000))
+    return float(_power(np.array(max(-low, high))))
+
+
+def units(rows: Floats) -> Floats:
+    """As `unit`, of each row (n, d) by itself: (n,)."""
+    return _power(np.abs(np.where(np.isfinite(rows), rows, 0.0)).max(axis=1, initial=0.0))
+
+
+def _power(largest: Floats) -> Floats:
+    far = (largest > EXTREME) | (largest < 1 / EXTREME) & (largest > 0)
+    power = np.floor(np.log2(largest, out=np.zeros(largest.shape), where=far))
+    return np.asarray(2.0 ** np.clip(power, -1000, 1000))

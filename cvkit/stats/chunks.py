@@ -150,9 +150,10 @@ def signals(values: ArrayLike, chunks: Chunks) -> tuple[Signal, ...]:
 def shift_p_value(statistic: ArrayLike, n: int, spread: Spread) -> Any:
     """Two-sided p-value of a healthy window's statistic lying this far out: Student's t with k - 1 degrees of freedom.
 
-    Works on arrays of `statistic`. 1 where it equals the centre, 0 where chunks do not vary at all and it differs.
+    Works on arrays of `statistic`. 1 where it equals the centre, 0 where chunks do not vary at all and it differs, NaN
+    where it is NaN.
     """
-    distance = np.abs(np.asarray(statistic) - spread.centre)
+    distance = np.abs(floats(statistic) - spread.centre)
     error = math.sqrt(window_variance(spread, n) + spread.between / spread.chunks)
     t = np.divide(distance, error, out=np.where(distance > 0, np.inf, 0.0), where=error > 0)
     return 2 * special.stdtr(spread.chunks - 1, -t)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cvkit.stats.arrays import Floats, floats
+from cvkit.stats.arrays import Floats, floats, units
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +28,8 @@ def learn(values: ArrayLike, contexts: Sequence[Hashable], minimum: int = 5) -> 
     """
     rows = _columns(values)
     members = _members(contexts, len(rows))
-    rows = np.where(np.isfinite(rows), rows, np.nan)
+    scales = units(rows.T)
+    rows = np.where(np.isfinite(rows), rows, np.nan) / scales
     known = np.full(rows.shape, np.nan)
     within, freedom = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
     cells: dict[Hashable, tuple[Floats, Floats]] = {}
@@ -40,10 +41,10 @@ def learn(values: ArrayLike, contexts: Sequence[Hashable], minimum: int = 5) -> 
         squares = np.nansum((part - means) ** 2, axis=0)
         within, freedom = within + squares, freedom + np.maximum(counts - 1, 0)
         cells[context] = means, np.sqrt(np.divide(squares, counts - 1, out=np.zeros_like(means), where=counts > 1))
-    scale = np.sqrt(np.divide(within, freedom, out=np.zeros_like(within), where=freedom > 0))
+    scale = np.sqrt(np.divide(within, freedom, out=np.zeros_like(within), where=freedom > 0)) * scales
     scale[scale == 0] = 1.0
-    cells = {one: (means, np.where(sds > 0, sds, scale)) for one, (means, sds) in cells.items()}
-    return Matching(cells, _mean(known)[1], scale)
+    cells = {one: (means * scales, np.where(sds > 0, sds * scales, scale)) for one, (means, sds) in cells.items()}
+    return Matching(cells, _mean(known)[1] * scales, scale)
 
 
 def adjust(matching: Matching, values: ArrayLike, contexts: Sequence[Hashable]) -> Floats:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from cvkit.stats.arrays import Floats, floats, names, unit
+from cvkit.stats.arrays import Floats, floats, names, unit, units
 from cvkit.stats.drift import Drift
 
 PERMUTATIONS = 100
@@ -42,7 +42,8 @@ def mmd(
     the current rows less mean k to the reference's) lies above the reference's, in standard deviations of the reference
     rows; 0 at least. Constant rows: 0, and p-value 1. O((n + m)^2 d), in blocks; where `exact` is False, or not said
     and there are more than `EXACT_ROWS` rows, k is replaced by random Fourier features: O((n + m) d), within about
-    1 / sqrt(`FEATURES`) of it. Raises ValueError where the shapes do not fit each other.
+    1 / sqrt(`FEATURES`) of it. Raises ValueError where the shapes do not fit each other, a row has no group, or there
+    is no permutation.
 
     Sources: A. Gretton et al., J. Mach. Learn. Res. 13 (2012) 723-773; A. Rahimi, B. Recht, NIPS (2007); B. Phipson,
     G. Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010) 39 (the 1 added to both counts of a permutation p-value).
@@ -53,7 +54,7 @@ def mmd(
     >>> round(found.p_value, 3), found.effect > 0.5
     (0.01, True)
     """
-    rows, current_side, labels = _joined(current, reference, groups)
+    rows, current_side, labels = _joined(current, reference, groups, permutations)
     n, m = int(current_side.sum()), int((~current_side).sum())
     if min(n, m) < 2:
         return Drift(math.nan, math.nan, math.nan, n, m)
@@ -84,7 +85,7 @@ def classifier(
     without error. p-value: the share of exchanged samples told apart at least as well. Effect: sqrt(2) times the normal
     quantile of the area, the distance of the samples' means in standard deviations if both scores were normal; 0 at
     least. Unchanged by a scale of any column; a constant column tells nothing; with all columns constant 0.5, and
-    p-value 1. Raises ValueError where the shapes do not fit.
+    p-value 1. Errors as `mmd`.
 
     Sources: D. Lopez-Paz, M. Oquab, ICLR (2017), arXiv 1610.06545; I. Kim et al., Ann. Stat. 49 (2021) 411-434 (linear
     discriminant and exchanged labels).
@@ -95,7 +96,7 @@ def classifier(
     >>> found.statistic > 0.85, round(found.p_value, 3)
     (True, 0.01)
     """
-    rows, current_side, labels = _joined(current, reference, groups)
+    rows, current_side, labels = _joined(current, reference, groups, permutations)
     n, m = int(current_side.sum()), int((~current_side).sum())
     if min(n, m) < 2:
         return Drift(math.nan, math.nan, math.nan, n, m)
@@ -111,14 +112,18 @@ ROWS: Mapping[str, Callable[..., Drift]] = {"mmd": mmd, "classifier": classifier
 
 
 def _joined(
-    current: ArrayLike, reference: ArrayLike, groups: tuple[ArrayLike, ArrayLike] | None
+    current: ArrayLike, reference: ArrayLike, groups: tuple[ArrayLike, ArrayLike] | None, permutations: int
 ) -> tuple[Floats, NDArray[np.bool_], NDArray[np.intp]]:
     """Finite rows of both, which of them are current, and the number of each one's chunk."""
     now, then = (floats(part) for part in (current, reference))
     if now.ndim != 2 or then.ndim != 2 or now.shape[1] != then.shape[1]:
         raise ValueError(f"two samples of rows with the same columns are needed, not {now.shape} and {then.shape}")
+    if permutations < 1:
+        raise ValueError(f"at least one permutation is needed, not {permutations}")
     if groups is None:
         labels = np.arange(len(now) + len(then))
+    elif len(groups) != 2:
+        raise ValueError(f"groups are two, of the current rows and of the reference's, not {len(groups)}")
     else:
         pairs = zip(groups, (now, then), strict=True)
         first, second = (np.unique(names(part, len(rows)), return_inverse=True)[1] for part, rows in pairs)
@@ -133,8 +138,6 @@ def _exchanged(
     side: NDArray[np.bool_], labels: NDArray[np.intp], permutations: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """(rows, 1 + permutations): 1 for current rows, first as they are, then with whole chunks exchanged."""
-    if permutations < 1:
-        raise ValueError(f"at least one permutation is needed, not {permutations}")
     of_chunk = np.zeros(labels.max() + 1)
     of_chunk[labels] = side
     drawn = [of_chunk, *(rng.permutation(of_chunk) for _ in range(permutations))]
@@ -229,7 +232,7 @@ def _witness_effect(across: Floats, current: NDArray[np.bool_]) -> float:
 
 def _columns(rows: Floats) -> Floats:
     """Columns in standard deviations, and their products where there are rows enough to learn from them."""
-    rows = rows / [unit(column) for column in rows.T]
+    rows = rows / units(rows.T)
     scale = rows.std(axis=0)
     varying = scale > 1e-12 * np.abs(rows).max(axis=0, initial=0.0)
     columns = (rows[:, varying] - rows[:, varying].mean(axis=0)) / scale[varying]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cvkit.stats.arrays import Floats, floats
+from cvkit.stats.arrays import Floats, floats, units
 
 COMPONENTS = 8  # directions kept; what lies outside all of them is one more number
 MOST_ROWS = 5000  # rows the directions are learnt from: more change nothing
@@ -50,6 +50,7 @@ def project(projection: Projection, embeddings: ArrayLike) -> Floats:
 def unit(embeddings: ArrayLike) -> Floats:
     """Rows of length 1: their direction tells what is seen, their length mostly contrast; NaN where there is none."""
     rows = np.atleast_2d(floats(embeddings))
+    rows = rows / units(rows)[:, None]
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     usable = np.isfinite(lengths) & (lengths > 0)
     return np.asarray(np.divide(rows, lengths, out=np.full_like(rows, np.nan), where=usable))

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logsumexp
 
-from cvkit.stats.arrays import Floats
+from cvkit.stats.arrays import Floats, floats
 from cvkit.stats.chunks import Spread, window_variance
 
 # Sizes of change looked for, in standard deviations of a healthy window's statistic: each is the scale of a normal
@@ -38,13 +38,18 @@ RECOVERED = 100.0  # how many times likelier "healthy again" must be than "as af
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One statistic over the windows measured so far, beside how it lies over the chunks of the reference."""
+    """One statistic over the windows measured so far, beside how it lies over the chunks of the reference.
+
+    A window without a finite value has the weight 0 and tells nothing; any other weight of it is a ValueError.
+    """
 
     spread: Spread
     values: Floats  # (windows,) in order of time
     weights: Floats  # (windows,) what each tells beside a chunk of the reference, 0..1: see `window_weight`
 
     def __post_init__(self) -> None:
+        for name in ("values", "weights"):
+            object.__setattr__(self, name, floats(getattr(self, name)))
         if self.values.shape != self.weights.shape or not np.all((self.weights >= 0) & (self.weights <= 1)):
             raise ValueError("each window needs a value and a weight from 0 to 1")
         if np.any(~np.isfinite(self.values) & (self.weights > 0)):
@@ -93,14 +98,14 @@ def log_limit(false_alarms_a_year: float, streams: int, windows_a_year: float) -
 
     One stream may do so once in A = streams * windows / budget windows; numbers of false alarms add up whatever the
     streams have to do with each other. The limit is A over what `SPARED` says. At least log 1. Raises ValueError where
-    one of the three is not above 0 and finite.
+    one of the three is not above 0 and finite, and with less than one stream.
 
     >>> round(math.exp(log_limit(1.0, streams=90, windows_a_year=365)))
     10259
     """
     given = (false_alarms_a_year, float(streams), windows_a_year)
-    if not all(0 < one < math.inf for one in given):
-        raise ValueError(f"budget, streams and windows a year are above 0 and finite, not {given}")
+    if not all(0 < one < math.inf for one in given) or streams < 1:
+        raise ValueError(f"budget, streams (1 or more) and windows a year are above 0 and finite, not {given}")
     between = streams * windows_a_year / false_alarms_a_year
     logs = [math.log(limit * spared) for limit, spared in SPARED]
     spared = float(np.interp(math.log(between), logs, [spared for _, spared in SPARED]))
