@@ -60,7 +60,10 @@ FAULTS: dict[str, Callable[[Picture], Picture]] = {
 
 
 def images(seed: int, embed: bool = True) -> Iterator[Planted]:
-    """One set for each domain, fault and kind of numbers; none where the shared images are not there."""
+    """One set for each domain, fault and kind of numbers; none where the shared images are not there.
+
+    Sets of one domain and kind follow each other and have the very same normal rows.
+    """
     if not (SHARED / "coco128").is_dir():
         return
     numbers = {name: _numbers(name, embed) for name in DOMAINS}
@@ -73,9 +76,9 @@ def images(seed: int, embed: bool = True) -> Iterator[Planted]:
         for kind, rows in kinds.items():
             strange = {fault: rows[fault][odd] for fault in FAULTS}
             strange["other"] = numbers[OTHERS[name]][kind]["clean"][: len(odd)]
+            normal, usual = rows["clean"][fitted], rows["clean"][plain[len(odd) :]]
             for fault, odd_rows in strange.items():
-                usual = rows["clean"][plain[len(odd) :]]
-                yield _set(f"{name}_{kind}_{fault}", rows["clean"][fitted], usual, odd_rows)
+                yield _set(f"{name}_{kind}_{fault}", normal, usual, odd_rows)
 
 
 def made_up(seed: int, n: int = 600, d: int = 12) -> Iterator[Planted]:
