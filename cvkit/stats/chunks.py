@@ -116,7 +116,7 @@ def chunk_p_value(values: ArrayLike, chunks: Chunks) -> float:
     0..1, small means different. The false-alarm rate is held at any level for normal chunk means, and in simulations
     for skewed values and counts; not where few chunks differ greatly and lopsidedly as wholes (intraclass correlation
     0.5 of lognormal values), and not where chunks that follow each other are alike, as in a slow season. NaN dropped,
-    NaN where nothing is left.
+    infinities counted as `signals` says; NaN where nothing is left.
     """
     found = signals(values, chunks)
     if not found:
@@ -129,7 +129,8 @@ def chunk_p_value(values: ArrayLike, chunks: Chunks) -> float:
 def signals(values: ArrayLike, chunks: Chunks) -> tuple[Signal, ...]:
     """The level and, where it can be told, the spread of a window's values, as `chunk_p_value` describes them.
 
-    NaN values are dropped; nothing where none is left.
+    NaN values are dropped; nothing where none is left. An infinity counts as a value one range of the reference beyond
+    its end, or at the window's own end where that is further out; so does what lies `EXTREME` times as far out.
     """
     values = floats(values).ravel()
     values = _bounded(values[~np.isnan(values)] / chunks.unit, chunks.knots)

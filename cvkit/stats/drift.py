@@ -2,6 +2,7 @@
 
 Every statistic is a function `statistic(current, reference) -> Drift` of two samples of numbers. NaN values are dropped
 and n says how many are left; without a value on either side the result is NaN with n = 0, never an error and never 0.
+Infinities are values: they count, in their place in the order. The unit changes nothing between 1e-200 and 1e200.
 Samples may be arrays of any real, integer or boolean type, or prepared once (`prepare`): a prepared
 sample is sorted already and may know its chunks of time, and then the p-value comes from their spread. Large samples
 that are not prepared are not sorted at all where the statistics asked for can do without (`cells`); the order of their
