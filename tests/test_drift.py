@@ -306,6 +306,18 @@ def test_a_window_far_beyond_all_reason_is_drift() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_infinities_count_alike_in_statistics_and_evidence(name: str) -> None:
+    reference = drift.prepare(np.random.default_rng(7).normal(size=400), np.arange(400) // 40)
+    assert reference.chunks is not None
+    for window in ([math.inf] * 30, [math.inf, -math.inf, math.nan, 0.0]):
+        known = np.count_nonzero(~np.isnan(window))
+        assert drift.NUMERIC[name](window, reference).n == known
+        assert {signal.size for signal in chunks.signals(window, reference.chunks)} == {known}
+    level, _ = chunks.signals([math.inf] * 30, reference.chunks)
+    assert max(chunks.shift_p_value(value, level.size, spread) for value, spread in level.parts) < 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_what_a_mask_hides_is_missing_and_what_is_no_number_is_refused(name: str) -> None:
     masked = np.ma.masked_array([1.0, 50.0, 2.0], mask=[False, True, False])
     assert drift.NUMERIC[name](masked, [1.0, 2.0, 3.0]) == drift.NUMERIC[name]([1.0, 2.0], [1.0, 2.0, 3.0])
