@@ -172,3 +172,14 @@ def test_a_stream_that_comes_later_changes_nothing_of_before() -> None:
     again = alarms.enter(states, days(0), {early[0]: reading(0)}, RuleSettings())
     assert again == states
     assert alarms.replay(states, RuleSettings(), days(0).end - days(0).start) == states
+
+
+def test_a_constant_that_changed_is_kept_as_json_can_write_it() -> None:
+    """A reference without times judges a window by itself, and the effect on what never varied is infinite."""
+    reading = Reading((), 30, p_value=1e-9, effect=math.inf)
+    (state,) = alarms.enter({}, Window.day("2026-10-01"), {("cam", "noise"): reading}, RuleSettings()).values()
+    json.dumps(state, allow_nan=False)
+    told = alarms.at(state, Window.day("2026-10-01").start)
+    assert told is not None
+    assert told.active
+    assert told.effect > 1e6

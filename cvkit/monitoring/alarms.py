@@ -26,6 +26,7 @@ from cvkit.tables import Window
 DAYS_A_YEAR = 365.25
 MOST_WINDOWS = 400  # entries kept: older ones tell nothing that the reference does not
 AT_ONCE = 0.5  # share of a stream's evidence granted to one window's own p-value, where it has one
+LARGEST = 1e12  # effect that is kept: of a constant that changed it is infinite, and JSON knows no infinity
 HEALTHY_P = 0.05  # an alarm that one window's p-value raised ends where it is above this
 SPREAD_EFFECT = math.sqrt(2 / math.pi)  # Wasserstein distance of normals whose sds differ by 1, in sds
 
@@ -166,7 +167,7 @@ def _entry(window: Window, reading: Reading) -> dict[str, Any]:
         "values": [[None if math.isnan(value) else value for value in part] for part in values],
         "weights": weights,
         "p": None if math.isnan(reading.p_value) else reading.p_value,
-        "size": None if math.isnan(reading.effect) else reading.effect,
+        "size": None if math.isnan(reading.effect) else min(reading.effect, LARGEST),
     }
 
 

@@ -264,7 +264,7 @@ def _same_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis)
 def _boxes_by_class(predictions: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Boxes per image (rows, in the order of `images`) and class (columns)."""
     boxes = predictions[predictions["image_id"].isin(images["image_id"])]
-    counts = pd.crosstab(boxes["image_id"], boxes["class_id"])
+    counts = boxes.groupby(["image_id", "class_id"]).size().unstack(fill_value=0)  # a crosstab takes 20 times as long
     return counts.reindex(images["image_id"], fill_value=0)
 
 
