@@ -64,7 +64,7 @@ def _workspace(folder: Path) -> None:
     for day in days:
         window = Window.day(day)
         images = sources.load_captures(config, window).images
-        known = features.VERSION if day == DAY else f"reference/{identity.reference_id(config)}"
+        known = features.VERSION if day == DAY else f"reference/{identity.settings_id(config)}"
         cache.by_image(folder / "features" / known, images, lambda new: _facts(new, rng), features.FACTS, chunk=10**9)
 
 

@@ -70,6 +70,8 @@ def init(options: argparse.Namespace) -> int:
     found = len(sources.capture_dates(config))
     _say(f"{config.path} is written: read it once.")
     _say(f"Captures: {f'of {found} days' if found else 'none yet'} in {config.resolve(config.captures.images)}")
+    if not config.reference.images:
+        _say("Drift needs the reference's days: set reference.images, or reference.independent (see the file).")
     _say(f"Then: cvkit run --config {shlex.quote(str(config.path))}")
     return errors.DONE
 
@@ -239,7 +241,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="cvkit",
         description="Keeps computer-vision models healthy after deployment.",
         epilog="Exit codes: 0 done, 2 settings or command line, 3 data or weights, 4 some windows or reports failed, "
-        "5 another run holds the workspace, 6 storage, 8 --fail-on reached.",
+        "5 another run holds the workspace, 6 storage, 8 --fail-on reached, 130 stopped with Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"cvkit {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -295,7 +297,7 @@ def _init_arguments(command: argparse.ArgumentParser) -> None:
         "--data",
         required=True,
         metavar="PATH",
-        help="what the model was accepted on: data.yaml, COCO .json, VOC folder",
+        help="what the model was accepted on: data.yaml, COCO .json, VOC folder, folder per class",
     )
     add("--captures", default="", metavar="PATTERN", help="production images, e.g. 'captures/{source}/{date}/*.jpg'")
     add("--name", default="", help="what people call the model (default: the folder's name)")

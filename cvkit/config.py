@@ -123,6 +123,9 @@ class ReferenceSettings(_Section):
     match: Matched = Field(
         (), description="Compare like with like: hour, weekday, mode, file_format, width, height; empty: all with all."
     )
+    independent: bool = Field(
+        False, description="Without times: that no two images are neighbours, such as frames of one day."
+    )
     start: date | None = Field(None, description="First day of captures to use, where there is no data.")
     end: date | None = Field(None, description="First day not used any more.")
 

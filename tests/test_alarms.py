@@ -148,8 +148,10 @@ def test_odd_values_never_break_it(values: np.ndarray) -> None:
 def test_only_the_newest_windows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarms, "MOST_WINDOWS", 12)
     learnt = sample()
-    state = play({i: reading(learnt, i) for i in range(30)})[KEY]
-    assert len(state["windows"]) == 12
+    states = play({i: reading(learnt, i, 3.0 * (i < 25)) for i in range(30)})
+    assert len(states[KEY]["windows"]) == 12
+    assert alarms.enter(states, day(3), {KEY: reading(learnt, 3)}, SETTINGS) == states  # measured again, and too late
+    assert alarms.kept_since(states) == day(18).start
 
 
 def test_a_stream_that_comes_later_changes_nothing_of_before() -> None:

@@ -190,13 +190,25 @@ def test_alarms_of_features_that_overlap_are_one(states: dict[tuple[str, str], S
     doubled = {**states, ("cam-1", "sharpness"): states["cam-1", "noise"]}
     (stretch,) = backtest.stretches(doubled)
     assert stretch.features == ("noise", "sharpness")
+    assert set(stretch.raised) == {stretch.start}
+
+
+def test_an_alarm_of_before_finds_no_event(states: dict[tuple[str, str], State]) -> None:
+    """It lasts from day 20 or so to 30; what happened on day 26 raised nothing."""
+    late = Event("cam-1", datetime(2026, 1, 27, tzinfo=UTC), datetime(2026, 1, 29, tzinfo=UTC))
+    (row,) = backtest.backtest(states, RuleSettings(), DAY, budgets=[1.0], sizes=[0.3], events=[late]).itertuples()
+    assert (row.found, row.missed, row.unexplained) == (0, 1, 1)
 
 
 def test_the_kind_of_a_change_is_told() -> None:
     rows = [("a", "noise", True), ("a", "boxes", True), ("b", "class_mix", True), ("c", "embedding", True),
-            ("c", "class_mix", True), ("d", "boxes", True), ("e", "noise", False)]  # fmt: skip
+            ("c", "class_mix", True), ("d", "boxes", True), ("e", "noise", False),
+            ("f", "noise", True), ("f", "class_mix", True), ("f", "boxes", True)]  # fmt: skip
     found = changes.kind(pd.DataFrame(rows, columns=["source", "feature", "active"]))
-    assert found == {"a": "appearance", "b": "class mix", "c": "appearance and class mix", "d": "predictions only"}
+    assert found == {
+        "a": "appearance and predictions", "b": "class mix", "c": "appearance and class mix", "d": "predictions only",
+        "f": "appearance, class mix and predictions",
+    }  # fmt: skip
 
 
 def test_all_columns_at_once_tell_a_change_of_how_two_go_together() -> None:

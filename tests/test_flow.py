@@ -15,7 +15,7 @@ import pytest
 from cvkit import cli, job
 from cvkit.config import Config, load_config
 from cvkit.errors import BusyError, DataError, StorageError
-from cvkit.monitoring import monitor
+from cvkit.monitoring import identity, monitor
 from cvkit.monitoring.history import History
 from cvkit.monitoring.rules import lights
 from cvkit.storage import lock
@@ -247,16 +247,120 @@ def test_a_changed_reference_is_told_and_the_past_kept(workspace: Config) -> Non
     assert "1 window, 2026-10-01, was judged against another reference" in again.summary
 
 
+def test_what_was_judged_otherwise_is_left_as_it_is(workspace: Config) -> None:
+    """An old window measured again under other settings says nothing about windows judged by those of before."""
+    for day in ("2026-10-02", "2026-10-03"):
+        for camera in CAMERAS:
+            take(workspace.workspace, camera, day, dark=0.5 if camera == "cam-1" else 1.0)
+    job.run(workspace, [Window.day(f"2026-10-0{day}") for day in (1, 2, 3)], notebooks=[])
+
+    def later() -> pd.DataFrame:
+        with History.open(workspace.history_url) as history:
+            table = history.verdicts(start=datetime(2026, 10, 2, tzinfo=UTC))
+        return table.sort_values(["window_start", "source", "feature"], ignore_index=True)
+
+    before = later()
+    assert "critical" in set(before["state"])
+    for changed in (
+        SETTINGS.replace("end: 2026-09-07", "end: 2026-09-07, match: [weekday]"),
+        SETTINGS + "rules: {drift_warning: 8, drift_critical: 9}\n",
+    ):
+        (workspace.workspace / "cvkit.yml").write_text(changed)
+        job.run(load_config(workspace.workspace), [Window.day("2026-10-01")], notebooks=[])
+        pd.testing.assert_frame_equal(later(), before)
+
+
+def test_a_reference_made_anew_from_other_files_starts_its_evidence_anew(workspace: Config) -> None:
+    job.run(workspace, [Window.day("2026-10-01")], notebooks=[])
+
+    def rebuilt() -> str:
+        assert cli.main(["reference", "--rebuild", "--config", str(workspace.workspace)]) == 0
+        return identity.reference_id(workspace)
+
+    same = identity.reference_id(workspace)
+    assert rebuilt() == same  # from the same files
+    for day in range(1, 7):
+        take(workspace.workspace, "cam-1", f"2026-09-0{day}", dark=0.8)
+    assert rebuilt() != same
+    observation = monitor.observe(workspace, Window.day("2026-10-01"))
+    assert observation.streams["cam-1", "brightness"]["windows"][0]["start"].startswith("2026-10-01")
+    with History.open(workspace.history_url) as history:
+        assert set(history.runs()["reference_id"]) == {same}
+    outcome = job.run(workspace, [], notebooks=[])
+    assert "1 window, 2026-10-01, was judged against another reference" in outcome.summary
+
+
+def test_images_that_came_late_are_due_again(workspace: Config) -> None:
+    now = datetime(2026, 10, 6, 12, tzinfo=UTC)
+    folder = workspace.workspace / "captures" / "cam-2" / "2026-10-01"
+    later = folder.rename(workspace.workspace / "late")
+    with History.open(workspace.history_url) as history:
+
+        def due() -> list[str]:
+            return [window.label for window in monitor.due(workspace, history, now)]
+
+        for window in monitor.due(workspace, history, now):
+            monitor.run(workspace, window, history)
+        assert due() == []
+        later.rename(folder)
+        assert due() == ["2026-10-01"]
+        monitor.run(workspace, Window.day("2026-10-01"), history)
+        assert due() == []
+        take(workspace.workspace, "cam-1", "2026-10-03")  # a day that had been empty
+        assert due() == ["2026-10-03"]
+        for path in folder.iterdir():  # old captures are thrown away: what is known of them stays
+            path.unlink()
+        assert due() == ["2026-10-03"]
+
+
+def test_cameras_that_all_fall_silent_are_told(workspace: Config) -> None:
+    def due(now: datetime) -> list[str]:
+        with History.open(workspace.history_url) as history:
+            return [window.label for window in monitor.due(workspace, history, now)]
+
+    assert due(datetime(2026, 10, 5, 12, tzinfo=UTC))[-1] == "2026-10-04"
+    assert due(datetime(2027, 3, 5, 12, tzinfo=UTC))[-1] == "2026-10-01"  # captures of long ago are a thing of the past
+
+
+def test_a_reference_without_times_tells_nothing_of_how_days_vary(workspace: Config) -> None:
+    """Unless it says that its images are independent: then a plain test is one."""
+    accepted = workspace.workspace / "accepted" / "all"
+    accepted.mkdir(parents=True)
+    for number, path in enumerate(sorted((workspace.workspace / "captures" / "cam-1").glob("2026-09-*/*.jpg"))):
+        (accepted / f"{number}.jpg").write_bytes(path.read_bytes())
+    settings = SETTINGS.replace("{start: 2026-09-01, end: 2026-09-07}", "{data: accepted}")
+    (workspace.workspace / "cvkit.yml").write_text(settings)
+    drift = judged(load_config(workspace.workspace)).query("rule == 'drift'")
+    assert set(drift["state"]) == {"unknown"}
+    assert "does not tell how much healthy windows vary" in drift["reason"].iloc[0]
+    (workspace.workspace / "cvkit.yml").write_text(settings.replace("accepted}", "accepted, independent: true}"))
+    drift = judged(load_config(workspace.workspace)).query("rule == 'drift' and feature == 'brightness'")
+    assert set(drift["state"]) == {"ok"}
+
+
+def test_a_broken_line_is_told_on_its_own_day_only(workspace: Config) -> None:
+    for day in ("2026-10-02", "2026-10-03"):
+        take(workspace.workspace, "cam-1", day)
+    file = workspace.workspace / "predictions" / "cam-1" / "2026-10-02.jsonl"
+    file.write_text(file.read_text() + "\n{broken\n" + json.dumps({"image": "nowhere.jpg", "boxes": []}))
+    found = {
+        day: set(monitor.observe(workspace, Window.day(day)).findings["finding"]) & {"bad_record", "missing_image"}
+        for day in ("2026-10-01", "2026-10-02", "2026-10-03")
+    }
+    assert found == {"2026-10-01": set(), "2026-10-02": {"bad_record", "missing_image"}, "2026-10-03": set()}
+
+
 def test_changed_rules_are_told_at_once(workspace: Config, capsys: pytest.CaptureFixture[str]) -> None:
     job.run(workspace, [Window.day("2026-10-01")], notebooks=[])
     asked = ["status", "--config", str(workspace.workspace)]
     assert cli.main(asked) == 0
-    assert "cvkit.yml has now" not in capsys.readouterr().out
+    assert "judged by" not in capsys.readouterr().out
     (workspace.workspace / "cvkit.yml").write_text(SETTINGS + "rules: {drift_warning: 0.2}\n")
     assert cli.main(asked) == 0
     out = capsys.readouterr().out
     assert (
-        "1 window, 2026-10-01, was judged by other rules than cvkit.yml has now: `cvkit run --from 2026-10-01`" in out
+        "1 window, 2026-10-01, was judged by other rules than now holds: `cvkit run --from 2026-10-01 --to 2026-10-02`"
+        in out
     )
     (workspace.workspace / "cvkit.yml").write_text(SETTINGS.replace("end: 2026-09-07", "end: 2026-09-06"))
     assert cli.main(asked) == 0

@@ -47,7 +47,8 @@ def coco(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
             cv2.imwrite(str(target / images[i].name), picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
     weights = shared_data / "weights" / "yolo26n.pt"
     (folder / "cvkit.yml").write_text(
-        f"model: {{weights: '{weights}', image_size: 320}}\nreference: {{data: reference/data.yaml}}\n"
+        f"model: {{weights: '{weights}', image_size: 320}}\n"
+        "reference: {data: reference/data.yaml, independent: true}\n"
     )
     return load_config(folder)
 

@@ -11,7 +11,7 @@ import pytest
 from cvkit.config import RuleSettings
 from cvkit.monitoring import rules
 from cvkit.monitoring.alarms import Alarm
-from cvkit.monitoring.diagnosis import diagnose
+from cvkit.monitoring.diagnosis import diagnose, text
 from cvkit.tables import MEASUREMENTS, conform, worst
 
 SETTINGS = RuleSettings()
@@ -119,8 +119,9 @@ def test_an_alarm_that_lasts_on_less_evidence_says_since_when() -> None:
 def history(*states: str, feature: str = "sharpness", source: str = "cam") -> pd.DataFrame:
     days = pd.date_range("2026-10-01", periods=len(states), tz="UTC")
     return pd.DataFrame(
-        {"source": source, "rule": "drift", "feature": feature, "state": states, "reason": "", "window_start": days}
-    )
+        {"source": source, "rule": "drift", "feature": feature, "state": states, "reason": "", "window_start": days,
+         "window_end": days + pd.Timedelta(days=1)}
+    )  # fmt: skip
 
 
 def test_a_diagnosis_says_since_when_and_whether_it_lasts() -> None:
@@ -151,7 +152,41 @@ def test_of_what_the_whole_picture_shows_the_first_to_stand_out_names_the_cause(
     assert diagnose(dark)["what"].to_list() == ["light changed"]
     assert diagnose(dark)["evidence"].to_list() == ["brightness, sharpness"]
     both = pd.concat([history("critical", "critical", feature="brightness"), history("critical", "critical")])
-    assert "less sharp" in diagnose(both)["what"][0]
+    assert diagnose(both)["what"].to_list() == ["light changed"]  # darkness takes sharpness with it
+    blurred = pd.concat([history("ok", "critical", feature="brightness"), history("critical", "critical")])
+    assert "less sharp" in diagnose(blurred)["what"][0]
+
+
+def days(feature: str, first: int, last: int, of: int = 30) -> pd.DataFrame:
+    return history(*("critical" if first <= day <= last else "ok" for day in range(1, of + 1)), feature=feature)
+
+
+def test_a_broken_line_hides_no_alarm() -> None:
+    found = diagnose(pd.concat([days("class_mix", 15, 30), days("bad_record", 25, 25)])).set_index("evidence")
+    assert pd.isna(found.loc["class_mix", "until"])
+    assert f"{found.loc['class_mix', 'since']:%d}" == "15"
+    assert f"{found.loc['bad_record', 'until']:%d}" == "25"
+
+
+def test_what_outlasts_or_comes_before_a_cause_is_no_consequence_of_it() -> None:
+    lasting = diagnose(pd.concat([days("frozen", 5, 6), days("confidence", 6, 30)]))
+    assert set(lasting["evidence"]) == {"frozen", "confidence"}
+    assert pd.isna(lasting.set_index("evidence").loc["confidence", "until"])
+    after = diagnose(pd.concat([days("frozen", 5, 5), days("boxes", 6, 6)]))
+    assert set(after["evidence"]) == {"frozen", "boxes"}
+    over = diagnose(pd.concat([days("wrong_size", 5, 10), days("sharpness", 6, 12)]))
+    assert list(over["evidence"]) == ["wrong_size, sharpness"]
+
+
+def test_what_could_not_be_judged_is_told_beside_what_could() -> None:
+    unknown = history(*["unknown"] * 3, feature="boxes").assign(reason="no predictions")
+    also = history("ok", "unknown", "unknown", feature="confidence").assign(reason="no predictions")
+    table = pd.concat([history("ok", "ok", "ok"), unknown, also])
+    found = diagnose(table)
+    assert found["what"].to_list() == ["cannot be judged: no predictions"]
+    assert found["evidence"].to_list() == ["boxes, confidence"]
+    runs = pd.DataFrame({"status": [], "window_start": []})
+    assert "cannot be judged: no predictions (boxes, confidence)" in text(table, runs, {})
 
 
 def test_a_source_that_fell_silent_is_said_to_be_unknown() -> None:

@@ -56,6 +56,11 @@ def test_predictions_on_a_data_set(tmp_path: Path) -> None:
     assert records.images["predicted"].tolist() == [True, True, False]
     assert corners(records.labels) == BOXES_OF_A
     assert words(records.findings) == ["missing_image"]
+    for day in ("2026-05-01", "2026-05-08"):
+        picture(tmp_path / f"days/nut/{day}/080002.jpg")
+        write(tmp_path / f"said/{day}.jsonl", json.dumps({"image": "080002.jpg", "boxes": [box]}))
+    dated = load(tmp_path, "days", ["bolt"], predictions="said/{date}.jsonl", images="{date}/{time}.jpg")
+    assert dated.images["predicted"].all()  # a name that two days have is told by the file's day
     with pytest.raises(DataError, match=r"reference\.predictions"):
         load(tmp_path, "set", predictions="nowhere/*.jsonl")
     with pytest.raises(ConfigError, match=r"reference\.predictions"):

@@ -226,7 +226,11 @@ def _warnings(situation: Situation) -> str:
         late = situation.made - end
         if late > LATE_WINDOWS * situation.window_length:
             words = f"The newest window ended {_duration(late)} before this page was made"
-            parts.append(_banner("unknown", words, "What happened since is not known: run cvkit run."))
+            parts.append(
+                _banner(
+                    "unknown", words, "What happened since is not known: no newer captures, or cvkit run was not run."
+                )
+            )
     told = diagnosis.judged_otherwise(situation.runs, situation.settings)
     parts += [_banner("unknown", "The settings have changed", words) for words in told]
     return "".join(parts)

@@ -76,7 +76,7 @@ def change_lines(ranked: pd.DataFrame, kinds: dict[str, str], most: int = 6) -> 
 
 def _change_item(row: dict[Any, Any]) -> str:
     way = "" if pd.isna(row["gradual"]) else ", gradually" if row["gradual"] > 0.8 else ", suddenly"
-    harm = "harm not known" if pd.isna(row["harm"]) else f"harm {row['harm']:+.3f}"
+    harm = "harm not known" if pd.isna(row["harm"]) else f"harm {round(row['harm'], 3) + 0:+.3f}"
     beyond = "" if pd.isna(row["beyond"]) else f", {row['beyond']:.0%} of the images beyond the reference's range"
     name = escape(str(row["feature"]).replace("_", " "))
     return f"- **{name}** by {row['effect']:.2g} since {row['since']}{way}; {harm}{beyond}"

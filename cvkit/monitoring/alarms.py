@@ -12,7 +12,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,8 @@ def enter(
 ) -> dict[Key, State]:
     """The states after `window` was measured, or measured again; `states` stay as they are.
 
-    A stream with fewer values than `minimum_images`, or without signals, has no entry: it is unknown there.
+    A stream with fewer values than `minimum_images`, or without signals, has no entry: it is unknown there. A window
+    that is older than the `MOST_WINDOWS` kept tells nothing any more.
     """
     start, replaced = window.start.isoformat(), {}
     for key in sorted({*states, *readings}):
@@ -84,10 +85,11 @@ def enter(
         usable = reading is not None and reading.tells and reading.n >= settings.minimum_images
         entry = _entry(window, reading) if reading and usable else None
         old = states.get(key) or _fresh(reading)
-        if old is not None:
+        if old is not None and not _given_up(old, start):
             replaced[key] = _replaced(old, window, entry)
-    limit = _limits({key: state for key, (state, _) in replaced.items()}, settings, window.end - window.start)
-    return {
+    known = {**states} | {key: state for key, (state, _) in replaced.items()}
+    limit = _limits(known, settings, window.end - window.start)
+    return {**states} | {
         key: _followed(state, start, limit, settings.drift_warning, unchanged=unchanged)
         for key, (state, unchanged) in replaced.items()
     }
@@ -132,6 +134,16 @@ def at(state: State, start: datetime) -> Alarm | None:
         entry["evidence"], entry["effect"], episode is not None, told["raised"], told["onset"], told["first"],
         told["last"], math.nan if entry["gradual"] is None else entry["gradual"],
     )  # fmt: skip
+
+
+def kept_since(states: Mapping[Key, State]) -> datetime:
+    """Before this, entries may have been given up (`MOST_WINDOWS`), and what was judged then cannot be judged again."""
+    full = [state["windows"][0]["start"] for state in states.values() if len(state["windows"]) >= MOST_WINDOWS]
+    return max(map(datetime.fromisoformat, full), default=datetime.min.replace(tzinfo=UTC))
+
+
+def _given_up(state: State, start: str) -> bool:
+    return len(state["windows"]) >= MOST_WINDOWS and start < state["windows"][0]["start"]
 
 
 def _covers(episode: dict[str, Any], moment: str) -> bool:

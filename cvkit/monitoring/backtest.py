@@ -20,7 +20,7 @@ COLUMNS = ("budget", "drift_warning", "alarms", "a_month", "found", "missed", "d
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change that is known to have happened: an alarm of its source while it lasted is right, none is a miss."""
+    """A change that is known to have happened: an alarm its source raised while it lasted is right, none a miss."""
 
     source: str
     start: datetime
@@ -35,6 +35,7 @@ class Stretch:
     start: datetime  # of the window that raised it
     end: datetime | None  # of the window that ended it; None while it lasts
     features: tuple[str, ...]
+    raised: tuple[datetime, ...]  # windows that raised an alarm of any feature
 
 
 def backtest(
@@ -89,17 +90,17 @@ def stretches(states: Mapping[Key, State]) -> list[Stretch]:
         for (source, feature), state in states.items()
         for episode in state["episodes"]
     )  # `~` sorts after every date
-    merged: list[tuple[str, str, str, list[str]]] = []
+    merged: list[tuple[str, str, list[str], list[str]]] = []  # source, end, features, starts
     for source, start, end, feature in spans:
-        if merged and merged[-1][0] == source and start < merged[-1][2]:
-            _, first, last, features = merged[-1]
-            merged[-1] = (source, first, max(last, end), [*features, feature])
+        if merged and merged[-1][0] == source and start < merged[-1][1]:
+            _, last, features, starts = merged[-1]
+            merged[-1] = (source, max(last, end), [*features, feature], [*starts, start])
         else:
-            merged.append((source, start, end, [feature]))
+            merged.append((source, end, [feature], [start]))
     return [
-        Stretch(source, datetime.fromisoformat(start), None if end == "~" else datetime.fromisoformat(end),
-                tuple(dict.fromkeys(features)))
-        for source, start, end, features in merged
+        Stretch(source, datetime.fromisoformat(starts[0]), None if end == "~" else datetime.fromisoformat(end),
+                tuple(dict.fromkeys(features)), tuple(map(datetime.fromisoformat, starts)))
+        for source, end, features, starts in merged
     ]  # fmt: skip
 
 
@@ -111,13 +112,15 @@ def _held_against(
         return math.nan, math.nan, math.nan, math.nan
     delays, explained = [], set()
     for event in events:
-        hits = [one for one in found if one.source == event.source and _overlap(one, event)]
-        explained |= set(hits)
+        hits = [
+            (moment, one)
+            for one in found
+            for moment in one.raised
+            if one.source == event.source and event.start < moment + window_length and moment < event.end
+        ]
+        explained |= {one for _, one in hits}
         if hits:
-            delays.append(max(timedelta(), hits[0].start + window_length - event.start) / timedelta(days=1))
+            first = min(moment for moment, _ in hits)
+            delays.append((first + window_length - event.start) / timedelta(days=1))
     unexplained = len(set(found) - explained)
     return len(delays), len(events) - len(delays), median(delays) if delays else math.nan, unexplained
-
-
-def _overlap(one: Stretch, event: Event) -> bool:
-    return one.start < event.end and (one.end is None or event.start < one.end)

@@ -12,7 +12,7 @@ from cvkit.monitoring.reference import Reference, ordinary, ordinary_reference
 from cvkit.stats import harm, multivariate
 from cvkit.stats.arrays import Floats
 from cvkit.stats.projection import unit
-from cvkit.tables import PROPERTIES
+from cvkit.tables import PREDICTION_FEATURES, PROPERTIES
 
 COLUMNS = ("source", "feature", "active", "evidence", "effect", "since", "gradual", "harm", "beyond")
 APPEARANCE = frozenset({*PROPERTIES, "embedding"})
@@ -45,12 +45,14 @@ def rank(observation: Observation) -> pd.DataFrame:
 
 
 def kind(ranked: pd.DataFrame) -> dict[str, str]:
-    """What kind of change each source with an alarm has: appearance, class mix, both of them, or predictions only."""
+    """What kind of change each source with an alarm has: of appearance, of class mix, of predictions, or of several."""
     found = {}
     for source, part in ranked[ranked["active"]].groupby("source"):
-        looks, classes = bool(APPEARANCE & set(part["feature"])), "class_mix" in set(part["feature"])
-        names = {(True, True): "appearance and class mix", (True, False): "appearance", (False, True): "class mix"}
-        found[str(source)] = names.get((looks, classes), "predictions only")
+        moved = set(part["feature"])
+        kinds = {"appearance": APPEARANCE, "class mix": {"class_mix"}, "predictions": set(PREDICTION_FEATURES)}
+        names = [name for name, features in kinds.items() if features & moved]
+        several = " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+        found[str(source)] = several if names != ["predictions"] else "predictions only"
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import time, timedelta
 from typing import Any
 
 import pandas as pd
@@ -22,8 +23,9 @@ CAUSES: tuple[tuple[str, frozenset[str]], ...] = (
         frozenset({"bad_record", "bad_box", "bad_confidence", "missing_image", "conflicting_labels", "box_outside"}),
     ),
     ("predictions or times missing", frozenset({"missing_prediction", "no_time"})),
-    ("picture less sharp: dirty lens, lost focus or stronger compression", frozenset({"blurred", "sharpness"})),
+    # Darkness takes sharpness with it, and a dirty lens hardly takes light: of both at once, light is the cause.
     ("light changed", frozenset({"too_dark", "too_bright", "brightness"})),
+    ("picture less sharp: dirty lens, lost focus or stronger compression", frozenset({"blurred", "sharpness"})),
     ("noisier picture", frozenset({"noisy", "noise"})),
     (
         "look of the scene changed",
@@ -32,10 +34,14 @@ CAUSES: tuple[tuple[str, frozenset[str]], ...] = (
     ("odd images among the others", frozenset({"strange"})),
     ("the model sees other objects than before", frozenset({*PREDICTION_FEATURES, "class_mix"})),
 )
-# What the picture as a whole may show: the first to stand out names the cause, as darkness takes sharpness with it.
+# What the picture as a whole may show: the first to stand out names the cause.
 PICTURE = tuple(cause for cause, _ in CAUSES[7:11])
-# What any earlier cause on the list brings with it: a dirty lens takes light and contrast too, and moves predictions.
-CONSEQUENCES = frozenset(cause for cause, _ in CAUSES[8:])
+# Causes that bring others of the list with them: a dirty lens takes contrast too, and moves predictions. A broken line
+# in a file of predictions does not.
+BRINGING = frozenset(cause for cause, _ in (*CAUSES[:4], *CAUSES[7:11]))
+BROUGHT = frozenset(cause for cause, _ in CAUSES[7:])
+LAG = 3  # windows by which what a cause brought may outlast it: evidence takes a while to turn
+MIDNIGHT = time(0)
 NAME_WIDTH = 32  # characters of a source's name in a terminal
 COLUMNS = ("source", "state", "since", "until", "what", "evidence")
 
@@ -44,9 +50,10 @@ def diagnose(verdicts: pd.DataFrame) -> pd.DataFrame:
     """What stood out, by source and likely cause: one row per stretch of time, newest first.
 
     `verdicts` as the history gives them (table VERDICTS with `window_start` and `window_end`). `since` and `until`
-    bound the stretch; `until` is NaT while it lasts. Drift of the scene's look and of the predictions during another
-    cause is that cause's evidence, not a row of its own. A source of which nothing is known in its newest window has
-    a row that says so; one without any row is healthy.
+    bound the stretch; `until` is NaT while it lasts. Drift of the scene's look and of the predictions that begins
+    during a cause which brings such drift, and does not outlast it, is that cause's evidence and no row of its own.
+    Where nothing lasts, what could not be judged in a source's newest window has rows that say so; a source without
+    any row is healthy.
     """
     rows = [
         row for source, part in verdicts.groupby("source", sort=True) for row in _diagnose_source(str(source), part)
@@ -70,8 +77,8 @@ def text(verdicts: pd.DataFrame, runs: pd.DataFrame, settings: Mapping[str, str]
         part: list[dict[str, Any]] = found[found["source"] == source].to_dict("records")
         for row in part:
             until = "lasting" if pd.isna(row["until"]) else f"{row['until']:%Y-%m-%d}"
-            evidence = f" ({_shortened(row['evidence'])})" if row["state"] != "unknown" else ""
-            lines.append((name, row["state"], f"{row['since']:%Y-%m-%d}", until, row["what"] + evidence))
+            words = row["what"] + (f" ({_shortened(row['evidence'])})" if row["evidence"] != "images" else "")
+            lines.append((name, row["state"], f"{row['since']:%Y-%m-%d}", until, words))
         if not part:
             lines.append((name, "ok", "", "", "nothing stands out"))
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
@@ -96,7 +103,9 @@ def judged_otherwise(runs: pd.DataFrame, settings: Mapping[str, str]) -> Iterato
         many = (
             f"{n} windows, {first:%Y-%m-%d} to {last:%Y-%m-%d}, were" if n > 1 else f"1 window, {first:%Y-%m-%d}, was"
         )
-        yield f"{many} judged {words[column]} than cvkit.yml has now: `cvkit run --from {first:%Y-%m-%d}` judges anew"
+        until = done.loc[done["window_start"] == last, "window_end"].max()
+        command = f"cvkit run --from {first:%Y-%m-%d} --to {until + timedelta(days=until.time() > MIDNIGHT):%Y-%m-%d}"
+        yield f"{many} judged {words[column]} than now holds: `{command}` judges anew"
 
 
 def _shortened(evidence: str, most: int = 3) -> str:
@@ -105,11 +114,12 @@ def _shortened(evidence: str, most: int = 3) -> str:
 
 
 def _diagnose_source(source: str, verdicts: pd.DataFrame) -> list[dict[str, object]]:
-    last = verdicts["window_start"].max()
-    stretches = [s for feature, part in verdicts.groupby("feature") for s in _stretches(str(feature), part, last)]
+    stretches = [stretch for feature, part in verdicts.groupby("feature") for stretch in _stretches(str(feature), part)]
+    lag = LAG * (verdicts["window_end"] - verdicts["window_start"]).max()
     rows: list[dict[str, Any]] = []
-    for stretch in sorted(stretches, key=_telling):
-        home = next((row for row in rows if _belongs(stretch, row)), None)
+    lasting = any(stretch.lasts for stretch in stretches)  # then it is no news that something could not be judged
+    for stretch in [*sorted(stretches, key=_telling), *(() if lasting else _not_judged(verdicts))]:
+        home = next((row for row in rows if _belongs(stretch, row, lag)), None)
         if home is None:
             rows.append({"what": stretch.what, "since": stretch.since, "last": stretch.last,
                          "lasts": stretch.lasts, "states": [stretch.state], "features": [stretch.feature]})  # fmt: skip
@@ -139,7 +149,7 @@ class _Stretch:
     lasts: bool
 
 
-def _stretches(feature: str, verdicts: pd.DataFrame, newest: pd.Timestamp) -> Iterator[_Stretch]:
+def _stretches(feature: str, verdicts: pd.DataFrame) -> Iterator[_Stretch]:
     ordered = verdicts.sort_values("window_start")
     judged = ordered[ordered["state"] != "unknown"]
     bad = judged["state"].isin(["warning", "critical"])
@@ -148,25 +158,35 @@ def _stretches(feature: str, verdicts: pd.DataFrame, newest: pd.Timestamp) -> It
         first, final = run["window_start"].min(), run["window_start"].max()
         lasts = bool(final == judged["window_start"].max())
         yield _Stretch(feature, what, worst(list(run["state"])), first, final, lasts)
-    if feature == "images" and ordered["window_start"].iloc[-1] == newest and ordered["state"].iloc[-1] == "unknown":
-        known = ordered.loc[ordered["state"] != "unknown", "window_start"].max()
-        since = ordered.loc[~(ordered["window_start"] <= known), "window_start"].min()
-        what = f"cannot be judged: {ordered['reason'].iloc[-1]}"
-        yield _Stretch(feature, what, "unknown", since, newest, lasts=True)
+
+
+def _not_judged(verdicts: pd.DataFrame) -> Iterator[_Stretch]:
+    """What is unknown in the newest window, by reason; without images all else is, and goes without saying."""
+    newest = verdicts["window_start"].max()
+    unknown = verdicts[(verdicts["window_start"] == newest) & (verdicts["state"] == "unknown")]
+    if "images" in set(unknown["feature"]):
+        unknown = unknown[unknown["feature"] == "images"]
+    for feature, reason in zip(unknown["feature"], unknown["reason"], strict=True):
+        past = verdicts[verdicts["feature"] == feature]
+        known = past.loc[past["state"] != "unknown", "window_start"].max()
+        since = past.loc[~(past["window_start"] <= known), "window_start"].min()
+        yield _Stretch(feature, f"cannot be judged: {reason}", "unknown", since, newest, lasts=True)
 
 
 def _telling(stretch: _Stretch) -> tuple[int, pd.Timestamp, int]:
     """The most telling cause first; of those of the picture, the earliest."""
     rank = _rank(stretch.feature)
-    return (_rank("sharpness") if stretch.what in PICTURE else rank, stretch.since, rank)
+    return (_rank("brightness") if stretch.what in PICTURE else rank, stretch.since, rank)
 
 
 def _rank(feature: str) -> int:
     return next((rank for rank, (_, features) in enumerate(CAUSES) if feature in features), len(CAUSES) - 1)
 
 
-def _belongs(stretch: _Stretch, row: dict[str, Any]) -> bool:
+def _belongs(stretch: _Stretch, row: dict[str, Any], lag: pd.Timedelta) -> bool:
     """Whether a stretch is part of a cause already found: the same cause, or what that cause brings with it."""
-    overlaps = stretch.since <= row["last"] and row["since"] <= stretch.last
-    picture = stretch.what in PICTURE and row["what"] in PICTURE
-    return overlaps and (stretch.what == row["what"] or picture or stretch.what in CONSEQUENCES)
+    if stretch.what == row["what"]:
+        return bool(stretch.since <= row["last"] and row["since"] <= stretch.last)
+    brought = stretch.what in BROUGHT and row["what"] in BRINGING and row["since"] <= stretch.since <= row["last"]
+    over = not stretch.lasts and stretch.last <= row["last"] + lag
+    return bool(brought and (row["lasts"] or over))

@@ -148,11 +148,10 @@ class History:
         """Table VERDICTS with model, version, window_start and window_end; arguments as for `measurements`."""
         return self._of_windows(JUDGED, VERDICTS, start, end, equal)
 
-    def measured_windows(self, model: str, version: str) -> list[Window]:
-        """The windows that were measured well, oldest first."""
-        query = sa.select(RUNS.c.window_start, RUNS.c.window_end).where(
-            RUNS.c.model == model, RUNS.c.version == version, RUNS.c.status == "done"
-        )
+    def measured_windows(self, model: str, version: str, **equal: str) -> list[Window]:
+        """The windows that were measured well, oldest first; `equal` are values of other columns of the runs."""
+        key = {"model": model, "version": version, "status": "done", **equal}
+        query = sa.select(RUNS.c.window_start, RUNS.c.window_end).where(*_equal(RUNS, key))
         with self._reading() as connection:
             return sorted(Window(start, end) for start, end in connection.execute(query))
 

@@ -1,18 +1,38 @@
-"""Identity: the names of what judges, a reference and rules, made from the settings that lead to them."""
+"""Identity: the names of what judges, a reference and rules."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 from cvkit.config import Config
 from cvkit.errors import DataError
 
+FACTS = "reference.json"
 FORMAT = 6  # raised when what is stored of a reference, or how features are defined, changes
 
 
+def reference_folder(config: Config) -> Path:
+    """Where the reference of these settings is kept: any setting that changes its numbers changes the folder."""
+    return config.workspace / "references" / settings_id(config)
+
+
 def reference_id(config: Config) -> str:
-    """Name of the reference that these settings lead to: anything that changes its numbers changes the name."""
+    """Name of the reference that is kept for these settings; of the settings where it was not measured yet.
+
+    Measured again from other files, it has another name: evidence gathered against the one says nothing about the
+    other.
+    """
+    try:
+        facts = json.loads((reference_folder(config) / FACTS).read_text(encoding="utf-8"))
+        return str(facts["id"])
+    except (OSError, ValueError, LookupError, TypeError):  # none yet, or damaged: who needs it itself is told so
+        return settings_id(config)
+
+
+def settings_id(config: Config) -> str:
+    """Name of the settings that a reference depends on."""
     return _digest(
         {
             "format": FORMAT,

@@ -107,26 +107,32 @@ def readings(
         basis = _basis(reference, str(source), window_length)
         distinct = _distinct(current, aside)
         for name, sample in basis.samples.items():
-            found[str(source), name] = _reading(distinct[name].dropna().to_numpy(), sample)
+            found[str(source), name] = _reading(distinct[name].dropna().to_numpy(), sample, reference.independent)
         if len(predicted := _predicted(distinct)) and len(basis.counts):
-            found[str(source), "class_mix"] = _class_reading(records.predictions, predicted, basis)
+            found[str(source), "class_mix"] = _class_reading(
+                records.predictions, predicted, basis, reference.independent
+            )
         if basis.directions is not None:
             found[str(source), "embedding"] = _embedding_reading(_along(distinct, embeddings, basis), basis)
     return found
 
 
-def _reading(values: Floats, sample: drift.Sample) -> Reading:
-    """Of a reference without times only the window's own test can be had."""
+def _reading(values: Floats, sample: drift.Sample, independent: bool) -> Reading:
+    """Of a reference without times only the window's own test can be had, and only of images that are independent."""
     if sample.chunks is not None:
         return Reading(signals(values, sample.chunks), values.size)
+    if not independent:
+        return Reading((), values.size)
     result = drift.ks(values, sample)
     return Reading((), values.size, p_value=result.p_value, effect=result.effect)
 
 
-def _class_reading(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis) -> Reading:
+def _class_reading(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis, independent: bool) -> Reading:
     now, then = _same_mix(predictions, predicted, basis)
     result = _chi_square(now, then, basis)
     chunks = basis.count_chunks
+    if chunks is None and not independent:
+        return Reading((), len(now), kind=SHARES)
     found = () if chunks is None else class_mix.share_signals(now, class_mix.prepare_classes(then, chunks))
     return Reading(found, len(now), kind=SHARES, p_value=result.p_value, effect=result.effect)
 

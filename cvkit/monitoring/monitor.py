@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 
@@ -25,6 +25,7 @@ from cvkit.tables import FINDINGS, MEASUREMENTS, Window, conform
 log = logging.getLogger(__name__)
 FOREVER = datetime.max.replace(tzinfo=UTC)
 EMPTY_DAYS = 31  # windows without captures are measured this long after the last with some
+LATE_WINDOWS = 7  # newest measured windows that are looked at for images that came late
 
 Progress = Callable[[int, int], None]
 
@@ -117,7 +118,11 @@ def _past(
 
 def _judge(config: Config, window: Window, measurements: pd.DataFrame, streams: dict[Key, State]) -> pd.DataFrame:
     told = {key: alarm for key, state in streams.items() if (alarm := alarms.at(state, window.start))}
-    return rules.judge(measurements, config.rules, told, config.window_hours / 24)
+    verdicts = rules.judge(measurements, config.rules, told, config.window_hours / 24)
+    if window.start < alarms.kept_since(streams):
+        lost = (verdicts["rule"] == "drift") & (verdicts["state"] == "unknown")
+        verdicts.loc[lost, "reason"] = f"older than the {alarms.MOST_WINDOWS} windows of which evidence is kept"
+    return verdicts
 
 
 def _judge_later(
@@ -127,7 +132,10 @@ def _judge_later(
     start, model, version = observation.window.start, config.model.name, config.version
     seen = history.first_images(model, version)
     new = {source: start for source in set(observation.features["source"]) if seen.get(source, FOREVER) > start}
-    later = [one for one in history.measured_windows(model, version) if one.start > start]
+    # What was judged against another reference or by other rules is left as it is: these have no say in it.
+    judged = {"reference_id": observation.reference.id, "rules_id": rules_id(config)}
+    since = max(start, alarms.kept_since(observation.streams))
+    later = [one for one in history.measured_windows(model, version, **judged) if one.start > since]
     if not later or (not new and observation.streams == before):
         return {}
     measured = history.measurements(start=later[0].start, model=model, version=version)
@@ -142,8 +150,10 @@ def _judge_later(
 def due(config: Config, history: History, now: datetime, most: int = 400) -> list[Window]:
     """Complete windows that may hold captures and have not been measured, oldest first.
 
-    A window without captures is due for `EMPTY_DAYS` after the last one that may hold some: a camera that falls
-    silent is told, one folder with a wrong date does not make a century due. Of the newest `most` windows only.
+    A window without captures is due for `EMPTY_DAYS` after the last one that may hold some, so that a camera that falls
+    silent is told; not where all captures are older than that, which are a thing of the past. One folder with a wrong
+    date does not make a century due. Of the newest `most` windows only. A window that was measured is due again where
+    more images lie there now than it had: the newest `LATE_WINDOWS`, and any that had none.
     """
     now = sources.clock(config, now)
     dates = sources.capture_dates(config)
@@ -152,12 +162,29 @@ def due(config: Config, history: History, now: datetime, most: int = 400) -> lis
     past = [day for day in dates if day <= now.date()]
     if not past:
         return []
-    done = set(history.measured_windows(config.model.name, config.version))
+    done = _complete(config, history, set(past))
     near = {day + timedelta(days=more) for day in past for more in range(EMPTY_DAYS + 1)}
     first, last = (datetime.combine(day, datetime.min.time(), UTC) for day in (past[0], past[-1]))
-    end = min(last + timedelta(days=1), now)
+    silent = now - last <= timedelta(days=EMPTY_DAYS)
+    end = now if silent else last + timedelta(days=1)
     start = max(first, end - most * config.window_length)
     return [window for window in windows(config, start, end) if window.start.date() in near and window not in done]
+
+
+def _complete(config: Config, history: History, days: set[date]) -> set[Window]:
+    """The windows measured with all images that there are; `days` may have some."""
+    runs = history.runs(model=config.model.name, version=config.version, status="done").sort_values("window_start")
+    measured = {
+        Window(start.to_pydatetime(), end.to_pydatetime()): int(images)
+        for start, end, images in zip(runs["window_start"], runs["window_end"], runs["images"], strict=True)
+    }
+    asked = [*list(measured)[-LATE_WINDOWS:], *(one for one, images in measured.items() if not images)]
+    late = {
+        window
+        for window in asked
+        if window.start.date() in days and sources.image_count(config, window) > measured[window]
+    }
+    return set(measured) - late
 
 
 def windows(config: Config, start: datetime, end: datetime) -> Iterator[Window]:

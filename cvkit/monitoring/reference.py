@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cvkit.config import Config
@@ -16,7 +18,7 @@ from cvkit.data import features as feature_step
 from cvkit.errors import DataError, StorageError
 from cvkit.monitoring import contexts, quality
 from cvkit.monitoring.contexts import Contexts
-from cvkit.monitoring.identity import reference_id
+from cvkit.monitoring.identity import FACTS, reference_folder, settings_id
 from cvkit.storage import lock, remove_tree, write_parquet, write_text
 from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, conform
 
@@ -28,7 +30,7 @@ TABLES = {"images": IMAGES, "features": FEATURES, "predictions": BOXES, "labels"
 class Reference:
     """What is normal: the reference's images as numbers, and the limits learnt from them."""
 
-    id: str  # digest of all settings it depends on
+    id: str  # of all settings it depends on, and of what was measured
     images: pd.DataFrame  # table IMAGES: where the files lay when they were measured
     features: pd.DataFrame  # table FEATURES
     predictions: pd.DataFrame  # table BOXES
@@ -38,6 +40,7 @@ class Reference:
     limits: dict[str, quality.Limits]  # by source; {"": ...} where the reference names no sources
     classes: dict[int, str]
     match: tuple[str, ...] = ()  # contexts within which images are compared, such as the hour
+    independent: bool = False  # whether images without times tell how much healthy ones vary
     time_zone: str = "UTC"  # in which hours and weekdays are told
     prepared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)  # what `measure` keeps of it
 
@@ -56,17 +59,17 @@ def load(config: Config, progress: Progress = lambda done, total: None) -> Refer
 
     A reference does not change when the files it was made from change: `build` makes it anew.
     """
-    folder = config.workspace / "references" / reference_id(config)
-    if not (folder / "reference.json").is_file():
+    folder = reference_folder(config)
+    if not (folder / FACTS).is_file():
         with lock(config.workspace / "locks" / "reference.lock", "measuring the reference"):
-            if not (folder / "reference.json").is_file():
+            if not (folder / FACTS).is_file():
                 _save(build(config, progress), folder)
     return _read(folder)
 
 
 def build(config: Config, progress: Progress = lambda done, total: None) -> Reference:
     """Measure the reference from its files. Raises DataError where no image of it can be read."""
-    own, named = config.workspace, f"reference/{reference_id(config)}"
+    own, named = config.workspace, f"reference/{settings_id(config)}"
     found = sources.load_reference(config)
     records, seen = yolo.predict_missing(config, found, own / "predictions" / named, progress)
     features = feature_step.extract(config, records, own / "features" / named, progress)
@@ -85,10 +88,22 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
     usual, _ = _ordinary(features, embedded, learnt.__getitem__)
     limits = {str(source): quality.learn(group) for source, group in usual.groupby("source")}
     findings = quality.find(records, usual, limits, window=None, predicts=config.reference_predicts)
+    content = _digest(features, records.predictions, records.labels, embedded)
     return Reference(
-        reference_id(config), records.images, features, records.predictions, records.labels, findings, embedded, limits,
-        records.classes, tuple(config.reference.match), config.captures.time_zone,
+        f"{settings_id(config)}-{content}", records.images, features, records.predictions, records.labels, findings,
+        embedded, limits, records.classes, tuple(config.reference.match), config.reference.independent,
+        config.captures.time_zone,
     )  # fmt: skip
+
+
+def _digest(features: pd.DataFrame, *tables: pd.DataFrame) -> str:
+    """A name for what the reference holds, wherever its files lie."""
+    digest = hashlib.sha256()
+    for table in (features, *tables):
+        for name in table.columns:
+            column = table[name].map(lambda one: np.asarray(one).tobytes()) if name == "embedding" else table[name]
+            digest.update(pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
+    return digest.hexdigest()[:6]
 
 
 def ordinary(
@@ -146,22 +161,23 @@ def _save(reference: Reference, folder: Path) -> None:
         "id": reference.id,
         "classes": reference.classes,
         "match": reference.match,
+        "independent": reference.independent,
         "time_zone": reference.time_zone,
         "limits": {source: asdict(limits) for source, limits in reference.limits.items()},
     }
-    write_text(folder / "reference.json", json.dumps(facts, indent=2))  # last: its presence says all is there
+    write_text(folder / FACTS, json.dumps(facts, indent=2))  # last: its presence says all is there
 
 
 def _read(folder: Path) -> Reference:
     try:
-        facts = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         images, features, predictions, labels, findings = (
             _table(folder / f"{name}.parquet", columns) for name, columns in TABLES.items()
         )
         limits = {source: _limits(stored) for source, stored in facts["limits"].items()}
         classes = {int(number): name for number, name in facts["classes"].items()}
         embedded = pd.read_parquet(folder / "embeddings.parquet", columns=list(embeddings.COLUMNS))
-        matched = tuple(facts["match"]), str(facts["time_zone"])
+        matched = tuple(facts["match"]), bool(facts["independent"]), str(facts["time_zone"])
         return Reference(
             facts["id"], images, features, predictions, labels, findings, embedded, limits, classes, *matched
         )  # fmt: skip
@@ -194,7 +210,7 @@ def _limits(stored: dict[str, Any]) -> quality.Limits:
 def discard(config: Config) -> None:
     """Forget the frozen reference of these settings, so that the next use measures it again from its files."""
     for folder in ("references", "features/reference", "predictions/reference", "embeddings/reference"):
-        remove_tree(config.workspace / folder / reference_id(config))
+        remove_tree(config.workspace / folder / settings_id(config))
 
 
 def describe(reference: Reference) -> str:

@@ -110,7 +110,7 @@ def _judge_drift(
         few = f"{row['n']} values, at least {settings.minimum_images} are needed to judge"
         return {**verdict, "state": "unknown", "reason": few}
     if alarm is None:
-        few = "the reference has fewer than two windows with this feature: nothing tells how much a healthy one varies"
+        few = "the reference does not tell how much healthy windows vary in this: too few of its have it and a time"
         return {**verdict, "state": "unknown", "reason": few}
     state = "ok"
     if alarm.active:

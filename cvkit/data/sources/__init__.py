@@ -1,6 +1,13 @@
 """Where images, predictions and labels come from: the only place that knows file formats."""
 
-from cvkit.data.sources.captures import capture_dates, clock, images_pattern, load_captures, source_names
+from cvkit.data.sources.captures import (
+    capture_dates,
+    clock,
+    image_count,
+    images_pattern,
+    load_captures,
+    source_names,
+)
 from cvkit.data.sources.classes import class_names, dataset_kind
 from cvkit.data.sources.datasets import load_reference
 
@@ -9,6 +16,7 @@ __all__ = [
     "class_names",
     "clock",
     "dataset_kind",
+    "image_count",
     "images_pattern",
     "load_captures",
     "load_reference",

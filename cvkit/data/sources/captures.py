@@ -50,7 +50,7 @@ def load_captures(config: Config, window: Window) -> Records:
     near = images[images["date"].map(wanted).astype(bool)]
     near = near.assign(time=_image_times(near, config, problems))
     here = near[(near["time"] >= window.start) & (near["time"] < window.end)].reset_index(drop=True)
-    said = told_by.read(config, told, images, frozenset(here["image_id"]), wanted)
+    said = told_by.read(config, told, images, frozenset(here["image_id"]), wanted, _middle_in(window, config, pattern))
     classes = class_names(config)
     known = by_id_or_name(classes)
     elsewhere = set(images["image_id"]) - set(here["image_id"]) - set(near.loc[near["time"].isna(), "image_id"])
@@ -60,6 +60,14 @@ def load_captures(config: Config, window: Window) -> Records:
     )  # fmt: skip
     log.debug("%s: %d images of %d listed", window, len(here), len(images))
     return records
+
+
+def image_count(config: Config, window: Window) -> int:
+    """How many images lie there for `window`; nothing that was said about them is read."""
+    pattern = images_pattern(config)
+    images = _list_images(config, pattern, _dates_around(window, config, pattern), [])
+    moments = _image_times(images, config, [])
+    return int(((moments >= window.start) & (moments < window.end)).sum())
 
 
 def capture_dates(config: Config) -> list[date]:
@@ -126,6 +134,17 @@ def _dates_around(window: Window, config: Config, pattern: Pattern) -> Wanted:
         return known[day]
 
     return wanted
+
+
+def _middle_in(window: Window, config: Config, pattern: Pattern) -> Wanted:
+    """Whether the middle of a path's {date} lies in `window`: so every day belongs to one window only."""
+    zone = _zone(config, pattern)
+
+    def own(day: str) -> bool:
+        bounds = times.day_bounds(day, zone)
+        return bounds is None or window.start <= bounds[0] + (bounds[1] - bounds[0]) / 2 < window.end
+
+    return own
 
 
 def _zone(config: Config, pattern: Pattern) -> tzinfo:

@@ -160,7 +160,7 @@ def _placed(config: Config, images: pd.DataFrame) -> tuple[pd.DataFrame, list[Pr
         return images.assign(time=pd.Series(pd.NaT, index=images.index, dtype=TIME)), []
     expression = patterns.matcher(config.reference.images, "reference.images")
     zone = ZoneInfo(config.captures.time_zone)
-    sources, moments, problems = [], [], []
+    sources, days, moments, problems = [], [], [], []
     matches = [expression.fullmatch(image_id) for image_id in images["image_id"]]
     if not any(matches):
         raise ConfigError(
@@ -173,10 +173,11 @@ def _placed(config: Config, images: pd.DataFrame) -> tuple[pd.DataFrame, list[Pr
         moment, why = times.moment(fields["date"], fields.get("time") or "", zone) if fields.get("date") else (None, "")
         why = why if match else f"the path does not match reference.images: {config.reference.images}"
         sources.append(fields.get("source") or "")
+        days.append(fields.get("date") or "")
         moments.append(moment)
         if why:
             problems.append(problem("no_time", image_id, why, sources[-1]))
-    return images.assign(source=sources, time=pd.Series(moments, index=images.index, dtype=TIME)), problems
+    return images.assign(source=sources, date=days, time=pd.Series(moments, index=images.index, dtype=TIME)), problems
 
 
 def _ids(found: Iterable[Found], root: Path) -> list[str]:

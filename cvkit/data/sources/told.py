@@ -42,11 +42,13 @@ def read(
     images: pd.DataFrame,
     inside: Set[str],
     date_wanted: Callable[[str], bool],
+    own_date: Callable[[str], bool] = lambda date: True,
 ) -> dict[str, Said]:
     """What the files that match `told` say about the images `inside` the window, by kind.
 
     `images` are all that the files may speak of (image_id, path, source, date): what is about images outside the
-    window is passed over, what is about no image becomes a finding.
+    window is passed over, what is about no image becomes a finding of the window that the file's {date} is the
+    `own_date` of.
     Raises DataError where predictions are asked for, no file has any, and there are no weights to make them.
     """
     said = {kind: Said(relative=bool(one and one.text.endswith(".txt"))) for kind, one in told.items()}
@@ -63,7 +65,11 @@ def read(
         for file in found:
             if Path(file.path).name in NO_LABELS:
                 continue
+            before = len(said[kind].problems)
             _read_file(said[kind], file, clean(listing.image_id(file.path, workspace(config))), index, inside, kind)
+            if file.date and not own_date(file.date):  # a neighbour's, read for the images near midnight
+                told_here = [row for row in said[kind].problems[before:] if row["image_id"] in inside]
+                said[kind].problems[before:] = told_here
         outside = index.places.keys() - inside
         said[kind].problems = [row for row in said[kind].problems if row["image_id"] not in outside]
     return said
