@@ -82,8 +82,8 @@ def sides(corners: Floats, places: int = 9) -> Floats:
     area of exactly 32^2. Where a decimal number of at most `places` places lies within that rounding (2 units in the
     last place of x2), it is taken for w. Differences of float32 numbers are exact and stay as they are.
 
-    >>> sides(np.array([[0.1, 0.0, 0.1 + 0.7, 2.0]])).tolist(), (0.1 + 0.7) - 0.1
-    ([[0.7, 2.0]], 0.7000000000000001)
+    >>> sides(np.array([[0.1, 0.0, 0.1 + 0.2, 2.0]])).tolist(), (0.1 + 0.2) - 0.1
+    ([[0.2, 2.0]], 0.20000000000000004)
     """
     plain = corners[:, 2:] - corners[:, :2]
     decimal = np.round(plain, places)

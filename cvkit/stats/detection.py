@@ -8,7 +8,7 @@ are a bootstrap (`cvkit.stats.resampling`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike
 
 from cvkit.stats.box_matching import Matches
 from cvkit.stats.boxes import Booleans, Floats, Integers
+from cvkit.stats.resampling import weights_of
+from cvkit.stats.segments import filled, highest_from_here, running, running_from_zero, sums
 
 RECALL_STEP = 0.01  # COCO reads precision at the recalls 0, .01, ..., 1
 FEW = (1, 10)  # COCO's recall with fewer predictions than all
@@ -181,7 +183,7 @@ def accumulate(counts: Tally, weights: ArrayLike | None = None) -> Accumulated:
 
     Source: cocoeval.py of pycocotools 2.0.11 (accumulate).
     """
-    rows = _weights(counts.images, weights)
+    rows = weights_of(counts.images, weights)
     shape = (len(rows), len(counts.categories), counts.areas, counts.thresholds.size)
     precision, recall = np.full(shape, np.nan), np.full(shape, np.nan)
     few = np.full((*shape[:2], len(FEW), shape[3]), np.nan)
@@ -194,43 +196,31 @@ def accumulate(counts: Tally, weights: ArrayLike | None = None) -> Accumulated:
     return Accumulated(counts.thresholds, precision, recall, few)
 
 
-def _weights(images: int, weights: ArrayLike | None) -> Floats:
-    rows = np.atleast_2d(np.ones(images) if weights is None else np.asarray(weights, dtype=np.float64))
-    if rows.ndim != 2 or rows.shape[1] != images:
-        raise ValueError(f"each image needs its weight: {images} images, weights of shape {rows.shape}")
-    if rows.size and not (rows.min() >= 0 and np.isfinite(rows.max())):
-        raise ValueError("weights are finite and not negative")
-    return rows
-
-
 def _count(category: _Category, weights: Floats, shape: tuple[int, ...]) -> tuple[Floats, Floats, Floats]:
     """Average precision and recall (R, A, T), and recall with few predictions (R, 2, T)."""
     areas, levels = shape[2:]
-    labels = _sums(weights[:, category.labels], category.label_ends)
+    labels = sums(weights[:, category.labels], category.label_ends)
     hits = weights[:, category.hits]
-    found = hits.copy()
-    _running(found, category.hit_ends)
+    found = running(hits, category.hit_ends)
     reached = _over_labels(found, labels, category.hit_ends[::levels])
     envelope = found / (_predicted(category, weights) + np.spacing(1))
-    for low, high in _filled(category.hit_ends):
-        backwards = envelope[:, low:high][:, ::-1]
-        np.maximum.accumulate(backwards, axis=1, out=backwards)
-    precision = _sums(envelope * _points(reached, category.hit_ends), category.hit_ends) / round(1 / RECALL_STEP + 1)
+    highest_from_here(envelope, category.hit_ends)
+    precision = sums(envelope * _points(reached, category.hit_ends), category.hit_ends) / round(1 / RECALL_STEP + 1)
     nothing = np.where(labels > 0, 0, np.nan)[:, :, None]
-    recall = _sums(hits, category.hit_ends).reshape(-1, areas, levels) / np.where(labels > 0, labels, 1)[:, :, None]
+    recall = sums(hits, category.hit_ends).reshape(-1, areas, levels) / np.where(labels > 0, labels, 1)[:, :, None]
     end = category.hit_ends[levels]
-    few = [_sums(hits[:, :end] * (category.rank[:end] < most), category.hit_ends[: levels + 1]) for most in FEW]
+    few = [sums(hits[:, :end] * (category.rank[:end] < most), category.hit_ends[: levels + 1]) for most in FEW]
     few_recall = np.stack(few, axis=1) / np.where(labels > 0, labels, 1)[:, :1, None] + nothing[:, :1]
     return precision.reshape(-1, areas, levels) + nothing, recall + nothing, few_recall
 
 
 def _predicted(category: _Category, weights: Floats) -> Floats:
     """Predictions that count, from the surest to each true positive (R, K)."""
-    listed = _running_from_zero(weights[:, category.listed], category.listed_ends)
+    listed = running_from_zero(weights[:, category.listed], category.listed_ends)
     predicted = np.take(listed, category.hit_listed, axis=1)
     if category.except_images.size:
         signed = weights[:, category.except_images] * category.except_signs
-        predicted += np.take(_running_from_zero(signed, category.except_ends), category.hit_except, axis=1)
+        predicted += np.take(running_from_zero(signed, category.except_ends), category.hit_except, axis=1)
     return predicted
 
 
@@ -239,7 +229,7 @@ def _points(reached: Floats, ends: Integers) -> Floats:
     passed = np.floor(reached * (1 / RECALL_STEP + 1e-9))  # never too few: .29 * 100 is less than 29
     passed += passed * RECALL_STEP <= reached  # COCO's recalls are multiples of .01 in floating point, so are these
     points = np.diff(passed, axis=1, prepend=0)
-    starts = np.array([low for low, _ in _filled(ends)], dtype=np.int64)
+    starts = np.array([low for low, _ in filled(ends)], dtype=np.int64)
     points[:, starts] = passed[:, starts]
     return points
 
@@ -250,30 +240,3 @@ def _over_labels(found: Floats, labels: Floats, ends: Integers) -> Floats:
         some = labels[:, area : area + 1]
         np.divide(found[:, low:high], np.where(some > 0, some, 1), out=reached[:, low:high])
     return reached
-
-
-def _filled(ends: Integers) -> Iterator[tuple[int, int]]:
-    """First and last of each segment that is not empty."""
-    return ((low, high) for low, high in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True) if high > low)
-
-
-def _running(values: Floats, ends: Integers) -> None:
-    """Running sums (R, n) within segments, in place."""
-    for low, high in _filled(ends):
-        part = values[:, low:high]
-        np.cumsum(part, axis=1, out=part)
-
-
-def _running_from_zero(values: Floats, ends: Integers) -> Floats:
-    """Running sums (R, 1 + n) within segments, after a zero."""
-    _running(values, ends)
-    return np.concatenate([np.zeros((len(values), 1)), values], axis=1)
-
-
-def _sums(values: Floats, ends: Integers) -> Floats:
-    """Sums (R, segments) of segments; 0 of an empty one."""
-    sums = np.zeros((len(values), ends.size - 1))
-    filled = np.flatnonzero(np.diff(ends))
-    if filled.size:
-        sums[:, filled] = np.add.reduceat(values, ends[filled], axis=1)
-    return sums
