@@ -69,14 +69,14 @@ def match(
     """
     levels, ranges = np.asarray(thresholds, dtype=np.float64), np.asarray(areas, dtype=np.float64).reshape(-1, 2)
     _check(truth, predictions, images, categories, levels)
-    order, rank = _surest(predictions, images, most)
+    order, rank = surest(predictions, images, most)
     sizes = predictions.area[order]
     inside = (sizes >= ranges[:, :1]) & (sizes <= ranges[:, 1:])
     counted = (truth.area >= ranges[:, :1]) & (truth.area <= ranges[:, 1:]) & ~truth.ignore
     shape = (len(ranges), levels.size, order.size)
     hit, found = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     partner = np.full((levels.size, order.size), -1, dtype=np.int32)
-    pairs = _candidates(truth, predictions, order, images, float(levels.min()))
+    pairs = candidates(truth, predictions, order, images, float(levels.min()))
     for which, best, counts in _rounds(pairs, truth.crowd, counted, np.minimum(levels, EXACT)):
         hit[:, :, which], found[:, :, which] = counts, best >= 0
         partner[:, which] = best[0]
@@ -96,7 +96,7 @@ def _check(truth: Truth, predictions: Predictions, images: int, categories: int,
         raise ValueError(f"thresholds of IoU lie in (0, 1], not {thresholds.tolist()}")
 
 
-def _surest(predictions: Predictions, images: int, most: int) -> tuple[Integers, Integers]:
+def surest(predictions: Predictions, images: int, most: int) -> tuple[Integers, Integers]:
     """Rows in the order of `Matches`, and the rank of each in its image and category."""
     order = np.lexsort((predictions.image, -predictions.score, predictions.category))
     rank = ranks_within(predictions.category[order] * images + predictions.image[order])
@@ -119,7 +119,7 @@ def ranks_within(groups: Integers) -> Integers:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Pairs:
+class Candidates:
     """A prediction and a labelled box of its image and category that overlap enough at the lowest threshold."""
 
     which: Integers  # (P,) place of the prediction in the order
@@ -128,7 +128,8 @@ class _Pairs:
     cell: Integers  # (P,) image and category
 
 
-def _candidates(truth: Truth, predictions: Predictions, order: Integers, images: int, lowest: float) -> _Pairs:
+def candidates(truth: Truth, predictions: Predictions, order: Integers, images: int, lowest: float) -> Candidates:
+    """All pairs of one image and category whose IoU is at least `lowest`; predictions numbered by their `order`."""
     cells = truth.category * images + truth.image
     by_cell = np.argsort(cells, kind="stable")
     ordered = cells[by_cell]
@@ -140,9 +141,9 @@ def _candidates(truth: Truth, predictions: Predictions, order: Integers, images:
         label, row = by_cell[place], order[which]
         overlap = iou_of_areas(corners[row], areas[row], boxes[label], box_area[label], truth.crowd[label])
         near = np.flatnonzero(overlap >= min(lowest, EXACT))
-        parts.append(_Pairs(which[near], label[near], overlap[near], wanted[which[near]]))
+        parts.append(Candidates(which[near], label[near], overlap[near], wanted[which[near]]))
     columns = [[getattr(part, name) for part in parts] for name in ("which", "label", "overlap", "cell")]
-    return _Pairs(*(np.concatenate(column) for column in columns))
+    return Candidates(*(np.concatenate(column) for column in columns))
 
 
 def _ragged(first: Integers, last: Integers) -> Iterator[tuple[Integers, Integers]]:
@@ -159,7 +160,7 @@ def _ragged(first: Integers, last: Integers) -> Iterator[tuple[Integers, Integer
 
 
 def _rounds(
-    pairs: _Pairs, crowd: Booleans, counted: Booleans, thresholds: Floats
+    pairs: Candidates, crowd: Booleans, counted: Booleans, thresholds: Floats
 ) -> Iterator[tuple[Integers, Integers, Booleans]]:
     """Choices of all cells at once, the surest prediction of each first, then the second, ...
 
