@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import statistics
 import time
 import tracemalloc
@@ -156,10 +157,10 @@ def _coverage() -> Iterator[Figure]:
 
 def _figures_of_coverage(size: int, covered: np.ndarray, percentile: np.ndarray, off: np.ndarray) -> Iterator[Figure]:
     against = f"95 % intervals from {SETS} test sets of {size} images; sd of a share .01"
-    share = covered.mean(axis=0)
+    share = covered.mean(axis=0).tolist()
     yield at_least(f"evaluation.coverage_{size}", share[0], "of sets, mAP", COVERED[0], against)
     yield at_most(f"evaluation.coverage_{size}_most", share[0], "of sets, mAP", COVERED[1], against)
-    yield observed(f"evaluation.coverage_{size}_lowest", share.min(), "of sets, worst of the twelve numbers", against)
+    yield observed(f"evaluation.coverage_{size}_lowest", min(share), "of sets, worst of the twelve numbers", against)
     yield observed(f"evaluation.percentile_{size}", percentile.mean(axis=0)[0], "of sets, mAP", "percentile bootstrap")
     yield observed(f"evaluation.flattery_{size}", off[:, 0].mean(), "mAP above the population's", "mean of the sets")
     yield observed(f"evaluation.spread_{size}", off[:, 0].std(), "mAP", "standard deviation of the sets")
@@ -178,7 +179,7 @@ def _paired() -> Iterator[Figure]:
     results["itself"].append(_p_value(made, [alike[0], alike[0]], chosen))
     shares = {name: float(np.mean(np.array(values) <= LEVEL)) for name, values in results.items()}
     against = f"{PAIRS} test sets of {SIZES[0]} images, level {LEVEL}"
-    slack = 2 * np.sqrt(LEVEL * (1 - LEVEL) / PAIRS)
+    slack = 2 * math.sqrt(LEVEL * (1 - LEVEL) / PAIRS)
     yield at_most(
         "evaluation.paired_false", shares["alike"], "of sets", LEVEL + slack, f"equally good models, {against}"
     )

@@ -75,6 +75,18 @@ def predictions(image: ArrayLike, category: ArrayLike, corners: ArrayLike, score
     return Predictions(images, categories, places, box_areas(places), scores)
 
 
+def side_by_side(truth: Truth, first: Predictions, second: Predictions, images: int) -> tuple[Truth, Predictions]:
+    """What two models say about the same images, as if of 2 `images` images: the second model's after the first's.
+
+    The labelled boxes are there twice. Matched together, this is what `cvkit.stats.resampling.compare` asks for.
+    """
+    labels = {name: np.concatenate([getattr(truth, name)] * 2) for name in Truth.__slots__}
+    said = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in Predictions.__slots__}
+    labels["image"] = np.concatenate([truth.image, truth.image + images])
+    said["image"] = np.concatenate([first.image, second.image + images])
+    return Truth(**labels), Predictions(**said)
+
+
 def sides(corners: Floats, places: int = 9) -> Floats:
     """Width and height (n, 2) of boxes, pixels, as they were before someone added them to the upper left corner.
 

@@ -100,11 +100,13 @@ def compare(
     """Difference of two models on the same units, second less first, with its interval and a test.
 
     `metric` takes weights of 2 `units` units: the first model's outputs on all units, then the second model's on the
-    same units again, as if they were others (`side_by_side`). Interval: as `interval`, both models on the same halves,
-    without taking off a bias, as small samples flatter both. Test: the two models' outputs are swapped on each unit
-    (group) with probability a half; p = (1 + swaps with a difference at least as large, either way) / (1 +
-    `replicates`). Exact, whatever the metric: of two interchangeable models a share of at most p gets p or less, and a
-    model against itself gets 1. It asks for more than equal metrics, so near the edge the interval may disagree.
+    same units again, as if they were others (boxes: `cvkit.stats.boxes.side_by_side`). Interval: as `interval`, both
+    models on the same halves, without taking off a bias, as small samples flatter both. Test: the models' outputs are
+    swapped on each unit (group) with probability a half; p = (1 + swaps with a difference at least as large, either
+    way) / (1 + `replicates`). Exact, whatever the metric: of two interchangeable models a share of at most p gets p or
+    less, and a model against itself gets 1. It asks for more than equal metrics, so near the edge the interval may
+    disagree.
+
     `groups`, NaN, seed and errors as `interval`.
 
     Source: R. A. Fisher, The Design of Experiments (1935), ch. 3 (randomisation); B. Phipson, G. Smyth, Stat. Appl.
@@ -120,15 +122,6 @@ def compare(
     swapped = _values(lambda rows: _gain(metric, rows, 1 - rows), _swaps(count, replicates, random), labels)
     low, high = _around(difference, halves.std(axis=0), count, level)
     return Comparison(difference, low, high, _share_as_large(swapped, difference), count)
-
-
-def side_by_side(first: ArrayLike, second: ArrayLike, units: int) -> NDArray[np.int64]:
-    """Units of the outputs of two models, as `compare` wants them numbered: the second's after all of the first's.
-
-    >>> side_by_side([0, 2], [1], units=3).tolist()
-    [0, 2, 4]
-    """
-    return np.concatenate([np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64) + units])
 
 
 def weights_of(units: int, weights: ArrayLike | None) -> Floats:
