@@ -147,6 +147,24 @@ def test_equal_to_pycocotools_on_awkward_cases(first: int) -> None:
             assert_equal_to_pycocotools(truth, results)
 
 
+def test_ties_of_decimals_are_decided_as_by_pycocotools() -> None:
+    """IoU of .5 to .95 and areas of 32^2 and 96^2 exactly, but for the rounding of corners."""
+    rng = np.random.default_rng(0)
+    labels, results = [], []
+    for i in range(600):
+        x, y = rng.uniform(0, 500, 2).round(2)
+        wide = round(20 * int(rng.integers(1, 300)) / 100, 2)
+        high = round(float(rng.choice([1024, 9216])) / wide, 2) if i % 2 else round(rng.uniform(5, 90), 2)
+        share = 0.5 + 0.05 * int(rng.integers(10))
+        common = {"image_id": i % 40 + 1, "category_id": i // 40 + 1}
+        area = wide * high
+        labels.append({"id": i + 1, "bbox": [x, y, wide, high], "area": area, "iscrowd": i % 7 == 0, **common})
+        box = [x, y, round(wide * share, 2), high] if i % 3 else [x, y, wide, high]
+        results.append({"bbox": box, "score": round(rng.random(), 3), **common})
+    truth = {"images": [{"id": i + 1} for i in range(40)], "categories": [{"id": c + 1} for c in range(15)]}
+    assert_equal_to_pycocotools({**truth, "annotations": labels}, results)
+
+
 STORED = json.loads((Path(__file__).parent / "pycocotools_cases.json").read_text())
 
 

@@ -200,7 +200,7 @@ def _count(category: _Category, weights: Floats, shape: tuple[int, ...]) -> tupl
     """Average precision and recall (R, A, T), and recall with few predictions (R, 2, T)."""
     areas, levels = shape[2:]
     labels = sums(weights[:, category.labels], category.label_ends)
-    hits = weights[:, category.hits]
+    hits = np.take(weights, category.hits, axis=1)
     found = running(hits, category.hit_ends)
     reached = _over_labels(found, labels, category.hit_ends[::levels])
     envelope = found / (_predicted(category, weights) + np.spacing(1))
@@ -216,10 +216,10 @@ def _count(category: _Category, weights: Floats, shape: tuple[int, ...]) -> tupl
 
 def _predicted(category: _Category, weights: Floats) -> Floats:
     """Predictions that count, from the surest to each true positive (R, K)."""
-    listed = running_from_zero(weights[:, category.listed], category.listed_ends)
+    listed = running_from_zero(np.take(weights, category.listed, axis=1), category.listed_ends)
     predicted = np.take(listed, category.hit_listed, axis=1)
     if category.except_images.size:
-        signed = weights[:, category.except_images] * category.except_signs
+        signed = np.take(weights, category.except_images, axis=1) * category.except_signs
         predicted += np.take(running_from_zero(signed, category.except_ends), category.hit_except, axis=1)
     return predicted
 

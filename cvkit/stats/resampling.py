@@ -66,9 +66,9 @@ def interval(
     t the quantile of Student's t with n - 1 degrees of freedom. bias = (mean of the halves - estimate) /
     (2^`bias_rate` - 1), from a bias proportional to n^-`bias_rate`. SE^2 = s^2 + (`bias_error` bias)^2, s the standard
     deviation of the halves about their mean (delete-half jackknife: a half without replacement varies about the whole
-    as the whole does about the population). mAP needs the correction: its precision envelope is a maximum over noise, so
-    200 images flatter by half a standard error. A bootstrap shows a third of that, and its percentile interval leans
-    the wrong way: it covered 86 % where this one covers 95. Numbers without bias (recall, accuracy) are left where
+    as the whole does about the population). mAP needs the correction: its precision envelope is a maximum over noise,
+    so 200 images flatter by half a standard error. A bootstrap shows a third of that, and its percentile interval leans
+    the wrong way (coverage: benchmark `evaluation`). Numbers without bias, such as recall and accuracy, are left where
     they are. The interval is of the value for very many units; the estimate need not lie in its middle.
 
     `groups` (units,) names units that depend on each other, such as frames of one source and hour: whole groups are
