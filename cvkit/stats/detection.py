@@ -19,7 +19,7 @@ from cvkit.stats.boxes import Booleans, Floats, Integers
 from cvkit.stats.resampling import weights_of
 from cvkit.stats.segments import filled, highest_from_here, running, running_from_zero, sums
 
-RECALL_STEP = 0.01  # COCO reads precision at the recalls 0, .01, ..., 1
+RECALL_STEP, POINTS = 0.01, 101  # COCO reads precision at the recalls 0, .01, ..., 1
 FEW = (1, 10)  # COCO's recall with fewer predictions than all
 CELLS = 1 << 17  # weights worked on at a time: their arrays stay in the processor's cache
 SUMMARY = (
@@ -32,7 +32,8 @@ SUMMARY = (
 class Accumulated:
     """Quality by replicate, category, range of area and threshold of IoU; NaN where nothing was to be found.
 
-    R rows of weights, C categories, A ranges of area, T thresholds; all numbers 0..1, higher is better.
+    R rows of weights, C categories, A ranges of area, T thresholds; all numbers 0..1, higher is better. COCO's AP of
+    each category is `precision[:, :, 0].mean(axis=-1)`.
     """
 
     thresholds: Floats  # (T,)
@@ -199,19 +200,17 @@ def accumulate(counts: Tally, weights: ArrayLike | None = None) -> Accumulated:
 def _count(category: _Category, weights: Floats, shape: tuple[int, ...]) -> tuple[Floats, Floats, Floats]:
     """Average precision and recall (R, A, T), and recall with few predictions (R, 2, T)."""
     areas, levels = shape[2:]
-    labels = sums(weights[:, category.labels], category.label_ends)
+    ends = category.hit_ends
+    labels = sums(np.take(weights, category.labels, axis=1), category.label_ends)
+    labels[labels == 0] = np.nan  # and so is everything of them
     hits = np.take(weights, category.hits, axis=1)
-    found = running(hits, category.hit_ends)
-    reached = _over_labels(found, labels, category.hit_ends[::levels])
-    envelope = found / (_predicted(category, weights) + np.spacing(1))
-    highest_from_here(envelope, category.hit_ends)
-    precision = sums(envelope * _points(reached, category.hit_ends), category.hit_ends) / round(1 / RECALL_STEP + 1)
-    nothing = np.where(labels > 0, 0, np.nan)[:, :, None]
-    recall = sums(hits, category.hit_ends).reshape(-1, areas, levels) / np.where(labels > 0, labels, 1)[:, :, None]
-    end = category.hit_ends[levels]
-    few = [sums(hits[:, :end] * (category.rank[:end] < most), category.hit_ends[: levels + 1]) for most in FEW]
-    few_recall = np.stack(few, axis=1) / np.where(labels > 0, labels, 1)[:, :1, None] + nothing[:, :1]
-    return precision.reshape(-1, areas, levels) + nothing, recall + nothing, few_recall
+    found = running(hits, ends)
+    envelope = highest_from_here(found / (_predicted(category, weights) + np.spacing(1)), ends)
+    precision = sums(envelope * _points(_over_labels(found, labels, ends[::levels]), ends), ends) / POINTS
+    recall = sums(hits, ends).reshape(-1, areas, levels) / labels[:, :, None]
+    first, surer = ends[: levels + 1], category.rank[: ends[levels]]
+    few = [sums(hits[:, : surer.size] * (surer < most), first) / labels[:, :1] for most in FEW]
+    return precision.reshape(-1, areas, levels) + 0 * recall, recall, np.stack(few, axis=1)
 
 
 def _predicted(category: _Category, weights: Floats) -> Floats:
@@ -237,6 +236,5 @@ def _points(reached: Floats, ends: Integers) -> Floats:
 def _over_labels(found: Floats, labels: Floats, ends: Integers) -> Floats:
     reached = np.empty_like(found)
     for area, (low, high) in enumerate(itertools.pairwise(ends)):
-        some = labels[:, area : area + 1]
-        np.divide(found[:, low:high], np.where(some > 0, some, 1), out=reached[:, low:high])
+        np.divide(found[:, low:high], labels[:, area : area + 1], out=reached[:, low:high])
     return reached
