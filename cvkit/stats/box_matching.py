@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cvkit.stats.boxes import Booleans, Floats, Integers, Predictions, Truth, box_areas
+from cvkit.stats.arrays import Floats
+from cvkit.stats.boxes import Booleans, Integers, Predictions, Truth, box_areas
 from cvkit.stats.overlap import iou_of_areas
 
 THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())  # COCO's, with its rounding

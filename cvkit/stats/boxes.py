@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from cvkit.stats.arrays import Floats
+
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cvkit.stats.arrays import Floats
 from cvkit.stats.box_matching import Matches
-from cvkit.stats.boxes import Floats, Integers
+from cvkit.stats.boxes import Integers
 from cvkit.stats.operation import outcomes, pairs, ratio
 from cvkit.stats.resampling import weights_of
 

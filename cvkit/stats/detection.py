@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cvkit.stats.arrays import Floats
 from cvkit.stats.box_matching import Matches
-from cvkit.stats.boxes import Booleans, Floats, Integers
+from cvkit.stats.boxes import Booleans, Integers
 from cvkit.stats.resampling import weights_of
 from cvkit.stats.segments import filled, highest_from_here, running, running_from_zero, sums
 

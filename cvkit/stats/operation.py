@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cvkit.stats.arrays import Floats
 from cvkit.stats.box_matching import Matches, match
-from cvkit.stats.boxes import Booleans, Floats, Integers, Predictions, Truth
+from cvkit.stats.boxes import Booleans, Integers, Predictions, Truth
 from cvkit.stats.overlap import iou
 from cvkit.stats.resampling import weights_of
 from cvkit.stats.segments import sums

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from cvkit.stats.arrays import Floats
 from cvkit.stats.box_matching import candidates, surest
-from cvkit.stats.boxes import Booleans, Floats, Integers, Predictions, Truth, box_areas
+from cvkit.stats.boxes import Booleans, Integers, Predictions, Truth, box_areas
 
 Boxes = TypeVar("Boxes", Truth, Predictions)
 

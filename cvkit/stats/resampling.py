@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-Floats = NDArray[np.float64]
+from cvkit.stats.arrays import Floats
+
 Metric = Callable[[Floats], Floats]
 
 REPLICATES = 500  # tells a standard error to 3 %

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from cvkit.stats.arrays import Floats
+
 Integers = NDArray[np.int64]
 
 
