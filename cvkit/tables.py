@@ -104,11 +104,16 @@ PREDICTION_FEATURES: Mapping[str, str] = {
     "box_y": "mean centre, 0 top - 1 bottom",
 }
 
-NUMBERS = (*PROPERTIES, *PREDICTION_FEATURES)  # the columns of FEATURES that are watched
+# Per-image numbers from labels.
+LABEL_FEATURES: Mapping[str, str] = {"f1": "F1 against labels, 0-1"}
+
+NUMBERS = (*PROPERTIES, *PREDICTION_FEATURES)  # what every image has
+WATCHED = (*NUMBERS, *LABEL_FEATURES)
 
 FEATURE_UNITS: Mapping[str, str] = {
     **PROPERTIES,
     **PREDICTION_FEATURES,
+    **LABEL_FEATURES,
     "class_mix": "share of boxes by class",
     "embedding": "distance from the reference's mean, unit embeddings",
 }
@@ -128,6 +133,7 @@ FEATURES: Mapping[str, str] = {
     "height": "float64",
     **dict.fromkeys(PROPERTIES, "float64"),
     **dict.fromkeys(PREDICTION_FEATURES, "float64"),
+    **dict.fromkeys(LABEL_FEATURES, "float64"),
 }
 
 # One row per readable image: how strange it is beside the reference's. Higher scores are stranger.
@@ -145,8 +151,10 @@ ANOMALIES: Mapping[str, str] = {
 # One row per number about one window. `effect` is the size that rules look at, in the unit the metric names.
 MEASUREMENTS: Mapping[str, str] = {
     "source": "str",
-    "feature": "str",  # a feature, a finding, or "images" for the amount of data
-    "metric": "str",  # mean, ks, psi, wasserstein, jensen_shannon, chi_square, embedding_shift, share, count
+    "feature": "str",  # a feature, a finding, "images" for the amount of data, or "performance"
+    # mean, ks, psi, wasserstein, jensen_shannon, chi_square, embedding_shift; share, count; of the performance ap,
+    # ap50, precision, recall, f1, and coverage: the share of images with labels
+    "metric": "str",
     "value": "float64",
     "low": "float64",  # 95 % interval of value, NaN where there is none
     "high": "float64",

@@ -13,6 +13,7 @@ import pytest
 from cvkit import asked, demo_world
 from cvkit.config import RuleSettings, load_config
 from cvkit.data import embeddings, sources, yolo
+from cvkit.data.labelled import f1_of_images, labelled
 from cvkit.data.records import Records
 from cvkit.demo import CHECKPOINT
 from cvkit.documentation import wording
@@ -59,14 +60,26 @@ def test_harm_is_not_told_from_nothing(now: list[float], then: list[float]) -> N
 
 
 def test_f1_of_an_image() -> None:
-    true = np.array([[0, 0, 10, 10], [20, 20, 30, 30.0]])
-    assert harm.f1_of_image(true, [0, 1], true, [0, 1]) == 1.0
-    assert harm.f1_of_image(true, [0, 0], true, [0, 1]) == 0.5  # a wrong class is no match
-    assert harm.f1_of_image(true[[0, 0]], [0, 0], true, [0, 1]) == 0.5  # a second box on one object is none
-    assert harm.f1_of_image(true + 8, [0, 1], true, [0, 1]) == 0.0
-    none = np.empty((0, 4))
-    assert harm.f1_of_image(none, [], none, []) == 1.0
-    assert harm.f1_of_image(none, [], true, [0, 1]) == 0.0
+    first, second = [0, 0, 10, 10], [20, 20, 30, 30]
+
+    def f1(predicted: list[tuple[int, list[int]]], true: list[tuple[int, list[int]]], confidence: float = 0.9) -> float:
+        image = conform(pd.DataFrame({"image_id": ["a"], "predicted": [True], "labelled": [True]}), IMAGES)
+        tables = [
+            conform(
+                pd.DataFrame([("a", kind, confidence, *corners) for kind, corners in boxes], columns=list(BOXES)), BOXES
+            )
+            for boxes in (predicted, true)
+        ]
+        return float(f1_of_images(labelled(image, *tables), 0.5)["f1"].item())
+
+    true = [(0, first), (7, second)]
+    assert f1(true, true) == 1.0
+    assert f1([(0, first), (0, second)], true) == 0.5  # a wrong class is no match
+    assert f1([(0, first), (0, first)], true) == 0.5  # a second box on one object is none
+    assert f1([(0, [8, 8, 18, 18]), (7, [28, 28, 38, 38])], true) == 0.0
+    assert f1(true, true, confidence=0.4) == 0.0  # below what is deployed
+    assert f1([], []) == 1.0
+    assert f1([], true) == 0.0
 
 
 def test_directions_hold_what_varies_and_the_rest_is_a_distance() -> None:

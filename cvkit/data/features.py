@@ -13,6 +13,7 @@ import pandas as pd
 
 from cvkit.config import Config
 from cvkit.data import cache, images
+from cvkit.data.labelled import f1_of_images, labelled
 from cvkit.data.records import Records
 from cvkit.tables import FEATURES, PREDICTION_FEATURES, conform
 
@@ -29,8 +30,9 @@ def extract(
     """The table FEATURES of `records`: one row per image, in the order of `records.images`.
 
     What comes from pixels is computed once per image file and kept in `cache_folder`; what comes from predictions is
-    computed each time, which is cheap. Features of pixels that cannot be read are NaN, as are those of images
-    without predictions; an image on which the model found nothing has 0 boxes and NaN for the boxes' properties.
+    computed each time, which is cheap, and so is what comes from labels. Features of pixels that cannot be read are
+    NaN, as are those of images without predictions, or labels; an image on which the model found nothing has 0 boxes
+    and NaN for the boxes' properties.
     """
     done = 0
 
@@ -50,7 +52,9 @@ def extract(
     sized = records.images.assign(
         width=records.images["width"].fillna(wide["width"]), height=records.images["height"].fillna(wide["height"])
     )
-    return conform(wide.merge(from_boxes(sized, records.predictions), on="image_id", how="left"), FEATURES)
+    good = f1_of_images(labelled(records.images, records.predictions, records.labels), config.model.confidence)
+    told = from_boxes(sized, records.predictions).merge(good, on="image_id", how="left")
+    return conform(wide.merge(told, on="image_id", how="left"), FEATURES)
 
 
 def from_boxes(records: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

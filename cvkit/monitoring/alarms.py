@@ -27,6 +27,7 @@ DAYS_A_YEAR = 365.25
 MOST_WINDOWS = 400  # entries kept: older ones tell nothing that the reference does not
 AT_ONCE = 0.5  # share of a stream's evidence granted to one window's own p-value, where it has one
 LARGEST = 1e12  # effect that is kept: of a constant that changed it is infinite, and JSON knows no infinity
+FEWEST = {"f1": 5}  # values of a window that suffice for evidence, where they are scarce; else `minimum_images`
 HEALTHY_P = 0.05  # an alarm that one window's p-value raised ends where it is above this
 SPREAD_EFFECT = math.sqrt(2 / math.pi)  # Wasserstein distance of normals whose sds differ by 1, in sds
 
@@ -82,7 +83,8 @@ def enter(
     start, replaced = window.start.isoformat(), {}
     for key in sorted({*states, *readings}):
         reading = readings.get(key)
-        usable = reading is not None and reading.tells and reading.n >= settings.minimum_images
+        fewest = FEWEST.get(key[1], settings.minimum_images)
+        usable = reading is not None and reading.tells and reading.n >= fewest
         entry = _entry(window, reading) if reading and usable else None
         old = states.get(key) or _fresh(reading)
         if old is not None and not _given_up(old, start):

@@ -103,19 +103,9 @@ def quality(reference: Reference) -> pd.Series:
     Of a reference without labels its mean confidence, which is what the model believes of itself. Empty without
     predictions.
     """
-    covered = reference.images[reference.images["labelled"] & reference.images["predicted"]]
-    if covered.empty:
-        return reference.features.set_index("image_id")["confidence"].dropna()
-    surest = reference.predictions.sort_values("confidence", ascending=False, kind="stable")
-    said = dict(iter(surest.groupby("image_id")))
-    true = dict(iter(reference.labels.groupby("image_id")))
-    none = reference.labels.iloc[:0]
-    scores = []
-    for image_id in covered["image_id"]:
-        first, second = said.get(image_id, none), true.get(image_id, none)
-        corners = [part[["x1", "y1", "x2", "y2"]].to_numpy(dtype=float) for part in (first, second)]
-        scores.append(harm.f1_of_image(corners[0], first["class_id"], corners[1], second["class_id"]))
-    return pd.Series(scores, index=pd.Index(covered["image_id"], name="image_id"), dtype=float)
+    known = reference.features.set_index("image_id")
+    labelled = known["f1"].dropna()
+    return labelled if len(labelled) else known["confidence"].dropna()
 
 
 def _harm(observation: Observation, good: pd.Series, source: str, feature: str) -> harm.Harm:

@@ -12,7 +12,7 @@ from cvkit.data.embeddings import matrix
 from cvkit.stats import matching
 from cvkit.stats.matching import Matching
 from cvkit.stats.projection import unit
-from cvkit.tables import NUMBERS
+from cvkit.tables import WATCHED
 
 MINIMUM = 20  # images of the reference that a stretch of hours needs to be told apart from the others
 HOURS = (1, 2, 3, 4, 6, 8, 12, 24)  # lengths a stretch may have
@@ -25,7 +25,7 @@ class Contexts:
     """How images are told apart, and what is usual in each context: made by `learn`."""
 
     tell: Tell
-    numbers: Matching  # of NUMBERS
+    numbers: Matching  # of WATCHED
     embedding: Matching
 
 
@@ -39,7 +39,7 @@ def learn(reference: pd.DataFrame, embeddings: pd.DataFrame, match: Sequence[str
     good = reference[reference["damage"].isin(["", "truncated"])].drop_duplicates("content")
     told = teller(good, match, time_zone)
     cells = told(good)
-    numbers = matching.learn(good[list(NUMBERS)].to_numpy(float), cells)
+    numbers = matching.learn(good[list(WATCHED)].to_numpy(float), cells)
     return Contexts(told, numbers, matching.learn(unit(matrix(embeddings, good["image_id"])), cells))
 
 
@@ -64,10 +64,10 @@ def teller(reference: pd.DataFrame, match: Sequence[str], time_zone: str) -> Tel
 def ordinary(contexts: Contexts, features: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Features and embeddings of images as they would be in an ordinary context; NaN in one that is not known."""
     cells = contexts.tell(features)
-    numbers = matching.adjust(contexts.numbers, features[list(NUMBERS)].to_numpy(float), cells)
+    numbers = matching.adjust(contexts.numbers, features[list(WATCHED)].to_numpy(float), cells)
     rows = matching.adjust(contexts.embedding, unit(matrix(embeddings, features["image_id"])), cells)
     return (
-        features.assign(**dict(zip(NUMBERS, numbers.T, strict=True))),
+        features.assign(**dict(zip(WATCHED, numbers.T, strict=True))),
         pd.DataFrame({"image_id": features["image_id"], "embedding": list(rows)}),
     )
 

@@ -61,6 +61,7 @@ RUNS = sa.Table(
     sa.Column("model", Words, nullable=False), sa.Column("version", Words, nullable=False),
     sa.Column("window_start", Moment, nullable=False), sa.Column("window_end", Moment, nullable=False),
     sa.Column("reference_id", Words, nullable=False), sa.Column("rules_id", Words, nullable=False),
+    sa.Column("labels", Words, nullable=False),
     sa.Column("status", Words, nullable=False), sa.Column("started", Moment), sa.Column("finished", Moment),
     sa.Column("images", sa.Integer), sa.Column("bad_images", sa.Integer),
     sa.Column("error", Words, nullable=False), sa.Column("cvkit_version", Words, nullable=False),
@@ -88,6 +89,14 @@ STREAMS = sa.Table(
     sa.Column("model", Words, primary_key=True), sa.Column("version", Words, primary_key=True),
     sa.Column("reference_id", Words, primary_key=True), sa.Column("source", Words, primary_key=True),
     sa.Column("feature", Words, primary_key=True), sa.Column("state", sa.JSON, nullable=False),
+)  # fmt: skip
+EVALUATIONS = sa.Table(  # every one that was ever made: what was believed, and when
+    "evaluations", _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", Words, nullable=False), sa.Column("version", Words, nullable=False),
+    sa.Column("window_start", Moment, nullable=False), sa.Column("window_end", Moment, nullable=False),
+    sa.Column("source", Words, nullable=False), sa.Column("made", Moment, nullable=False),
+    sa.Column("labelled", sa.Integer, nullable=False), sa.Column("numbers", sa.JSON, nullable=False),
 )  # fmt: skip
 SLOTS = sa.Table(
     "slots", _metadata,

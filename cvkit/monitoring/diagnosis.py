@@ -13,6 +13,7 @@ from cvkit.tables import PREDICTION_FEATURES, worst
 
 # The likely cause of features and findings that stand out together, the most telling first.
 CAUSES: tuple[tuple[str, frozenset[str]], ...] = (
+    ("the model makes more mistakes: labels tell", frozenset({"f1"})),
     ("frozen camera: the same frame again and again", frozenset({"frozen", "exact_duplicate", "near_duplicate"})),
     ("new kind of object: labels hold a class the model does not know", frozenset({"unknown_class"})),
     ("damaged files", frozenset({"unreadable", "empty_file", "truncated", "wrong_format"})),
@@ -35,11 +36,11 @@ CAUSES: tuple[tuple[str, frozenset[str]], ...] = (
     ("the model sees other objects than before", frozenset({*PREDICTION_FEATURES, "class_mix"})),
 )
 # What the picture as a whole may show: the first to stand out names the cause.
-PICTURE = tuple(cause for cause, _ in CAUSES[7:11])
+PICTURE = tuple(cause for cause, _ in CAUSES[8:12])
 # Causes that bring others of the list with them: a dirty lens takes contrast too, and moves predictions. A broken line
 # in a file of predictions does not.
-BRINGING = frozenset(cause for cause, _ in (*CAUSES[:4], *CAUSES[7:11]))
-BROUGHT = frozenset(cause for cause, _ in CAUSES[7:])
+BRINGING = frozenset(cause for cause, _ in (*CAUSES[1:5], *CAUSES[8:12]))
+BROUGHT = frozenset(cause for cause, _ in CAUSES[8:])
 LAG = 3  # windows by which what a cause brought may outlast it: evidence takes a while to turn
 MIDNIGHT = time(0)
 NAME_WIDTH = 32  # characters of a source's name in a terminal

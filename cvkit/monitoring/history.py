@@ -20,6 +20,7 @@ from cvkit import __version__
 from cvkit.config import Config
 from cvkit.errors import DataError
 from cvkit.monitoring.database import (
+    EVALUATIONS,
     JUDGED,
     MEASURED,
     REPORTS,
@@ -67,16 +68,18 @@ class History:
     def record(
         self, *, model: str, version: str, window: Window, reference_id: str, rules_id: str, measurements: pd.DataFrame,
         verdicts: pd.DataFrame, images: int, bad_images: int, started: datetime,
-        streams: Mapping[tuple[str, str], dict[str, Any]] | None = None,
+        labels: str = "", streams: Mapping[tuple[str, str], dict[str, Any]] | None = None,
         later: Mapping[Window, pd.DataFrame] | None = None,
     ) -> None:  # fmt: skip
         """Write everything about a window in one transaction, in place of what was known about it.
 
+        `labels` names the label files that were there (`sources.labels_state`). The performance, where it is another
+        than what was last believed of a source in this window, is put beside that, not in its place: see `evaluations`.
         `streams` are the states of evidence by source and feature, in place of those there were; `later` the verdicts
         on later windows that change with it.
         """
-        row = {"status": "done", "reference_id": reference_id, "rules_id": rules_id, "started": started,
-               "images": images, "bad_images": bad_images, "error": ""}  # fmt: skip
+        row = {"status": "done", "reference_id": reference_id, "rules_id": rules_id, "labels": labels,
+               "started": started, "images": images, "bad_images": bad_images, "error": ""}  # fmt: skip
         with self._writing() as connection:
             run = _replace_run(connection, model, version, window, row)
             for table, frame in ((MEASURED, measurements), (JUDGED, verdicts)):
@@ -84,6 +87,7 @@ class History:
                     connection.execute(table.insert(), rows)
             for other, changed in (later or {}).items():
                 _replace_verdicts(connection, _run_id(connection, model, version, other, status="done"), changed)
+            _log_evaluations(connection, model, version, window, measurements)
             if streams is not None:
                 _replace_streams(connection, model, version, reference_id, streams)
 
@@ -114,7 +118,14 @@ class History:
         """Record that a window could not be measured; what was known about it before stays."""
         with self._writing() as connection:
             if _run_id(connection, model, version, window, status="done") is None:
-                row = {"status": "failed", "reference_id": "", "rules_id": "", "started": started, "error": error}
+                row = {
+                    "status": "failed",
+                    "reference_id": "",
+                    "rules_id": "",
+                    "labels": "",
+                    "started": started,
+                    "error": error,
+                }
                 _replace_run(connection, model, version, window, row)
 
     def runs(self, **equal: str) -> pd.DataFrame:
@@ -164,6 +175,13 @@ class History:
         )  # fmt: skip
         with self._reading() as connection:
             return {row.source: row.first for row in connection.execute(query.group_by(MEASURED.c.source))}
+
+    def evaluations(self, **equal: str) -> pd.DataFrame:
+        """What was believed of the performance, and when (`made`): one row per window, source and change of mind.
+
+        `labelled` images, `numbers` by metric: value, low and high; `equal` are values of columns, such as source.
+        """
+        return self._frame(sa.select(EVALUATIONS).where(*_equal(EVALUATIONS, equal)).order_by(EVALUATIONS.c.id))
 
     def unfinished_reports(self, model: str, version: str, notebooks: Sequence[str]) -> list[Window]:
         """The windows with a report of `notebooks`, on all sources, that failed or was left `running`: to retry."""
@@ -289,6 +307,25 @@ def _replace_run(
     key = {"model": model, "version": version, "window_start": window.start, "window_end": window.end}
     values = {**key, **row, "finished": datetime.now(UTC), "cvkit_version": __version__}
     return int(connection.execute(RUNS.insert().values(values).returning(RUNS.c.id)).scalar_one())
+
+
+def _log_evaluations(
+    connection: sa.Connection, model: str, version: str, window: Window, measurements: pd.DataFrame
+) -> None:
+    told = measurements[measurements["feature"] == "performance"]
+    for source, part in told.groupby("source"):
+        key = {"model": model, "version": version, "window_start": window.start, "window_end": window.end,
+               "source": str(source)}  # fmt: skip
+        numbers = {row["metric"]: [_known(row[name]) for name in ("value", "low", "high")]
+                   for row in part.to_dict("records")}  # fmt: skip
+        last = sa.select(EVALUATIONS.c.numbers).where(*_equal(EVALUATIONS, key)).order_by(EVALUATIONS.c.id.desc())
+        if connection.execute(last.limit(1)).scalar_one_or_none() != numbers:
+            row = {**key, "made": datetime.now(UTC), "labelled": int(part["n"].max()), "numbers": numbers}
+            connection.execute(EVALUATIONS.insert(), row)
+
+
+def _known(value: float) -> float | None:
+    return None if value != value else value
 
 
 def _replace_streams(

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
 from cvkit.data.embeddings import matrix
+from cvkit.data.labelled import labelled
 from cvkit.data.records import Records
-from cvkit.monitoring import anomalies
+from cvkit.monitoring import anomalies, performance
 from cvkit.monitoring.alarms import DIRECTIONS, SHARES, Key, Reading
 from cvkit.monitoring.contexts import Contexts
 from cvkit.monitoring.quality import RANGE_FINDINGS
@@ -23,7 +24,7 @@ from cvkit.stats import class_mix, correction, drift, intervals, matching, proje
 from cvkit.stats.anomaly import ALIGN_FROM
 from cvkit.stats.arrays import Floats
 from cvkit.stats.chunks import design_effect_counts, shift_p_value, signals
-from cvkit.tables import ANOMALIES, FINDING_WORDS, MEASUREMENTS, NUMBERS, conform, empty
+from cvkit.tables import ANOMALIES, FINDING_WORDS, LABEL_FEATURES, MEASUREMENTS, WATCHED, conform, empty
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
 CHANCE_FINDINGS = (*RANGE_FINDINGS, "near_duplicate")
@@ -43,6 +44,7 @@ def measure(
     known: Collection[str] = (),
     odd: pd.DataFrame | None = None,
     false_flags: float = 0.1,
+    confidence: float = 0.0,
 ) -> pd.DataFrame:
     """The table MEASUREMENTS of one window: amount of data, share of bad images, drift of every feature, per source.
 
@@ -50,7 +52,8 @@ def measure(
     count once for drift: a frozen camera sends one observation a day, however many files. Where the reference has
     contexts to match, `features` and `embeddings` are those of ordinary ones (`reference.ordinary`). p-values are
     corrected together (Holm). Of the `odd` images (table ANOMALIES, flagged at a share `false_flags` of false flags)
-    those that are rare are left out of drift: a few odd images among others are no shift.
+    those that are rare are left out of drift: a few odd images among others are no shift. Where images have labels the
+    performance of predictions of at least `confidence` is measured.
     """
     odd = empty(ANOMALIES) if odd is None else odd
     sources = sorted({*features["source"], *known, *(source for source in reference.sources if source)})
@@ -61,6 +64,7 @@ def measure(
             source, records, features, embeddings, findings, reference, window_length, odd, false_flags
         )
     ]  # fmt: skip
+    rows += [row for source in sources for row in _performance(source, records, reference, confidence)]
     rows += _unplaced(findings, sources)
     table = conform(pd.DataFrame(rows), MEASUREMENTS)
     return table.assign(p_adjusted=correction.holm(table["p_value"].to_numpy()))
@@ -174,7 +178,7 @@ def _prepared(reference: Reference, part: str | None, length: timedelta) -> _Bas
     known = features[features["source"] == part] if part is not None else features[:0]
     distinct = _distinct(known)
     chunks, predicted = _chunks(distinct["time"], length), distinct["boxes"].notna().to_numpy()
-    samples = {name: drift.prepare(distinct[name].to_numpy(), chunks) for name in NUMBERS}
+    samples = {name: drift.prepare(distinct[name].to_numpy(), chunks) for name in WATCHED}
     embedded = matrix(embeddings, distinct["image_id"])
     directions = projection.fit(embedded) if embedded.size and chunks is not None else None
     along = projection.project(directions, embedded) if directions is not None else np.empty((0, 0))
@@ -206,7 +210,9 @@ def _measure_source(
     if (strange := _strange(odd[odd["source"] == source], false_flags)) is not None:
         yield {**here, "feature": "strange", "metric": "share", **strange}
     if len(basis.distinct) and len(distinct):
-        for name in NUMBERS:
+        for name in WATCHED:
+            if name in LABEL_FEATURES and distinct[name].isna().all():
+                continue  # labels come late, or never: nothing is missed yet
             if name in basis.samples:
                 drifts = _drift(name, distinct[name], basis, basis.samples[name])
                 yield from ({**row, "source": source} for row in drifts)
@@ -216,6 +222,21 @@ def _measure_source(
         yield from ({**row, "source": source} for row in mix)
         seen = _embedding(_along(distinct, embeddings, basis), basis)
         yield from ({**row, "source": source} for row in seen)
+
+
+def _performance(source: str, records: Records, reference: Reference, confidence: float) -> Iterator[Row]:
+    images = records.images[records.images["source"] == source]
+    known = labelled(images, records.predictions, records.labels)
+    if not len(known.image_ids):
+        return
+    part = reference.part(source)
+    if ("performance", part) not in reference.prepared:
+        own = reference.images[reference.images["source"] == part] if part is not None else reference.images[:0]
+        then = labelled(own, reference.predictions, reference.labels)
+        reference.prepared["performance", part] = performance.measure(then, confidence), len(then.image_ids)
+    usual, n_reference = reference.prepared["performance", part]
+    for row in performance.rows(known, confidence, len(images), usual, n_reference):
+        yield {**row, "source": source}
 
 
 def _drift(feature: str, current: pd.Series, basis: _Basis, sample: drift.Sample) -> Iterator[Row]:

@@ -25,6 +25,7 @@ from cvkit.tables import FINDINGS, MEASUREMENTS, Window, conform
 log = logging.getLogger(__name__)
 FOREVER = datetime.max.replace(tzinfo=UTC)
 EMPTY_DAYS = 31  # windows without captures are measured this long after the last with some
+LATE_LABELS = 60  # newest measured windows that are looked at for labels that came late
 LATE_WINDOWS = 7  # newest measured windows that are looked at for images that came late
 
 Progress = Callable[[int, int], None]
@@ -69,8 +70,9 @@ def observe(
     streams, seen = _past(config, reference, history)
     known = {source for source, first in seen.items() if first <= window.start}
     measurements = measure.measure(
-        records, usual, vectors, findings, reference, config.window_length, known, odd, config.rules.false_flags
-    )
+        records, usual, vectors, findings, reference, config.window_length, known, odd, config.rules.false_flags,
+        config.model.confidence,
+    )  # fmt: skip
     readings = measure.readings(records, usual, vectors, reference, config.window_length, odd)
     streams = alarms.enter(streams, window, readings, config.rules)
     verdicts = _judge(config, window, measurements, streams)
@@ -99,7 +101,7 @@ def run(config: Config, window: Window, history: History, reference: Reference |
         reference_id=observation.reference.id, rules_id=rules_id(config),
         measurements=observation.measurements, verdicts=observation.verdicts,
         images=len(observation.records.images), bad_images=int(bad), started=started, streams=observation.streams,
-        later=_judge_later(config, history, observation, before),
+        labels=sources.labels_state(config, window), later=_judge_later(config, history, observation, before),
     )  # fmt: skip
     log.info("%s: %d images, %d with findings", window, len(observation.records.images), bad)
     return observation
@@ -153,7 +155,8 @@ def due(config: Config, history: History, now: datetime, most: int = 400) -> lis
     A window without captures is due for `EMPTY_DAYS` after the last one that may hold some, so that a camera that falls
     silent is told; not where all captures are older than that, which are a thing of the past. One folder with a wrong
     date does not make a century due. Of the newest `most` windows only. A window that was measured is due again where
-    more images lie there now than it had: the newest `LATE_WINDOWS`, and any that had none.
+    more images lie there now than it had: the newest `LATE_WINDOWS`, and any that had none; and where its labels are
+    others than they were: the newest `LATE_LABELS`.
     """
     now = sources.clock(config, now)
     dates = sources.capture_dates(config)
@@ -174,16 +177,19 @@ def due(config: Config, history: History, now: datetime, most: int = 400) -> lis
 def _complete(config: Config, history: History, days: set[date]) -> set[Window]:
     """The windows measured with all images that there are; `days` may have some."""
     runs = history.runs(model=config.model.name, version=config.version, status="done").sort_values("window_start")
+    columns = (runs[name] for name in ("window_start", "window_end", "images", "labels"))
     measured = {
-        Window(start.to_pydatetime(), end.to_pydatetime()): int(images)
-        for start, end, images in zip(runs["window_start"], runs["window_end"], runs["images"], strict=True)
+        Window(start.to_pydatetime(), end.to_pydatetime()): (int(images), str(labels))
+        for start, end, images, labels in zip(*columns, strict=True)
     }
-    asked = [*list(measured)[-LATE_WINDOWS:], *(one for one, images in measured.items() if not images)]
+    asked = [*list(measured)[-LATE_WINDOWS:], *(one for one, (images, _) in measured.items() if not images)]
     late = {
         window
         for window in asked
-        if window.start.date() in days and sources.image_count(config, window) > measured[window]
+        if window.start.date() in days and sources.image_count(config, window) > measured[window][0]
     }
+    labelled = list(measured)[-LATE_LABELS:] if config.captures.labels else []
+    late |= {window for window in labelled if sources.labels_state(config, window) not in ("", measured[window][1])}
     return set(measured) - late
 
 

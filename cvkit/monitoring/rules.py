@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cvkit.config import RuleSettings
-from cvkit.monitoring.alarms import DAYS_A_YEAR, Alarm, Key
+from cvkit.monitoring.alarms import DAYS_A_YEAR, FEWEST, Alarm, Key
 from cvkit.monitoring.quality import LEARNT_FINDINGS
 from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, VERDICTS, conform, worst
 
@@ -63,7 +63,7 @@ def _judge_source(
             yield _judge_share(row, settings, alpha)
         elif metric == "count":
             yield _judge_count(row)
-        elif metric in DRIFT_TESTS:
+        elif metric in DRIFT_TESTS and not (feature in FEWEST and row["n"] < FEWEST[feature]):
             yield _judge_drift(row, means.get(feature), alarms.get(feature), settings)
 
 
@@ -106,8 +106,9 @@ def _judge_drift(
     row: dict[str, Any], mean: dict[str, Any] | None, alarm: Alarm | None, settings: RuleSettings
 ) -> dict[str, str]:
     verdict = {"rule": "drift", "feature": row["feature"]}
-    if row["n"] < settings.minimum_images:
-        few = f"{row['n']} values, at least {settings.minimum_images} are needed to judge"
+    fewest = FEWEST.get(row["feature"], settings.minimum_images)
+    if row["n"] < fewest:
+        few = f"{row['n']} values, at least {fewest} are needed to judge"
         return {**verdict, "state": "unknown", "reason": few}
     if alarm is None:
         few = "the reference does not tell how much healthy windows vary in this: too few of its have it and a time"

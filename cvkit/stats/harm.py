@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cvkit.stats.arrays import Floats, floats
+from cvkit.stats.arrays import floats
 
 BINS = 10
 FEWEST = 20  # reference images with a value and a quality, below which nothing is told
@@ -46,31 +46,3 @@ def expected_change(current: ArrayLike, reference: ArrayLike, quality: ArrayLike
     shares = np.bincount(np.searchsorted(cuts, now, side="right"), minlength=cuts.size + 1) / now.size
     beyond = float(np.mean((now < then.min()) | (now > then.max())))
     return Harm(float(shares @ means - good.mean()), beyond, now.size, then.size)
-
-
-def f1_of_image(
-    predicted: Floats, predicted_classes: ArrayLike, true: Floats, true_classes: ArrayLike, iou: float = 0.5
-) -> float:
-    """F1 of one image's boxes, corners (n, 4): 2 * matches / (predicted + true); 1 where there are none of either.
-
-    Predicted boxes, in the order given (by falling confidence), take the free true box of their class that they
-    overlap most, from an intersection over union of `iou` on.
-    """
-    if not len(predicted) and not len(true):
-        return 1.0
-    free, matches = np.ones(len(true), bool), 0
-    overlaps = _ious(predicted, true) * (np.asarray(predicted_classes)[:, None] == np.asarray(true_classes)[None, :])
-    for row in overlaps:
-        candidates = np.where(free, row, 0.0)
-        if candidates.size and candidates.max() >= iou:
-            free[int(candidates.argmax())] = False
-            matches += 1
-    return 2 * matches / (len(predicted) + len(true))
-
-
-def _ious(first: Floats, second: Floats) -> Floats:
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None, :] - shared, 1e-12))

@@ -5,6 +5,7 @@ from cvkit.data.sources.captures import (
     clock,
     image_count,
     images_pattern,
+    labels_state,
     load_captures,
     source_names,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "dataset_kind",
     "image_count",
     "images_pattern",
+    "labels_state",
     "load_captures",
     "load_reference",
     "source_names",

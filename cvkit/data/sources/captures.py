@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -68,6 +69,17 @@ def image_count(config: Config, window: Window) -> int:
     images = _list_images(config, pattern, _dates_around(window, config, pattern), [])
     moments = _image_times(images, config, [])
     return int(((moments >= window.start) & (moments < window.end)).sum())
+
+
+def labels_state(config: Config, window: Window) -> str:
+    """A name for the label files that may speak of a window, as they are now; "" where there are none."""
+    told = told_by.told_pattern(config, "labels")
+    if told is None:
+        return ""
+    found = patterns.matching(told, _dates_around(window, config, images_pattern(config)), [])
+    own = _middle_in(window, config, images_pattern(config))
+    parts = [f"{file.path} {file.bytes} {file.modified_ns}" for file in found if not file.date or own(file.date)]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:12] if parts else ""
 
 
 def capture_dates(config: Config) -> list[date]:

@@ -1,0 +1,138 @@
+"""Performance from labels: numbers with their intervals, labels that come late, and mistakes that raise an alarm."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_flow import CAMERAS, SETTINGS, take
+
+from cvkit.config import Config, load_config
+from cvkit.data.labelled import labelled
+from cvkit.monitoring import monitor, performance
+from cvkit.monitoring.diagnosis import diagnose
+from cvkit.monitoring.history import History
+from cvkit.tables import BOXES, IMAGES, Window, conform
+
+NOW = datetime(2026, 10, 12, 12, tzinfo=UTC)
+WITH_LABELS = SETTINGS.replace("captures:\n", 'captures:\n  labels: "labels/{source}/{date}/*.txt"\n')
+
+
+def label(folder: Path, camera: str, day: str, *, missed: float = 0.05) -> None:
+    """Labels as the predictions say, and beside a share `missed` of the images' boxes one that the model did not see."""
+    rng = np.random.default_rng([CAMERAS.index(camera), int(day.replace("-", "")), 1])
+    for line in (folder / "predictions" / camera / f"{day}.jsonl").read_text().splitlines():
+        said = json.loads(line)
+        rows = [(box["class_id"], *box["xyxy"]) for box in said["boxes"]]
+        rows += [(0, 100, 70, 120, 90)] if rng.random() < missed else []
+        text = [
+            f"{kind} {(x1 + x2) / 256:.6f} {(y1 + y2) / 192:.6f} {(x2 - x1) / 128:.6f} {(y2 - y1) / 96:.6f}"
+            for kind, x1, y1, x2, y2 in rows
+        ]
+        file = folder / "labels" / camera / day / f"{Path(said['image']).stem}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(text))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Config:
+    """Two cameras, six labelled reference days, and ten days of which the labels are still to come."""
+    for camera in CAMERAS:
+        for day in range(1, 7):
+            take(tmp_path, camera, f"2026-09-0{day}")
+            label(tmp_path, camera, f"2026-09-0{day}")
+        for day in range(1, 11):
+            take(tmp_path, camera, f"2026-10-{day:02d}")
+    (tmp_path / "cvkit.yml").write_text(WITH_LABELS)
+    return load_config(tmp_path)
+
+
+def run_due(config: Config) -> list[str]:
+    with History.open(config.history_url) as history:
+        windows = monitor.due(config, history, NOW)
+        for window in windows:
+            monitor.run(config, window, history)
+    return [window.label for window in windows]
+
+
+def test_labels_that_come_late_are_looked_at_and_what_was_believed_is_kept(workspace: Config) -> None:
+    assert len(run_due(workspace)) == 11  # the day after the last with captures is over too
+    label(workspace.workspace, "cam-1", "2026-10-03")
+    assert run_due(workspace) == ["2026-10-03"]
+    assert run_due(workspace) == []
+    label(workspace.workspace, "cam-1", "2026-10-03", missed=1.0)  # somebody corrects them
+    assert run_due(workspace) == ["2026-10-03"]
+    with History.open(workspace.history_url) as history:
+        believed = history.evaluations(source="cam-1")
+        rows = history.measurements(feature="performance", source="cam-1").set_index("metric")
+        unlabelled = history.measurements(feature="performance", source="cam-2")
+    assert believed["labelled"].to_list() == [24, 24]
+    first, second = (numbers["recall"][0] for numbers in believed["numbers"])
+    assert first > 0.9 > second
+    assert rows.loc["recall", "value"] == second
+    assert rows.loc["recall", "expected"] == pytest.approx(first, abs=0.1)
+    assert rows.loc["coverage", "value"] == 1.0
+    assert np.isnan(rows.loc["recall", "low"])  # 24 images are too few for an interval
+    assert unlabelled.empty
+
+
+def test_mistakes_that_labels_tell_raise_an_alarm_of_their_camera_alone(workspace: Config) -> None:
+    for camera in CAMERAS:
+        for day in range(1, 11):
+            label(
+                workspace.workspace, camera, f"2026-10-{day:02d}", missed=0.9 if camera == "cam-2" and day > 4 else 0.05
+            )
+    run_due(workspace)
+    with History.open(workspace.history_url) as history:
+        verdicts = history.verdicts()
+    found = diagnose(verdicts)
+    told = found[found["evidence"] == "f1"]
+    assert told["source"].to_list() == ["cam-2"]
+    assert f"{told['since'].item():%d}" in {"05", "06"}
+    assert "makes more mistakes" in told["what"].item()
+    assert set(verdicts.loc[(verdicts["source"] == "cam-1") & (verdicts["feature"] == "f1"), "state"]) == {"ok"}
+
+
+def test_a_few_labels_do_not_make_a_window_unknown(workspace: Config) -> None:
+    label(workspace.workspace, "cam-1", "2026-10-01")
+    for file in sorted((workspace.workspace / "labels" / "cam-1" / "2026-10-01").iterdir())[3:]:
+        file.unlink()
+    verdicts = monitor.observe(workspace, Window.day("2026-10-01")).verdicts
+    assert "f1" not in set(verdicts["feature"])
+    assert set(verdicts["state"]) == {"ok"}
+
+
+def boxes(images: int, seed: int, found: float) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Images with three objects each, of which a share is found and nothing else said."""
+    rng = np.random.default_rng(seed)
+    ids = [f"{number:04d}" for number in range(images)]
+    table = conform(pd.DataFrame({"image_id": ids, "predicted": True, "labelled": True}), IMAGES)
+    rows = [(one, k % 2, np.nan, 40.0 * k, 0.0, 40.0 * k + 20, 20.0) for one in ids for k in range(3)]
+    true = conform(pd.DataFrame(rows, columns=list(BOXES)), BOXES)
+    said = true[rng.random(len(true)) < found].assign(confidence=0.9)
+    return table, conform(said, BOXES), true
+
+
+def test_intervals_hold_the_value_of_very_many_images() -> None:
+    held = 0
+    for seed in range(60):
+        images, said, true = boxes(60, seed, found=0.8)
+        value, low, high = performance.measure(labelled(images, said, true), 0.5)["recall"]
+        assert low < value < high
+        held += low <= 0.8 <= high
+    assert held >= 52  # 57 expected, sd 1.7
+
+
+def test_what_cannot_be_told_is_not_a_number() -> None:
+    images, said, true = boxes(3, 0, found=1.0)
+    told = performance.measure(labelled(images, said, true), 0.5)
+    assert told["f1"][0] == told["ap"][0] == 1.0
+    assert np.isnan(told["f1"][1:]).all()
+    nothing = performance.measure(labelled(images, said[:0], true[:0]), 0.5)
+    assert all(np.isnan(numbers).all() for numbers in nothing.values())
+    unlabelled = labelled(images.assign(labelled=False), said, true)
+    assert list(performance.rows(unlabelled, 0.5, 3, told, 0)) == []
