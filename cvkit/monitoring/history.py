@@ -118,14 +118,8 @@ class History:
         """Record that a window could not be measured; what was known about it before stays."""
         with self._writing() as connection:
             if _run_id(connection, model, version, window, status="done") is None:
-                row = {
-                    "status": "failed",
-                    "reference_id": "",
-                    "rules_id": "",
-                    "labels": "",
-                    "started": started,
-                    "error": error,
-                }
+                nothing = dict.fromkeys(("reference_id", "rules_id", "labels"), "")
+                row = {"status": "failed", **nothing, "started": started, "error": error}
                 _replace_run(connection, model, version, window, row)
 
     def runs(self, **equal: str) -> pd.DataFrame:
