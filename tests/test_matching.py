@@ -88,3 +88,31 @@ def test_a_mix_of_classes_is_compared_with_that_of_its_hour() -> None:
     assert matching.shares(np.empty((0, 2)), []) == {}
     with pytest.raises(ValueError, match="context for each of 1 rows"):
         matching.learn([1.0], [])
+
+
+def test_the_references_own_rows_lie_no_nearer_than_others() -> None:
+    """Contexts of 20 rows and 200 columns: around means that they have moved, own rows would lie 5 % nearer."""
+    rng = np.random.default_rng(1)
+    cells = [number % 10 for number in range(200)]
+    own, others = rng.normal(size=(2, 200, 200))
+    learnt = matching.learn(own, cells, scaled=False)
+    lengths = [
+        float((matching.adjust(learnt, rows, cells, own=side) ** 2).sum(axis=1).mean())
+        for rows, side in ((own, True), (own, False), (others, False))
+    ]
+    assert lengths[0] == pytest.approx(lengths[2], rel=0.01)
+    assert lengths[1] < 0.93 * lengths[2]
+
+
+def test_the_references_own_mix_is_weighed_by_other_days() -> None:
+    """Rare classes in small contexts: weighed by their own shares all days would have the mix of all exactly."""
+    rng = np.random.default_rng(2)
+    chunks, cells = np.repeat(np.arange(12), 10), [number % 10 for number in range(120)]
+    counts = rng.poisson([2.0, 0.2], (120, 2))
+    weighed = matching.weigh_own(counts, cells, chunks)
+    fresh = [
+        matching.weigh(matching.shares(counts, cells), rng.poisson([2.0, 0.2], (10, 2)), list(range(10)))
+        for _ in range(400)
+    ]
+    expected = np.mean(fresh, axis=(0, 1))
+    np.testing.assert_allclose(weighed.mean(axis=0), expected, rtol=0.25)

@@ -40,7 +40,7 @@ def learn(reference: pd.DataFrame, embeddings: pd.DataFrame, match: Sequence[str
     told = teller(good, match, time_zone)
     cells = told(good)
     numbers = matching.learn(good[list(WATCHED)].to_numpy(float), cells)
-    return Contexts(told, numbers, matching.learn(unit(matrix(embeddings, good["image_id"])), cells))
+    return Contexts(told, numbers, matching.learn(unit(matrix(embeddings, good["image_id"])), cells, scaled=False))
 
 
 def teller(reference: pd.DataFrame, match: Sequence[str], time_zone: str) -> Tell:
@@ -61,11 +61,16 @@ def teller(reference: pd.DataFrame, match: Sequence[str], time_zone: str) -> Tel
     return tell
 
 
-def ordinary(contexts: Contexts, features: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Features and embeddings of images as they would be in an ordinary context; NaN in one that is not known."""
+def ordinary(
+    contexts: Contexts, features: pd.DataFrame, embeddings: pd.DataFrame, *, own: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Features and embeddings of images as they would be in an ordinary context; NaN in one that is not known.
+
+    `own`: they are those of the reference itself (`cvkit.stats.matching.adjust`).
+    """
     cells = contexts.tell(features)
-    numbers = matching.adjust(contexts.numbers, features[list(WATCHED)].to_numpy(float), cells)
-    rows = matching.adjust(contexts.embedding, unit(matrix(embeddings, features["image_id"])), cells)
+    numbers = matching.adjust(contexts.numbers, features[list(WATCHED)].to_numpy(float), cells, own=own)
+    rows = matching.adjust(contexts.embedding, unit(matrix(embeddings, features["image_id"])), cells, own=own)
     return (
         features.assign(**dict(zip(WATCHED, numbers.T, strict=True))),
         pd.DataFrame({"image_id": features["image_id"], "embedding": list(rows)}),

@@ -283,8 +283,8 @@ def _same_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis)
     if basis.contexts is None:
         return now, then
     cells = basis.contexts.tell(basis.distinct[basis.distinct["boxes"].notna()])
-    shares = matching.shares(then, cells)
-    now, then = matching.weigh(shares, now, basis.contexts.tell(predicted)), matching.weigh(shares, then, cells)
+    now = matching.weigh(matching.shares(then, cells), now, basis.contexts.tell(predicted))
+    then = matching.weigh_own(then, cells, basis.count_chunks) if basis.count_chunks is not None else then
     return now[~np.isnan(now).any(axis=1)], then
 
 

@@ -85,7 +85,7 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
         str(source): contexts.learn(group, embedded, config.reference.match, config.captures.time_zone)
         for source, group in features.groupby("source")
     }
-    usual, _ = _ordinary(features, embedded, learnt.__getitem__)
+    usual, _ = _ordinary(features, embedded, learnt.__getitem__, own=True)
     limits = {str(source): quality.learn(group) for source, group in usual.groupby("source")}
     findings = quality.find(records, usual, limits, window=None, predicts=config.reference_predicts)
     content = _digest(features, records.predictions, records.labels, embedded)
@@ -115,13 +115,15 @@ def ordinary(
     """
     if not reference.match:
         return features, embeddings
-    return _ordinary(features, embeddings, lambda source: context(reference, source))
+    return _ordinary(features, embeddings, lambda source: context(reference, source), own=False)
 
 
 def ordinary_reference(reference: Reference) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The same of the reference's own images."""
     if "ordinary" not in reference.prepared:
-        reference.prepared["ordinary"] = ordinary(reference, reference.features, reference.embeddings)
+        reference.prepared["ordinary"] = _ordinary(
+            reference.features, reference.embeddings, lambda source: context(reference, source), own=True
+        )
     own: tuple[pd.DataFrame, pd.DataFrame] = reference.prepared["ordinary"]
     return own
 
@@ -140,17 +142,17 @@ def context(reference: Reference, source: str) -> Contexts | None:
 
 
 def _ordinary(
-    features: pd.DataFrame, embeddings: pd.DataFrame, contexts_of: Callable[[str], Contexts | None]
+    features: pd.DataFrame, embeddings: pd.DataFrame, contexts_of: Callable[[str], Contexts | None], *, own: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     parts = []
     for source, part in features.groupby("source"):
-        own = embeddings[embeddings["image_id"].isin(part["image_id"])]
+        vectors = embeddings[embeddings["image_id"].isin(part["image_id"])]
         known = contexts_of(str(source))
-        parts.append((part, own) if known is None else contexts.ordinary(known, part, own))
+        parts.append((part, vectors) if known is None else contexts.ordinary(known, part, vectors, own=own))
     if not parts:
         return features, embeddings
-    tables, vectors = (list(side) for side in zip(*parts, strict=True))
-    return pd.concat(tables).loc[features.index], pd.concat(vectors, ignore_index=True)
+    tables, seen = (list(side) for side in zip(*parts, strict=True))
+    return pd.concat(tables).loc[features.index], pd.concat(seen, ignore_index=True)
 
 
 def _save(reference: Reference, folder: Path) -> None:
