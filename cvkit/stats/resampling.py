@@ -22,6 +22,7 @@ REPLICATES = 500  # tells a standard error to 3 %
 MINIMUM = 30  # units (or groups) below which nothing is told
 BIAS_RATE = 0.5  # the bias of a maximum over noise falls with n as the noise does, as n^-1/2
 BIAS_ERROR = 0.5  # standard error of a bias told from halves, in parts of it: .5 to .7 in simulations of mAP
+ROUNDING = 1e-12  # of a metric's size: differences below it are rounding
 BLOCK = 1 << 22  # weights drawn at a time: 32 MB
 
 
@@ -184,8 +185,13 @@ def _values(metric: Metric, weights: Iterator[Floats], labels: NDArray[np.intp])
 
 
 def _gain(metric: Metric, first: Floats, second: Floats) -> Floats:
-    """Metric (R, k) with weights `first` of the first model and `second` of the second, less the other way round."""
-    return metric(np.concatenate([first, second], axis=1)) - metric(np.concatenate([second, first], axis=1))
+    """Metric (R, k) with weights `first` of the first model and `second` of the second, less the other way round.
+
+    0 where only rounding tells the two apart: the same images in another order sum up to another last digit.
+    """
+    one, other = (metric(np.concatenate(pair, axis=1)) for pair in ((first, second), (second, first)))
+    gain = one - other
+    return np.where(np.abs(gain) <= ROUNDING * (np.abs(one) + np.abs(other)), 0.0, gain)
 
 
 def _around(centre: Floats, error: Floats, count: int, level: float) -> tuple[Floats, Floats]:
