@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,8 @@ def verdicts(config: Config) -> pd.DataFrame:
 
 
 def test_the_planted_faults_are_found_and_nothing_else(measured: tuple[Config, job.Outcome]) -> None:
-    found = diagnosis.diagnose(verdicts(measured[0]))
+    everything = diagnosis.diagnose(verdicts(measured[0]))
+    found = everything[everything["evidence"] != "f1"]
     told = [(row.source, f"{row.since:%Y-%m-%d}", str(row.what).split(":")[0]) for row in found.itertuples()]
     assert told == [
         (demo_world.DIRTY_CAMERA, demo_world.DIRTY_FROM.isoformat(), "picture less sharp"),
@@ -49,6 +50,10 @@ def test_the_planted_faults_are_found_and_nothing_else(measured: tuple[Config, j
     ]
     assert f"{found['until'].iloc[2]:%Y-%m-%d}" == demo_world.FROZEN_DAYS[1].isoformat()
     assert found["until"].isna().tolist() == [True, True, False]
+    mistakes = everything[everything["evidence"] == "f1"].set_index("source")["since"].dt.date
+    assert set(mistakes.index) == {demo_world.DIRTY_CAMERA, demo_world.SPRING_CAMERA}  # labels tell these too
+    assert demo_world.DIRTY_FROM <= mistakes[demo_world.DIRTY_CAMERA] <= demo_world.DIRTY_FROM + timedelta(days=7)
+    assert mistakes[demo_world.SPRING_CAMERA] >= demo_world.SPRING_FROM
 
 
 def test_the_new_object_shows_in_the_predictions_too(measured: tuple[Config, job.Outcome]) -> None:
