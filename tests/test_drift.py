@@ -599,6 +599,12 @@ def test_every_statistic_has_a_page() -> None:
     assert {name.replace("_", "-") for name in (*drift.NUMERIC, *multivariate.ROWS, "chi_square")} <= pages
 
 
+def test_the_index_names_every_page() -> None:
+    index = next(page for page in PAGES if page.stem == "index").read_text(encoding="utf-8")
+    named = re.findall(r"^\| \[.*?\]\((.*?)\)", index, flags=re.MULTILINE)
+    assert sorted(named) == sorted(page.name for page in PAGES if page.stem != "index")
+
+
 def test_a_large_sample_against_nothing_is_nan_and_no_error() -> None:
     many = np.random.default_rng(0).normal(size=300_000)
     for pair in ((np.array([]), many), (np.full(300_000, np.nan), many), (many, np.array([]))):

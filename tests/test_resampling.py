@@ -115,6 +115,15 @@ def test_a_model_is_not_better_than_itself() -> None:
     assert result.p_value.tolist() == [1, 1, 1]
 
 
+def test_a_model_that_differs_by_rounding_only_is_not_better() -> None:
+    """Sums of the same numbers in another order end in another digit."""
+    rng = np.random.default_rng(0)
+    values, order = np.tile(rng.random(300), 2), rng.permutation(600)
+    result = resampling.compare(lambda w: np.cumsum((w * values)[:, order], axis=1)[:, -1:], 300)
+    assert result.difference.item() == 0
+    assert result.p_value.item() == 1
+
+
 def test_the_order_of_models_turns_the_difference_round() -> None:
     rng = np.random.default_rng(5)
     one, two = rng.normal(size=60), rng.normal(0.3, 1, 60)
