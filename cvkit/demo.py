@@ -23,9 +23,9 @@ MARK = ".cvkit-demo"  # a folder with this file was made by the demo and may be 
 
 
 def run(
-    folder: Path, seed: int = 0, reported_days: int = 2, say: Callable[[str], None] = lambda line: None
+    folder: Path, seed: int = 0, reported_days: int = 1, say: Callable[[str], None] = lambda line: None
 ) -> job.Outcome:
-    """Make a workspace at `folder`, measure its 21 days, write the last days' reports, build the site.
+    """Make a workspace at `folder`, measure its 21 days, write the last day's reports, build the site.
 
     `say` hears what it does. The same seed gives the same result. Raises ConfigError where `folder` holds other things.
     """

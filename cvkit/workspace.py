@@ -19,6 +19,7 @@ SCHEDULE = (
     {"notebook": "01-data-quality", "cron": "30 5 * * *", "time_zone": "UTC"},
     {"notebook": "02-drift", "cron": "40 5 * * *", "time_zone": "UTC"},
     {"notebook": "03-anomalies", "cron": "50 5 * * *", "time_zone": "UTC"},
+    {"notebook": "04-performance", "cron": "0 6 * * *", "time_zone": "UTC"},
 )
 
 

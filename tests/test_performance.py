@@ -105,6 +105,9 @@ def test_a_few_labels_do_not_make_a_window_unknown(workspace: Config) -> None:
     verdicts = monitor.observe(workspace, Window.day("2026-10-01")).verdicts
     assert "f1" not in set(verdicts["feature"])
     assert set(verdicts["state"]) == {"ok"}
+    told = performance.verdicts(verdicts)  # but where performance is asked for, it is
+    assert told["source"].to_list() == list(CAMERAS)
+    assert set(told["state"]) == {"unknown"}
 
 
 def boxes(images: int, seed: int, found: float) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

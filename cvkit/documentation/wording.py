@@ -99,6 +99,32 @@ def together_lines(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def performance_table(measurements: pd.DataFrame) -> str:
+    """How good the model was on the labelled images of a window, as a Markdown table; of each source one row.
+
+    `measurements`: table MEASUREMENTS of one window.
+    """
+    told = measurements[measurements["feature"] == "performance"]
+    if told.empty:
+        return "**? unknown:** no image of this window has labels yet."
+    metrics = ("recall", "precision", "f1", "ap50", "ap")
+    lines = [f"| source | labelled | {' | '.join(metrics)} |", f"|---|---|{'---|' * len(metrics)}"]
+    for source, part in told.groupby("source"):
+        by = {row["metric"]: row for row in part.to_dict("records")}
+        share = f"{by['coverage']['n']} images, {by['coverage']['value']:.0%}"
+        cells = [_with_interval(by[name]) for name in metrics]
+        lines.append(f"| {_source(str(source))} | {share} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _with_interval(row: dict[Any, Any]) -> str:
+    if pd.isna(row["value"]):
+        return "not known"
+    interval = "" if pd.isna(row["low"]) else f" ({row['low']:.2f} to {row['high']:.2f})"
+    expected = "" if pd.isna(row["expected"]) else f", reference {row['expected']:.2f}"
+    return f"{row['value']:.2f}{interval}{expected}"
+
+
 def reasons(verdicts: pd.DataFrame, *, rules: Collection[str] = ALL_RULES, each: int = 4, most: int = 12) -> str:
     """Every verdict that is not ok, as a Markdown list by source, the worst first.
 

@@ -162,6 +162,26 @@ def strangest(observation: Observation, *, most: int = 6) -> pd.DataFrame:
     return _joined([_with_nearest(observation, str(name), part) for name, part in chosen.groupby("source", sort=False)])
 
 
+def most_mistaken(observation: Observation, *, most: int = 4) -> pd.DataFrame:
+    """The window's images of the lowest F1 against their labels, each with what was said, then with what is true.
+
+    No rows where no image has both labels and predictions.
+    """
+    records = observation.records
+    worst = observation.features.dropna(subset="f1").sort_values(["f1", "image_id"]).head(most)
+    chosen = worst.merge(records.images[["image_id", "path"]], on="image_id")
+    told = [("said", records.predictions), ("true", records.labels)]
+    parts = []
+    for row in chosen.to_dict("records"):
+        one = chosen[chosen["image_id"] == row["image_id"]]
+        for word, boxes in told:
+            counts = boxes.loc[boxes["image_id"] == row["image_id"], "class_id"].value_counts(sort=False).sort_index()
+            kinds = [f"{count} {records.classes.get(int(kind), kind)}" for kind, count in counts.items()]
+            caption = f"{row['image_id']}\n{word}: {', '.join(kinds) or 'nothing'}; F1 {row['f1']:.2f}"
+            parts.append(_with_boxes(one.assign(caption=caption), boxes))
+    return _joined(parts)
+
+
 def moved_beside_nearest(observation: Observation, pairs: list[tuple[str, str]], *, each: int = 2) -> pd.DataFrame:
     """For each pair (feature, source) the `each` images that moved most, each beside the reference image most like it.
 
