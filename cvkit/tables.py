@@ -31,6 +31,7 @@ IMAGES: Mapping[str, str] = {
     "modified_ns": "int64",
     "predicted": "bool",
     "labelled": "bool",
+    "label_time": TIME,  # when the file with its labels was last changed; NaT without, and in data sets
 }
 
 # One row per box, predicted or labelled. Corners in pixels, x to the right, y down, of the image after EXIF rotation.
@@ -42,6 +43,8 @@ BOXES: Mapping[str, str] = {
     "y1": "float64",
     "x2": "float64",
     "y2": "float64",
+    # Of labels: "crowd" (COCO's iscrowd) or "ignore" (VOC's difficult): neither finding nor missing it counts.
+    "aside": "str",
 }
 
 # One row per thing that is wrong with an image or with what was written about it.
@@ -153,7 +156,9 @@ MEASUREMENTS: Mapping[str, str] = {
     "source": "str",
     "feature": "str",  # a feature, a finding, "images" for the amount of data, or "performance"
     # mean, ks, psi, wasserstein, jensen_shannon, chi_square, embedding_shift; share, count; of the performance ap,
-    # ap50, precision, recall, f1, and coverage: the share of images with labels
+    # ap50, precision, recall, f1, and about labels coverage (share of images that have them), lag (median hours, low
+    # and high the shortest and longest), weighted (share of them that a plan drew); selection: whether images with
+    # labels are like the others (mean rank, .5 alike)
     "metric": "str",
     "value": "float64",
     "low": "float64",  # 95 % interval of value, NaN where there is none
@@ -175,6 +180,21 @@ VERDICTS: Mapping[str, str] = {
     "feature": "str",
     "state": "str",
     "reason": "str",
+}
+
+# One row per part of the labelled and predicted boxes of some images: how good the model is there.
+SLICES: Mapping[str, str] = {
+    "by": "str",  # what it is cut by: a column, or two
+    "slice": "str",  # in words
+    "images": "int64",
+    "boxes": "int64",  # found, false and missed ones
+    "recall": "float64",  # 0..1, higher is better, at the deployed confidence
+    "precision": "float64",
+    "f1": "float64",
+    "low": "float64",  # 95 % interval of f1; NaN with fewer than 30 images that are independent
+    "high": "float64",
+    "rest": "float64",  # f1 of all other boxes
+    "p_value": "float64",  # of being no worse than these, corrected over all rows; NaN as low
 }
 
 # --8<-- [end:tables]

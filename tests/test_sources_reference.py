@@ -160,7 +160,8 @@ def test_coco_finds_its_images(tmp_path: Path, place: str) -> None:
     below = Path(place).relative_to("set").as_posix()
     assert records.images["image_id"].tolist() == [f"{below}/a.jpg", f"{below}/b.jpg"]
     assert records.images["labelled"].all()
-    assert corners(records.labels) == [(f"{below}/a.jpg", 1, 10, 20, 30, 40)]  # category 90 is the second by id
+    assert corners(records.labels) == [(f"{below}/a.jpg", kind, 10, 20, 30, 40) for kind in (1, 0)]  # by the ids' order
+    assert records.labels["aside"].tolist() == ["", "crowd"]
     assert records.classes == {0: "nut", 1: "bolt"}
     assert records.findings.empty
 
@@ -170,7 +171,7 @@ def test_coco_categories_are_joined_by_name(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
     records = load(tmp_path, "i.json", ["bolt", "screw"])
     assert records.labels["class_id"].tolist() == [0]
-    assert words(records.findings) == ["missing_image"]
+    assert words(records.findings) == ["unknown_class", "missing_image"]
 
 
 def test_coco_that_cannot_be_trusted(tmp_path: Path) -> None:

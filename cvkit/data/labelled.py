@@ -39,9 +39,10 @@ def labelled(images: pd.DataFrame, predictions: pd.DataFrame, labels: pd.DataFra
     said_at, true_at = (
         (place.loc[table["image_id"]].to_numpy(), np.searchsorted(classes, table["class_id"])) for table in (said, true)
     )
+    aside = true["aside"].to_numpy(dtype=str)
     return Labelled(
         covered.to_numpy(dtype=str),
-        boxes.truth(*true_at, true[CORNERS].to_numpy(float)),
+        boxes.truth(*true_at, true[CORNERS].to_numpy(float), crowd=aside == "crowd", ignore=aside != ""),
         boxes.predictions(*said_at, said[CORNERS].to_numpy(float), said["confidence"].to_numpy(float)),
         tuple(map(int, classes)),
     )

@@ -34,6 +34,7 @@ BROKEN_CHECKPOINT = (
 CHECKPOINT = "a detection checkpoint saved by Ultralytics (.pt)"
 WAITING = 4  # batches of images of other shapes that may wait to be filled
 CORNERS = ["x1", "y1", "x2", "y2"]
+SAID = ["class_id", "confidence", *CORNERS]  # of a predicted box
 
 
 def prepare_environment(folder: Path) -> None:
@@ -135,7 +136,7 @@ def _load_safely(weights: Path, settings_folder: Path) -> Any:
 def predict(
     deployed: Deployed, images: pd.DataFrame, config: Config, progress: Callable[[int], None] = lambda n: None
 ) -> pd.DataFrame:
-    """Predict every image that can be decoded: a row for each, boxes as lists (columns of BOXES), and its embedding.
+    """Predict every image that can be decoded: a row for each, boxes as lists (columns of SAID), and its embedding.
 
     The embedding is what `embed` gives, without a second pass; None where `model.embeddings` is off. Images that cannot
     be decoded have no row. `progress` is told how many images were done.
@@ -154,7 +155,7 @@ def predict(
             classes = boxes[:, 5].astype(int).tolist()
             rows.append({"image_id": image_id, "class_id": classes, **columns, "embedding": embedding})
         progress(len(batch))
-    return pd.DataFrame(rows, columns=[*BOXES, "embedding"])
+    return pd.DataFrame(rows, columns=["image_id", *SAID, "embedding"])
 
 
 def embed(
@@ -199,9 +200,8 @@ def predict_missing(
 
         return predict(deployed, new, config, step)
 
-    columns = [name for name in BOXES if name != "image_id"]
-    rows = cache.by_image(cache_folder, images, compute, [*columns, "embedding"])
-    boxes = rows[list(BOXES)].explode(columns).dropna(subset=["class_id"])
+    rows = cache.by_image(cache_folder, images, compute, [*SAID, "embedding"])
+    boxes = rows[["image_id", *SAID]].explode(SAID).dropna(subset=["class_id"])
     made = conform(boxes, BOXES) if len(boxes) else empty(BOXES)
     covered = records.images["predicted"] | records.images["image_id"].isin(rows["image_id"])
     predictions = pd.concat([records.predictions, made], ignore_index=True)

@@ -10,7 +10,7 @@ from cvkit.config import Config
 from cvkit.errors import DataError
 
 FACTS = "reference.json"
-FORMAT = 8  # raised when what is stored of a reference, or how features are defined, changes
+FORMAT = 9  # raised when what is stored of a reference, or how features are defined, changes
 
 
 def reference_folder(config: Config) -> Path:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
 from cvkit.data.embeddings import matrix
-from cvkit.data.labelled import labelled
 from cvkit.data.records import Records
 from cvkit.monitoring import anomalies, performance
 from cvkit.monitoring.alarms import DIRECTIONS, SHARES, Key, Reading
@@ -45,6 +44,7 @@ def measure(
     odd: pd.DataFrame | None = None,
     false_flags: float = 0.1,
     confidence: float = 0.0,
+    weights: pd.Series | None = None,
 ) -> pd.DataFrame:
     """The table MEASUREMENTS of one window: amount of data, share of bad images, drift of every feature, per source.
 
@@ -53,7 +53,8 @@ def measure(
     contexts to match, `features` and `embeddings` are those of ordinary ones (`reference.ordinary`). p-values are
     corrected together (Holm). Of the `odd` images (table ANOMALIES, flagged at a share `false_flags` of false flags)
     those that are rare are left out of drift: a few odd images among others are no shift. Where images have labels the
-    performance of predictions of at least `confidence` is measured.
+    performance of predictions of at least `confidence` is measured, with their sampling `weights` by image_id where a
+    plan drew them.
     """
     odd = empty(ANOMALIES) if odd is None else odd
     sources = sorted({*features["source"], *known, *(source for source in reference.sources if source)})
@@ -64,10 +65,14 @@ def measure(
             source, records, features, embeddings, findings, reference, window_length, odd, false_flags
         )
     ]  # fmt: skip
-    rows += [row for source in sources for row in _performance(source, records, reference, confidence)]
+    drawn = pd.Series(dtype=float) if weights is None else weights
+    rows += [
+        row for one in sources for row in performance.of_source(one, records, features, reference, confidence, drawn)
+    ]  # fmt: skip
     rows += _unplaced(findings, sources)
     table = conform(pd.DataFrame(rows), MEASUREMENTS)
-    return table.assign(p_adjusted=correction.holm(table["p_value"].to_numpy()))
+    together = table["p_value"].mask(table["metric"] == "selection")  # corrected already, and no alarm
+    return table.assign(p_adjusted=correction.holm(together.to_numpy()))
 
 
 def with_silent(measurements: pd.DataFrame, known: Collection[str]) -> pd.DataFrame:
@@ -222,21 +227,6 @@ def _measure_source(
         yield from ({**row, "source": source} for row in mix)
         seen = _embedding(_along(distinct, embeddings, basis), basis)
         yield from ({**row, "source": source} for row in seen)
-
-
-def _performance(source: str, records: Records, reference: Reference, confidence: float) -> Iterator[Row]:
-    images = records.images[records.images["source"] == source]
-    known = labelled(images, records.predictions, records.labels)
-    if not len(known.image_ids):
-        return
-    part = reference.part(source)
-    if ("performance", part) not in reference.prepared:
-        own = reference.images[reference.images["source"] == part] if part is not None else reference.images[:0]
-        then = labelled(own, reference.predictions, reference.labels)
-        reference.prepared["performance", part] = performance.measure(then, confidence), len(then.image_ids)
-    usual, n_reference = reference.prepared["performance", part]
-    for row in performance.rows(known, confidence, len(images), usual, n_reference):
-        yield {**row, "source": source}
 
 
 def _drift(feature: str, current: pd.Series, basis: _Basis, sample: drift.Sample) -> Iterator[Row]:

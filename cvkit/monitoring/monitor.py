@@ -14,7 +14,7 @@ from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
 from cvkit.data.records import Records
 from cvkit.errors import CvkitError
-from cvkit.monitoring import alarms, anomalies, measure, quality, rules
+from cvkit.monitoring import alarms, anomalies, labels, measure, quality, rules
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.alarms import Key, State
 from cvkit.monitoring.history import History
@@ -45,6 +45,7 @@ class Observation:
     measurements: pd.DataFrame  # table MEASUREMENTS
     streams: dict[Key, State]  # evidence over all windows, this one included
     verdicts: pd.DataFrame  # table VERDICTS
+    confidence: float = 0.0  # that the deployed model cuts at
 
 
 def observe(
@@ -63,7 +64,8 @@ def observe(
     records, new = yolo.predict_missing(config, found, config.workspace / "predictions" / _predictor(config), progress)
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
     embedded = embeddings.extract(config, records, new, config.workspace / "embeddings" / _embedder(config), progress)
-    usual, vectors = reference_step.ordinary(reference, features, embedded)
+    weights = pd.Series(dtype=float)
+    usual, vectors = reference_step.ordinary(reference, labels.only_speaking(records, features, weights), embedded)
     findings = quality.find(records, usual, reference.limits, window, predicts=config.predicts)
     odd = anomalies.find(usual, vectors, reference, config.rules.false_flags, config.window_length)
     findings = conform(pd.concat([findings, anomalies.findings(odd)]), FINDINGS)
@@ -71,13 +73,14 @@ def observe(
     known = {source for source, first in seen.items() if first <= window.start}
     measurements = measure.measure(
         records, usual, vectors, findings, reference, config.window_length, known, odd, config.rules.false_flags,
-        config.model.confidence,
+        config.model.confidence, weights,
     )  # fmt: skip
     readings = measure.readings(records, usual, vectors, reference, config.window_length, odd)
     streams = alarms.enter(streams, window, readings, config.rules)
     verdicts = _judge(config, window, measurements, streams)
     return Observation(
-        window, reference, records, features, embedded, odd, findings, measurements, streams, verdicts
+        window, reference, records, features, embedded, odd, findings, measurements, streams, verdicts,
+        config.model.confidence,
     )  # fmt: skip
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from cvkit.data.labelled import Labelled
-from cvkit.stats import detection, operation, resampling
+from cvkit.data.labelled import Labelled, f1_of_images, labelled
+from cvkit.data.records import Records
+from cvkit.monitoring import labels
+from cvkit.monitoring.reference import Reference
+from cvkit.stats import dependence, detection, operation, resampling
 from cvkit.stats.arrays import Floats
 from cvkit.tables import VERDICTS, conform
 
@@ -17,49 +21,89 @@ METRICS = ("ap", "ap50", "precision", "recall", "f1")
 REPLICATES = 200  # tells a standard error to 5 %
 
 
-def measure(known: Labelled, confidence: float) -> dict[str, tuple[float, float, float]]:
+def measure(
+    known: Labelled, confidence: float, weights: ArrayLike | None = None
+) -> dict[str, tuple[float, float, float]]:
     """Value, low and high of each of `METRICS`, 0..1, higher is better, by name.
 
     "ap" and "ap50" are COCO's, of the predictions as they were deployed: cut at the deployed confidence they lie below
     those of a model that is asked for everything. "precision", "recall" and "f1" of all classes together, at
-    `confidence` and an IoU of .5. Intervals of 95 % over other images like these, of the value for very many of them
-    (`cvkit.stats.resampling`); images count as independent. NaN where nothing tells, low and high with fewer than 30
-    images.
+    `confidence` and an IoU of .5. `weights` (images,): how many images each speaks for, 1 each where None. Intervals of
+    95 % over other images like these, of the value for very many of them (`cvkit.stats.resampling`); images stand in
+    the order of time, and as many neighbours as are alike count as one. NaN where nothing tells, low and high with
+    fewer than 30 images that are independent.
     """
     images = len(known.image_ids)
     if not images or not known.classes:
         return dict.fromkeys(METRICS, (np.nan, np.nan, np.nan))
+    share = resampling.weights_of(images, weights)
+    share = share / share.mean()
     matches = known.match()
     counts = detection.tally(matches)
 
-    def metric(weights: Floats) -> Floats:
-        average = detection.summary(detection.accumulate(counts, weights))[:, :2]
-        at = operation.operation(matches, confidence, weights=weights)
+    def metric(rows: Floats) -> Floats:
+        average = detection.summary(detection.accumulate(counts, rows * share))[:, :2]
+        at = operation.operation(matches, confidence, weights=rows * share)
         found, false, missed = (part.sum(axis=1) for part in (at.found, at.false, at.missed))
         wholes = (found + false, found + missed, found + (false + missed) / 2)
         return np.column_stack([average, *(operation.ratio(found, whole) for whole in wholes)])
 
-    told = resampling.interval(metric, images, replicates=REPLICATES, bounds=(0.0, 1.0))
+    alike = dependence.blocks(f1_of_images(known, confidence)["f1"], np.zeros(images))
+    told = resampling.interval(metric, images, groups=alike, replicates=REPLICATES, bounds=(0.0, 1.0))
     rows = zip(told.estimate.tolist(), told.low.tolist(), told.high.tolist(), strict=True)
     return dict(zip(METRICS, rows, strict=True))
 
 
-def verdicts(judged: pd.DataFrame) -> pd.DataFrame:
-    """What labels say of each source, of all verdicts on a window (table VERDICTS); unknown where they say nothing."""
+def verdicts(judged: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFrame:
+    """What labels say of each source, of all verdicts on a window (table VERDICTS); unknown where they say nothing.
+
+    `measurements`: table MEASUREMENTS of the window.
+    """
     told = judged[judged["feature"] == "f1"]
     silent = sorted(set(judged["source"]) - set(told["source"]))
-    unknown = {"rule": "drift", "feature": "f1", "state": "unknown", "reason": "too few of its images have labels yet"}
-    return conform(pd.concat([told, pd.DataFrame([{"source": one, **unknown} for one in silent])]), VERDICTS)
+    unlike = labels.unlike(measurements).groupby("source")["feature"].agg(lambda names: ", ".join(names.head(3)))
+    few = "too few of its images have labels yet"
+    rows = [
+        {"source": one, "rule": "drift", "feature": "f1", "state": "unknown",
+         "reason": f"its labelled images are unlike its others ({unlike[one]})" if one in unlike else few}
+        for one in silent
+    ]  # fmt: skip
+    return conform(pd.concat([told, pd.DataFrame(rows)]), VERDICTS)
 
 
-def rows(
-    known: Labelled, confidence: float, images: int, usual: Mapping[str, tuple[float, float, float]], n_reference: int
+def of_source(
+    source: str,
+    records: Records,
+    features: pd.DataFrame,
+    reference: Reference,
+    confidence: float,
+    weights: pd.Series,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of MEASUREMENTS: the metrics beside the reference's, and the share of a source's `images` with labels."""
-    n = len(known.image_ids)
-    here = {"feature": "performance", "n": n, "n_reference": n_reference}
-    if not n:
+    """Rows of MEASUREMENTS about the labels of a source and what they tell; none where no image has any.
+
+    `weights`: sampling weights by image_id of the images that a plan drew.
+    """
+    images = records.images[records.images["source"] == source]
+    if not images["labelled"].any():
         return
-    for name, (value, low, high) in measure(known, confidence).items():
-        yield {**here, "metric": name, "value": value, "low": low, "high": high, "expected": usual[name][0]}
-    yield {**here, "metric": "coverage", "value": n / images}
+    share = labels.counted(images, weights)
+    known = labelled(images[images["image_id"].isin(share.index)], records.predictions, records.labels)
+    here = {"source": source, "feature": "performance", "n": len(known.image_ids)}
+    if here["n"]:
+        usual, here["n_reference"] = _usual(reference, source, confidence)
+        told = measure(known, confidence, share.loc[known.image_ids])
+        for name, (value, low, high) in told.items():
+            yield {**here, "metric": name, "value": value, "low": low, "high": high, "expected": usual[name][0]}
+    about = labels.rows(images, features[features["source"] == source], weights)
+    yield from ({**row, "source": source} for row in about)
+
+
+def _usual(reference: Reference, source: str, confidence: float) -> tuple[dict[str, tuple[float, float, float]], int]:
+    """What the reference's labels tell of a source, and of how many images; worked out once."""
+    part = reference.part(source)
+    if ("performance", part) not in reference.prepared:
+        own = reference.images[reference.images["source"] == part] if part is not None else reference.images[:0]
+        then = labelled(own, reference.predictions, reference.labels)
+        reference.prepared["performance", part] = measure(then, confidence), len(then.image_ids)
+    found: tuple[dict[str, tuple[float, float, float]], int] = reference.prepared["performance", part]
+    return found

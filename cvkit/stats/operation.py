@@ -69,6 +69,17 @@ class PerImage:
     lrp: Floats  # 0..1, lower is better; NaN as f1
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcomes:
+    """What became of each box that counts, (n,) each: to be cut into slices (`cvkit.stats.slices`)."""
+
+    image: Integers
+    category: Integers
+    area: Floats  # square pixels: the labelled box's, of a false one the predicted
+    labelled: Booleans  # there is a labelled box: found or missed
+    predicted: Booleans  # there is a prediction: found, where labelled too, or false
+
+
 def operation(
     matches: Matches, confidence: float, *, threshold: float = 0.5, weights: ArrayLike | None = None
 ) -> Operation:
@@ -98,6 +109,23 @@ def operation(
     missed = labelled - found
     ratios = ratio(found, found + wrong), ratio(found, labelled), ratio(2 * found, 2 * found + wrong + missed)
     return Operation(found, wrong, missed, *ratios)
+
+
+def boxes_by_outcome(matches: Matches, confidence: float, *, threshold: float = 0.5) -> Outcomes:
+    """Each box found, false or missed, once, counting predictions of at least `confidence`; errors as `operation`."""
+    image, category = _columns(matches)
+    hit, false = outcomes(matches, confidence, threshold)
+    truth = matches.truth
+    taken = np.zeros(truth.image.size, dtype=bool)
+    taken[matches.partner[_level(matches, threshold), hit]] = True
+    true = np.flatnonzero(matches.counted[0])
+    return Outcomes(
+        np.concatenate([truth.image[true], image[false]]),
+        np.concatenate([truth.category[true], category[false]]),
+        np.concatenate([truth.area[true], matches.predictions.area[matches.order[false]]]),
+        np.repeat([True, False], [true.size, np.count_nonzero(false)]),
+        np.concatenate([taken[true], np.ones(np.count_nonzero(false), dtype=bool)]),
+    )
 
 
 def pairs(matches: Matches, confidence: float = 0.0, *, threshold: float = 0.5) -> Pairs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import stat
 from collections.abc import Mapping
@@ -14,8 +13,6 @@ from typing import Any
 from cvkit.data.sources.patterns import Found
 from cvkit.data.sources.said import Said, as_float, is_number
 from cvkit.errors import DataError
-
-log = logging.getLogger(__name__)
 
 Key = int | str
 ANNOTATION_FOLDERS = ("annotations", "labels")  # the images then lie beside this folder
@@ -57,9 +54,8 @@ def read_coco(path: Path) -> Coco:
 def read_annotations(said: Said, coco: Coco, image_ids: Mapping[Key, str], shown: str) -> None:
     """Put the boxes of the images in `image_ids` (id by COCO's) into `said`; those of other images are passed over.
 
-    Crowd regions (`iscrowd`) are left out: they are outlines of groups, not boxes of objects.
+    Crowd regions (`iscrowd`) and what a file tells to `ignore` are set aside: see BOXES.
     """
-    crowds = 0
     for number, entry in enumerate(coco.annotations, start=1):
         key = entry.get("image_id") if isinstance(entry, dict) else None
         if not isinstance(key, (int, str)) or key not in coco.images:
@@ -67,18 +63,13 @@ def read_annotations(said: Said, coco: Coco, image_ids: Mapping[Key, str], shown
             continue
         if key not in image_ids or image_ids[key] in said.doubted:
             continue
-        if entry.get("iscrowd"):
-            crowds += 1
-            continue
         if (corners := _corners(entry.get("bbox"))) is None:
             detail = f"{shown}:annotation:{number}: bbox {entry.get('bbox')!r}; expected [x, y, width, height]"
             said.report("bad_record", image_ids[key], detail)
             continue
-        said.rows.append(
-            (image_ids[key], _category(coco, entry.get("category_id")), None, *corners, f"{shown}:annotation", number)
-        )
-    if crowds:
-        log.info("%s: %d crowd regions left out of the labels", shown, crowds)
+        aside = "crowd" if entry.get("iscrowd") else "ignore" if entry.get("ignore") else ""
+        category = _category(coco, entry.get("category_id"))
+        said.rows.append((image_ids[key], category, None, *corners, f"{shown}:annotation", number, aside))
 
 
 def image_folders(path: Path) -> list[Path]:

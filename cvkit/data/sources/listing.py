@@ -68,8 +68,9 @@ def assemble(
         covered.append(images["image_id"].isin(said.covered.keys() - lost - said.doubted))
         problems += [*said.problems, *wrong]
     sized = images.assign(
-        width=sizes["width"].to_numpy(), height=sizes["height"].to_numpy(), predicted=covered[0], labelled=covered[1]
-    )
+        width=sizes["width"].to_numpy(), height=sizes["height"].to_numpy(), predicted=covered[0], labelled=covered[1],
+        label_time=pd.to_datetime(images["image_id"].map(labels[0].modified_ns).astype("Int64"), unit="ns", utc=True),
+    )  # fmt: skip
     table = conform(sized[[name for name in IMAGES if name in sized]], IMAGES)
     table = table.sort_values(["source", "time", "image_id"], ignore_index=True)
     predicted, labelled = (_in_order(boxes, table) for boxes in tables)

@@ -34,7 +34,7 @@ def read_parquet(said: Said, file: Found, shown: str, index: Index, wanted: Set[
         said.report("bad_record", shown, f"{shown}: {unfit}", file.source)
         return
     image = next(name for name in IMAGE if name in table)
-    table = table.assign(line=range(1, len(table) + 1), file=shown, cls=_class_column(table))
+    table = table.assign(line=range(1, len(table) + 1), file=shown, cls=_class_column(table), aside="")
     for line in table.loc[table[image].isna(), "line"]:
         said.report("bad_record", f"{shown}:{line}", f"{shown}:{line}: no image is named", file.source)
     table = table[table[image].notna()]
@@ -130,4 +130,4 @@ def _add_box(said: Said, image_id: str, box: Any, shown: str, line: int, place: 
         category = repr(category)
     confidence: Any = box.get("confidence")
     score = as_float(confidence) if is_number(confidence) else math.nan
-    said.rows.append((image_id, category, score, *map(as_float, corners), shown, line))
+    said.rows.append((image_id, category, score, *map(as_float, corners), shown, line, ""))

@@ -13,7 +13,8 @@ import pandas as pd
 from cvkit.tables import BOXES, FINDINGS, conform, empty
 
 CORNERS = ["x1", "y1", "x2", "y2"]
-RAW = ["image_id", "cls", "confidence", *CORNERS, "file", "line"]  # `cls`: id or name, as the file writes it
+# `cls`: id or name, as the file writes it; `aside`: as in BOXES
+RAW = ["image_id", "cls", "confidence", *CORNERS, "file", "line", "aside"]
 OUTSIDE_PX = 1.0  # rounding may push a corner this far out of an image
 LONGEST_DETAIL = 300  # characters
 
@@ -27,6 +28,7 @@ class Said:
 
     relative: bool = False
     covered: dict[str, str] = field(default_factory=dict)  # image_id -> the file that speaks of it
+    modified_ns: dict[str, int] = field(default_factory=dict)  # image_id -> when that file was last changed
     rows: list[tuple[Any, ...]] = field(default_factory=list)  # of RAW
     frames: list[pd.DataFrame] = field(default_factory=list)  # of RAW, from formats that come as tables
     problems: list[Problem] = field(default_factory=list)

@@ -65,8 +65,9 @@ def read(
         for file in found:
             if Path(file.path).name in NO_LABELS:
                 continue
-            before = len(said[kind].problems)
+            before, known = len(said[kind].problems), len(said[kind].covered)
             _read_file(said[kind], file, clean(listing.image_id(file.path, workspace(config))), index, inside, kind)
+            said[kind].modified_ns |= dict.fromkeys(list(said[kind].covered)[known:], file.modified_ns)
             if file.date and not own_date(file.date):  # a neighbour's, read for the images near midnight
                 told_here = [row for row in said[kind].problems[before:] if row["image_id"] in inside]
                 said[kind].problems[before:] = told_here

@@ -17,7 +17,8 @@ class Annotation:
     """One file: the image's name as it stands there, and its objects with their place in the file."""
 
     filename: str
-    objects: list[tuple[str, tuple[float, float, float, float] | None, int]]  # None: a box that cannot be read
+    # Class, corners (None: a box that cannot be read), place in the file, and whether it is marked as difficult.
+    objects: list[tuple[str, tuple[float, float, float, float] | None, int, bool]]
 
 
 def read_voc(path: str) -> Annotation | str:
@@ -36,7 +37,7 @@ def read_voc(path: str) -> Annotation | str:
     if root.tag != "annotation":
         return f"has <{root.tag}> where <annotation> is expected"
     objects = [
-        ((one.findtext("name") or "").strip(), _corners(one), number)
+        ((one.findtext("name") or "").strip(), _corners(one), number, one.findtext("difficult", "").strip() == "1")
         for number, one in enumerate(root.iter("object"), start=1)
     ]
     return Annotation((root.findtext("filename") or "").strip(), objects)
@@ -46,11 +47,11 @@ def add_annotation(said: Said, image_id: str, annotation: Annotation, shown: str
     """Put the boxes of one file into `said`."""
     if not said.cover(image_id, shown, scored=False):
         return
-    for name, corners, number in annotation.objects:
+    for name, corners, number, difficult in annotation.objects:
         if corners is None:
             said.report("bad_record", image_id, f"{shown}:object:{number}: no bndbox with {', '.join(EDGES)}")
         else:
-            said.rows.append((image_id, name, None, *corners, f"{shown}:object", number))
+            said.rows.append((image_id, name, None, *corners, f"{shown}:object", number, "ignore" if difficult else ""))
 
 
 def folders(root: Path) -> tuple[Path, Path] | None:
@@ -67,7 +68,7 @@ def names(root: Path) -> list[str]:
     found = folders(root)
     files = sorted(found[1].glob("*.xml")) if found else []
     read = (read_voc(str(path)) for path in files)
-    return sorted({name for one in read if isinstance(one, Annotation) for name, _, _ in one.objects if name})
+    return sorted({name for one in read if isinstance(one, Annotation) for name, *_ in one.objects if name})
 
 
 def split_names(text: str) -> list[str]:

@@ -49,7 +49,7 @@ def _read_line(said: Said, image_id: str, where: str, columns: list[str], scored
         said.report("bad_box", image_id, detail)
         return
     confidence = numbers[4] if scored and len(numbers) > 4 else math.nan
-    said.rows.append((image_id, class_token(columns[0]), confidence, *_corners(shares, polygon), *place))
+    said.rows.append((image_id, class_token(columns[0]), confidence, *_corners(shares, polygon), *place, ""))
 
 
 def class_token(text: str) -> int | str:

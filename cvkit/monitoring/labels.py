@@ -1,0 +1,128 @@
+"""Labels: how many images of a window have them, how soon they came, and whether they speak for the others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scipy.stats import rankdata
+
+from cvkit.data.records import Records
+from cvkit.stats import correction, dependence, slices
+from cvkit.tables import NUMBERS
+
+FEWEST = 10  # labelled images, and others, below which nothing says whether the ones are like the others
+UNLIKE = 0.1  # probability by which a labelled image lies above (or below) another more often than by chance
+SURE = 0.01  # level at which labelled images are called unlike the others, corrected over features
+WHOLE = 0.99  # share of labelled images from which on nothing was drawn
+
+
+def rows(images: pd.DataFrame, features: pd.DataFrame, weights: pd.Series) -> Iterator[dict[str, Any]]:
+    """Rows of MEASUREMENTS about the labels of one source's `images` (table IMAGES); none without labels.
+
+    coverage: share of the images with labels. lag: median hours from an image to its labels, as the label file's time
+    tells. weighted: share of the labelled images with known sampling weights. selection: of each feature, by how much
+    labelled images lie above the others.
+    """
+    known = images["labelled"]
+    n = int(known.sum())
+    if not n:
+        return
+    here = {"feature": "performance", "n": n}
+    yield {**here, "metric": "coverage", "value": n / len(images)}
+    lags = (images["label_time"] - images["time"])[known].dropna().dt.total_seconds() / 3600
+    if len(lags):
+        yield {**here, "metric": "lag", "value": lags.median(), "low": lags.min(), "high": lags.max(), "n": len(lags)}
+    if drawn := int(weights.reindex(images.loc[known, "image_id"]).notna().sum()):
+        yield {**here, "metric": "weighted", "value": drawn / n}
+    yield from selection(features, images.loc[known, "image_id"])
+
+
+def selection(features: pd.DataFrame, labelled: pd.Series) -> list[dict[str, Any]]:
+    """Of each feature, whether labelled images are like the others of one source: rows of MEASUREMENTS.
+
+    effect: probability that a labelled image lies above another less that it lies below, by 2, so -.5 to .5, 0 alike;
+    value: the mean rank of the labelled, 0 to 1. p_value, corrected over features (Holm), of no difference, where
+    neighbouring images count as alike as they are. None with fewer than `FEWEST` images on either side.
+    """
+    inside = features["image_id"].isin(labelled).to_numpy()
+    if min(inside.sum(), (~inside).sum()) < FEWEST:
+        return []
+    table = []
+    for name in NUMBERS:
+        known = features[name].notna().to_numpy()
+        here = inside[known]
+        if min(here.sum(), (~here).sum()) < FEWEST:
+            continue
+        ranks = (rankdata(features.loc[known, name].to_numpy(float)) - 0.5) / here.size
+        groups = dependence.blocks(ranks, np.zeros(here.size))
+        told = slices.compare(ranks, np.ones(here.size), [here, ~here], groups, minimum=FEWEST)
+        row = {"feature": name, "metric": "selection", "value": told.value[0], "expected": 0.5, "n": int(here.sum())}
+        table.append({**row, "effect": told.value[0] - told.rest[0], "p_value": told.p_value.min()})
+    adjusted = correction.holm([row["p_value"] for row in table])
+    return [{**row, "p_value": p} for row, p in zip(table, adjusted, strict=True)]
+
+
+def unlike(measurements: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `selection` that say that labelled images are unlike the others, the furthest first.
+
+    `measurements`: table MEASUREMENTS of one window.
+    """
+    told = measurements[measurements["metric"] == "selection"]
+    told = told[(told["p_value"] <= SURE) & (told["effect"].abs() >= UNLIKE)]
+    return told.sort_values("effect", key=np.abs, ascending=False)
+
+
+def only_speaking(records: Records, features: pd.DataFrame, weights: pd.Series) -> pd.DataFrame:
+    """`features` (table FEATURES) without what labels say of images that do not speak for their source."""
+    kept: set[str] = set()
+    for source, images in records.images.groupby("source"):
+        kept |= speaking(images, features[features["source"] == source], weights)
+    return features.assign(f1=features["f1"].where(features["image_id"].isin(kept)))
+
+
+def speaking(images: pd.DataFrame, features: pd.DataFrame, weights: pd.Series) -> set[str]:
+    """Labelled images of one source that may be taken for all of its images of the window.
+
+    Of those that a plan drew a sample as if all had been drawn alike; none, where labelled images are unlike the others
+    and no plan tells how they were drawn.
+    """
+    share = counted(images, weights)
+    if (share != 1).any():
+        return evenly(share)
+    told = pd.DataFrame(selection(features, share.index.to_series()), columns=["metric", "effect", "p_value"])
+    return set() if len(unlike(told)) else set(share.index)
+
+
+def counted(images: pd.DataFrame, weights: pd.Series) -> pd.Series:
+    """Weight of each labelled image of one source, by image_id: how many of the source's images it speaks for.
+
+    The sampling weights, where the images were drawn by a plan: then labelled images that no plan drew are left out,
+    as somebody chose them for a reason. 1 each, where nothing was drawn or (nearly) all images have labels.
+    """
+    ids = images.loc[images["labelled"], "image_id"]
+    drawn = weights.reindex(ids)
+    if drawn.isna().all() or len(ids) >= WHOLE * len(images):
+        return pd.Series(1.0, index=ids)
+    return drawn.dropna()
+
+
+def evenly(weights: pd.Series) -> set[str]:
+    """Images, of those with `weights` by image_id, that make a sample as if all had been drawn alike.
+
+    Each is kept with a probability in proportion to its weight, always the same ones: a number made from its name
+    decides. Evidence over windows takes values one by one, and knows no weights.
+    """
+    if weights.empty:
+        return set()
+    shares = weights / weights.max()
+    return {image for image, share in shares.items() if _number(str(image)) < share}  # type: ignore[misc]
+
+
+def _number(name: str) -> float:
+    """A number from 0 to 1 that looks random and always is the same."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "replace")).digest()[:6], "big") / 2**48

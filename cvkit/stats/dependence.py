@@ -1,0 +1,84 @@
+"""Dependence over time: how many neighbouring frames have to be taken together to make one independent unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cvkit.stats.arrays import Floats, floats
+
+SIGNIFICANT = 2.0  # c of Politis and White: correlations below c sqrt(log10 n / n) count as none
+LAGS = 5  # this many in a row
+
+
+def block_length(series: Iterable[ArrayLike]) -> int:
+    """Length of the blocks in which values in the order of time are resampled; 1 where neighbours are independent.
+
+    b = (2 G^2 / D)^(1/3) n^(1/3), rounded up, with G = sum over k of w(k / M) |k| R(k), D = 4/3 (sum over k of
+    w(k / M) R(k))^2, R the autocovariance, w the trapezoid that is 1 up to 1/2, M twice the last lag after which
+    `LAGS` correlations are below 2 sqrt(log10 n / n). At most min(3 sqrt(n), n / 3) of the longest series. `series`:
+    several of one kind, such as the cameras of a window; each is centred by itself, NaN is left out, and their
+    autocovariances are pooled. 1 with fewer than 10 values in all, and where values do not vary.
+
+    Source: D. N. Politis, H. White, Econometric Reviews 23 (2004) 53-70, with the correction of A. Patton, D. N.
+    Politis, H. White, Econometric Reviews 28 (2009) 372-375: circular blocks.
+
+    >>> block_length([[0.0, 1.0] * 20])
+    1
+    """
+    parts = [part - part.mean() for one in series if (part := _known(one)).size > 1]
+    n, longest = sum(part.size for part in parts), max((part.size for part in parts), default=0)
+    if n < 10:
+        return 1
+    most = int(min(3 * math.sqrt(longest), longest / 3))
+    covariance = _autocovariance(parts, min(2 * most + LAGS, longest - 1), n)
+    if covariance[0] <= 1e-12 * max(float(np.abs(part).max()) for part in parts) ** 2 or most < 2:
+        return 1
+    last = _last_lag(covariance / covariance[0], most, n)
+    if not last:
+        return 1
+    lags = np.arange(1, min(2 * last, covariance.size - 1) + 1)
+    weights = np.clip(2 * (1 - lags / (2 * last)), 0, 1)
+    spread = covariance[0] + 2 * float(weights @ covariance[1 : lags.size + 1])
+    slope = 2 * float((weights * lags) @ covariance[1 : lags.size + 1])
+    if spread <= 0 or slope <= 0:  # neighbours that differ more than strangers: apart they err on the safe side
+        return 1
+    return min(most, math.ceil((1.5 * (slope / spread) ** 2 * n) ** (1 / 3)))
+
+
+def blocks(values: ArrayLike, series: ArrayLike) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """A number for the block of each value (n,), numbered from 0: `block_length` neighbours of one series (n,).
+
+    Values stand in the order of time within their series.
+    """
+    numbers = floats(values).ravel()
+    labels = np.unique(np.asarray(series), return_inverse=True)[1]
+    order = np.argsort(labels, kind="stable")
+    ends = np.flatnonzero(np.diff(labels[order])) + 1
+    length = block_length(np.split(numbers[order], ends))
+    place = np.empty(labels.size, dtype=np.intp)
+    for part in np.split(order, ends):
+        place[part] = np.arange(part.size) // length
+    return np.unique(labels * (labels.size + 1) + place, return_inverse=True)[1]
+
+
+def _known(values: ArrayLike) -> Floats:
+    numbers = floats(values).ravel()
+    return numbers[np.isfinite(numbers)]
+
+
+def _autocovariance(parts: list[Floats], lags: int, n: int) -> Floats:
+    """Sum of products of values `lag` apart over all series, by n: of lag 0, 1, ..."""
+    return np.array([sum(float(part[: part.size - k] @ part[k:]) for part in parts) / n for k in range(lags + 1)])
+
+
+def _last_lag(correlation: Floats, most: int, n: int) -> int:
+    """The lag after which `LAGS` correlations in a row are as those of independent values; 0: all are."""
+    small = np.abs(correlation[1:]) < SIGNIFICANT * math.sqrt(math.log10(n) / n)
+    for last in range(min(most, small.size)):
+        if small[last : last + LAGS].all():
+            return last
+    return most
