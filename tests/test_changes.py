@@ -66,7 +66,8 @@ def test_f1_of_an_image() -> None:
         image = conform(pd.DataFrame({"image_id": ["a"], "predicted": [True], "labelled": [True]}), IMAGES)
         tables = [
             conform(
-                pd.DataFrame([("a", kind, confidence, *corners) for kind, corners in boxes], columns=list(BOXES)), BOXES
+                pd.DataFrame([("a", kind, confidence, *corners, "") for kind, corners in boxes], columns=list(BOXES)),
+                BOXES,
             )
             for boxes in (predicted, true)
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from cvkit.data.labelled import labelled
 from cvkit.monitoring import monitor, performance
 from cvkit.monitoring.diagnosis import diagnose
 from cvkit.monitoring.history import History
-from cvkit.tables import BOXES, IMAGES, Window, conform
+from cvkit.tables import BOXES, IMAGES, MEASUREMENTS, Window, conform, empty
 
 NOW = datetime(2026, 10, 12, 12, tzinfo=UTC)
 WITH_LABELS = SETTINGS.replace("captures:\n", 'captures:\n  labels: "labels/{source}/{date}/*.txt"\n')
@@ -105,7 +106,7 @@ def test_a_few_labels_do_not_make_a_window_unknown(workspace: Config) -> None:
     verdicts = monitor.observe(workspace, Window.day("2026-10-01")).verdicts
     assert "f1" not in set(verdicts["feature"])
     assert set(verdicts["state"]) == {"ok"}
-    told = performance.verdicts(verdicts)  # but where performance is asked for, it is
+    told = performance.verdicts(verdicts, empty(MEASUREMENTS))  # but where performance is asked for, it is
     assert told["source"].to_list() == list(CAMERAS)
     assert set(told["state"]) == {"unknown"}
 
@@ -115,7 +116,7 @@ def boxes(images: int, seed: int, found: float) -> tuple[pd.DataFrame, pd.DataFr
     rng = np.random.default_rng(seed)
     ids = [f"{number:04d}" for number in range(images)]
     table = conform(pd.DataFrame({"image_id": ids, "predicted": True, "labelled": True}), IMAGES)
-    rows = [(one, k % 2, np.nan, 40.0 * k, 0.0, 40.0 * k + 20, 20.0) for one in ids for k in range(3)]
+    rows = [(one, k % 2, np.nan, 40.0 * k, 0.0, 40.0 * k + 20, 20.0, "") for one in ids for k in range(3)]
     true = conform(pd.DataFrame(rows, columns=list(BOXES)), BOXES)
     said = true[rng.random(len(true)) < found].assign(confidence=0.9)
     return table, conform(said, BOXES), true
@@ -138,5 +139,42 @@ def test_what_cannot_be_told_is_not_a_number() -> None:
     assert np.isnan(told["f1"][1:]).all()
     nothing = performance.measure(labelled(images, said[:0], true[:0]), 0.5)
     assert all(np.isnan(numbers).all() for numbers in nothing.values())
-    unlabelled = labelled(images.assign(labelled=False), said, true)
-    assert list(performance.rows(unlabelled, 0.5, 3, told, 0)) == []
+
+
+def test_what_is_set_aside_neither_counts_as_found_nor_as_missed() -> None:
+    images, said, true = boxes(40, 0, found=0.5)
+    plain = performance.measure(labelled(images, said, true), 0.5)
+
+    def table(*rows: tuple[Any, ...]) -> pd.DataFrame:
+        return conform(pd.DataFrame(rows, columns=list(BOXES)), BOXES)
+
+    crowd = table(("0000", 0, np.nan, 200, 0, 300, 100, "crowd"), ("0001", 1, np.nan, 200, 0, 300, 100, "ignore"))
+    inside = table(("0000", 0, 0.9, 210, 0, 230, 20, ""), ("0000", 0, 0.9, 250, 0, 270, 20, ""),
+                   ("0001", 1, 0.9, 200, 0, 300, 100, ""))  # fmt: skip
+    aside = performance.measure(labelled(images, pd.concat([said, inside]), pd.concat([true, crowd])), 0.5)
+    assert {name: numbers[0] for name, numbers in aside.items()} == {
+        name: numbers[0] for name, numbers in plain.items()
+    }
+    only_missed = performance.measure(labelled(images, said, pd.concat([true, crowd])), 0.5)
+    assert only_missed["recall"] == plain["recall"]
+
+
+def test_sampling_weights_undo_a_biased_sample() -> None:
+    """Of 600 images a third is hard; hard ones are labelled four times as often, and say so by their weights."""
+    estimates, naive, held = [], [], 0
+    for seed in range(20):
+        images, said, true = boxes(600, seed, found=0.9)
+        rng = np.random.default_rng(seed)
+        hard = rng.random(600) < 1 / 3
+        lost = said["image_id"].isin(images.loc[hard, "image_id"]) & (rng.random(len(said)) < 0.5)
+        chance = np.where(hard, 0.8, 0.2)
+        drawn = images.assign(labelled=rng.random(600) < chance)
+        known = labelled(drawn, said[~lost], true)
+        weights = pd.Series(1 / chance, index=images["image_id"]).loc[known.image_ids]
+        told = performance.measure(known, 0.5, weights)["recall"]
+        estimates.append(told[0])
+        naive.append(performance.measure(known, 0.5)["recall"][0])
+        held += told[1] <= 0.9 * (2 / 3 + 1 / 3 * 0.5) <= told[2]
+    assert np.mean(estimates) == pytest.approx(0.75, abs=0.01)
+    assert np.mean(naive) < 0.66
+    assert held >= 17  # 19 expected, sd 1

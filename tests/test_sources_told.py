@@ -18,7 +18,7 @@ from sources_workspace import corners, picture, settings, words, write
 
 from cvkit.data import sources
 from cvkit.data.records import Records
-from cvkit.errors import DataError
+from cvkit.errors import ConfigError, DataError
 from cvkit.tables import FINDING_WORDS, Window
 
 DAY = Window.day("2026-11-21")
@@ -28,7 +28,7 @@ IMAGES = "captures/{source}/{date}/*.jpg"
 BOX = {"class_id": 1, "confidence": 0.9, "xyxy": [10, 20, 30, 40]}
 
 
-def load(folder: Path, classes: Any = ("nut", "bolt", "pin"), **captures: str) -> Records:
+def load(folder: Path, classes: Any = ("nut", "bolt", "pin"), **captures: Any) -> Records:
     """The window of two images of 100x80 pixels, a.jpg and b.jpg."""
     for name in (A, B):
         picture(folder / name)
@@ -429,3 +429,16 @@ def test_the_class_list_of_a_labelling_tool_is_no_label_file(tmp_path: Path) -> 
     records = load(tmp_path, labels="labels/*.txt")
     assert records.findings.empty
     assert covered(records, "labelled") == [A]
+
+
+def test_labels_that_number_their_classes_otherwise_are_joined_by_name_when_told_and_refused_until_then(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "labels/a.txt", "0 .5 .5 .1 .1\n1 .2 .2 .1 .1\n2 .3 .3 .1 .1\n")
+    write(tmp_path / "labels/classes.txt", "bolt\nscrew\nnut\n")
+    with pytest.raises(ConfigError, match="number their classes otherwise") as error:
+        load(tmp_path, labels="labels/*.txt")
+    assert 'captures.label_classes to what the labels mean: ["bolt", "screw", "nut"]' in str(error.value)
+    records = load(tmp_path, labels="labels/*.txt", label_classes=["bolt", "screw", "nut"])
+    assert records.labels["class_id"].tolist() == [1, 0]
+    assert records.findings["finding"].tolist() == ["unknown_class"]  # there is no screw among the model's classes

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cvkit.monitoring import labels
 from cvkit.tables import STATES, worst
 
 SIGNS = {"ok": "●", "unknown": "?", "warning": "▲", "critical": "■"}
@@ -112,7 +113,7 @@ def performance_table(measurements: pd.DataFrame) -> str:
     for source, part in told.groupby("source"):
         by = {row["metric"]: row for row in part.to_dict("records")}
         share = f"{by['coverage']['n']} images, {by['coverage']['value']:.0%}"
-        cells = [_with_interval(by[name]) for name in metrics]
+        cells = [_with_interval(by.get(name, {"value": float("nan")})) for name in metrics]
         lines.append(f"| {_source(str(source))} | {share} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -123,6 +124,66 @@ def _with_interval(row: dict[Any, Any]) -> str:
     interval = "" if pd.isna(row["low"]) else f" ({row['low']:.2f} to {row['high']:.2f})"
     expected = "" if pd.isna(row["expected"]) else f", reference {row['expected']:.2f}"
     return f"{row['value']:.2f}{interval}{expected}"
+
+
+def label_lines(measurements: pd.DataFrame) -> str:
+    """How soon the labels of a window came, and for which images they speak, as a Markdown list by source.
+
+    `measurements`: table MEASUREMENTS of one window.
+    """
+    told = measurements[measurements["feature"] == "performance"]
+    unlike = labels.unlike(measurements)
+    lines = []
+    for source, part in told.groupby("source"):
+        by = {row["metric"]: row for row in part.to_dict("records")}
+        words = [f"{by['coverage']['n']} images have labels, {by['coverage']['value']:.0%}"]
+        if "lag" in by:
+            words.append(
+                f"they came {_hours(by['lag']['value'])} after the images, the last {_hours(by['lag']['high'])}"
+            )
+        if "weighted" in by:
+            words.append(f"{by['weighted']['value']:.0%} of them were drawn by a plan and count by their weights")
+        other = unlike[unlike["source"] == source]
+        if len(other) and "weighted" not in by:
+            ways = zip(other["feature"].head(3), other["effect"] > 0, strict=False)
+            names = ", ".join(f"{escape(name.replace('_', ' '))} ({'higher' if up else 'lower'})" for name, up in ways)
+            words.append(f"**they are unlike the others: {names}; the numbers speak for the labelled images only**")
+        lines.append(f"- {_source(str(source))}: {'; '.join(words)}.")
+    return "\n".join(lines)
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.0f} h" if abs(hours) < 48 else f"{hours / 24:.0f} days"
+
+
+def slice_lines(weak: pd.DataFrame) -> str:
+    """The weakest slices (table SLICES) as a Markdown list: one line each."""
+    if weak.empty:
+        return "No slice is surely worse than the others: none at all, or too few labelled images to tell."
+    return "\n".join(
+        f"- **{escape(row['slice'])}**: F1 {row['f1']:.2f} ({row['low']:.2f} to {row['high']:.2f}) where all others "
+        f"have {row['rest']:.2f}; recall {_number(row['recall'])}, precision {_number(row['precision'])}; "
+        f"{row['images']} images, {row['boxes']} boxes, p {row['p_value']:.2g}"
+        for row in weak.to_dict("records")
+    )
+
+
+def slice_table(table: pd.DataFrame, most: int = 30) -> str:
+    """Table SLICES as a Markdown table, at most `most` rows."""
+    if table.empty:
+        return "No labelled image has boxes."
+    lines = ["| slice | images | boxes | recall | precision | F1 | all others |", "|---|---|---|---|---|---|---|"]
+    for row in table.head(most).to_dict("records"):
+        interval = "" if pd.isna(row["low"]) else f" ({row['low']:.2f} to {row['high']:.2f})"
+        numbers = [_number(row[name]) for name in ("recall", "precision", "f1", "rest")]
+        numbers[2] += interval
+        lines.append(f"| {escape(row['slice'])} | {row['images']} | {row['boxes']} | {' | '.join(numbers)} |")
+    left_out = [f"\n... and {len(table) - most} more."] if len(table) > most else []
+    return "\n".join(lines + left_out)
+
+
+def _number(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.2f}"
 
 
 def reasons(verdicts: pd.DataFrame, *, rules: Collection[str] = ALL_RULES, each: int = 4, most: int = 12) -> str:

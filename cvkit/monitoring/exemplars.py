@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cvkit.monitoring import anomalies
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import ordinary
+from cvkit.monitoring.slices import image_quality
 from cvkit.tables import FEATURE_UNITS
 
 # Findings that a look at the picture shows or explains, the plainest first.
@@ -162,15 +163,18 @@ def strangest(observation: Observation, *, most: int = 6) -> pd.DataFrame:
     return _joined([_with_nearest(observation, str(name), part) for name, part in chosen.groupby("source", sort=False)])
 
 
-def most_mistaken(observation: Observation, *, most: int = 4) -> pd.DataFrame:
+def most_mistaken(observation: Observation, *, most: int = 4, best: bool = False) -> pd.DataFrame:
     """The window's images of the lowest F1 against their labels, each with what was said, then with what is true.
 
-    No rows where no image has both labels and predictions.
+    Of equal ones those with most boxes wrong; `best`: of the highest F1, those with most objects. No rows where no
+    image has both labels and predictions.
     """
-    records = observation.records
-    worst = observation.features.dropna(subset="f1").sort_values(["f1", "image_id"]).head(most)
-    chosen = worst.merge(records.images[["image_id", "path"]], on="image_id")
-    told = [("said", records.predictions), ("true", records.labels)]
+    records, quality = observation.records, image_quality(observation)
+    quality = quality.assign(wrong=quality["false"] + quality["missed"])
+    ties = "objects" if best else "wrong"
+    quality = quality.sort_values(["f1", ties, "image_id"], ascending=[not best, False, True])
+    chosen = quality.head(most).merge(records.images[["image_id", "path"]], on="image_id")
+    told = [("said", records.predictions), ("true", records.labels[records.labels["aside"] == ""])]
     parts = []
     for row in chosen.to_dict("records"):
         one = chosen[chosen["image_id"] == row["image_id"]]

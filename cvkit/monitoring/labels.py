@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from scipy.stats import rankdata
 
 from cvkit.data.records import Records
@@ -16,7 +15,7 @@ from cvkit.stats import correction, dependence, slices
 from cvkit.tables import NUMBERS
 
 FEWEST = 10  # labelled images, and others, below which nothing says whether the ones are like the others
-UNLIKE = 0.1  # probability by which a labelled image lies above (or below) another more often than by chance
+UNLIKE = 0.1  # effect from which labelled images are called unlike the others
 SURE = 0.01  # level at which labelled images are called unlike the others, corrected over features
 WHOLE = 0.99  # share of labelled images from which on nothing was drawn
 
@@ -32,7 +31,7 @@ def rows(images: pd.DataFrame, features: pd.DataFrame, weights: pd.Series) -> It
     n = int(known.sum())
     if not n:
         return
-    here = {"feature": "performance", "n": n}
+    here = {"feature": "performance", "n": n, "n_reference": 0}
     yield {**here, "metric": "coverage", "value": n / len(images)}
     lags = (images["label_time"] - images["time"])[known].dropna().dt.total_seconds() / 3600
     if len(lags):
@@ -45,8 +44,8 @@ def rows(images: pd.DataFrame, features: pd.DataFrame, weights: pd.Series) -> It
 def selection(features: pd.DataFrame, labelled: pd.Series) -> list[dict[str, Any]]:
     """Of each feature, whether labelled images are like the others of one source: rows of MEASUREMENTS.
 
-    effect: probability that a labelled image lies above another less that it lies below, by 2, so -.5 to .5, 0 alike;
-    value: the mean rank of the labelled, 0 to 1. p_value, corrected over features (Holm), of no difference, where
+    effect: probability that a labelled image lies above another, less .5, so -.5 to .5, 0 alike; value: mean rank of
+    the labelled, 0 to 1; n_reference: the others. p_value, corrected over features (Holm), of no difference, where
     neighbouring images count as alike as they are. None with fewer than `FEWEST` images on either side.
     """
     inside = features["image_id"].isin(labelled).to_numpy()
@@ -62,7 +61,14 @@ def selection(features: pd.DataFrame, labelled: pd.Series) -> list[dict[str, Any
         groups = dependence.blocks(ranks, np.zeros(here.size))
         told = slices.compare(ranks, np.ones(here.size), [here, ~here], groups, minimum=FEWEST)
         row = {"feature": name, "metric": "selection", "value": told.value[0], "expected": 0.5, "n": int(here.sum())}
-        table.append({**row, "effect": told.value[0] - told.rest[0], "p_value": told.p_value.min()})
+        table.append(
+            {
+                **row,
+                "n_reference": int((~here).sum()),
+                "effect": told.value[0] - told.rest[0],
+                "p_value": told.p_value.min(),
+            }
+        )
     adjusted = correction.holm([row["p_value"] for row in table])
     return [{**row, "p_value": p} for row, p in zip(table, adjusted, strict=True)]
 
@@ -120,7 +126,7 @@ def evenly(weights: pd.Series) -> set[str]:
     if weights.empty:
         return set()
     shares = weights / weights.max()
-    return {image for image, share in shares.items() if _number(str(image)) < share}  # type: ignore[misc]
+    return {name for name, share in zip(map(str, shares.index), shares, strict=True) if _number(name) < share}
 
 
 def _number(name: str) -> float:

@@ -91,7 +91,7 @@ def of_source(
     here = {"source": source, "feature": "performance", "n": len(known.image_ids)}
     if here["n"]:
         usual, here["n_reference"] = _usual(reference, source, confidence)
-        told = measure(known, confidence, share.loc[known.image_ids])
+        told = measure(known, confidence, share.loc[known.image_ids.tolist()])
         for name, (value, low, high) in told.items():
             yield {**here, "metric": name, "value": value, "low": low, "high": high, "expected": usual[name][0]}
     about = labels.rows(images, features[features["source"] == source], weights)

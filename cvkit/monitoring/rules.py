@@ -111,7 +111,7 @@ def _judge_drift(
         few = f"{row['n']} values, at least {fewest} are needed to judge"
         return {**verdict, "state": "unknown", "reason": few}
     if alarm is None:
-        few = "the reference does not tell how much healthy windows vary in this: too few of its have it and a time"
+        few = "the reference does not tell how much healthy windows vary in this: too few images have it and a time"
         return {**verdict, "state": "unknown", "reason": few}
     state = "ok"
     if alarm.active:

@@ -18,8 +18,9 @@ from cvkit.tables import PROPERTIES, SLICES, conform, empty
 
 SIZES = ((0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, np.inf))  # COCO's, square pixels
 SIZE_NAMES = ("small", "medium", "large")
-COLUMNS = ("source", "hours", "class", "size", "mode", "file_format", *PROPERTIES, "objects")  # what is cut by itself
-BINS = 4  # parts of equal size that numbers are cut into
+CONDITIONS = ("source", "hours", "size", "mode", "file_format", *PROPERTIES, "objects")
+COLUMNS = ("class", *CONDITIONS)  # what boxes are cut by, where nobody says
+BINS = 4  # parts of equal size that numbers are cut into, at most
 MOST_VALUES = 100  # of words: more are names, not kinds
 WORSE = 0.05  # by which a slice has to be worse to be worth a person's time
 SURE = 0.05  # level of the accusation, corrected over all slices
@@ -40,8 +41,9 @@ class Part:
 def image_quality(observation: Observation) -> pd.DataFrame:
     """One row per image with labels and predictions: how good the model was on it, beside all that is known of it.
 
-    objects (labelled), found, false, missed boxes; f1, iou of what was found (0..1, higher is better; f1 is 1 where there
-    is nothing to find and nothing was said), lrp (0..1, lower is better); then the columns of FEATURES. Worst first.
+    objects (labelled), found, false, missed boxes; f1, iou of what was found (0..1, higher is better; f1 is 1 where
+    there is nothing to find and nothing was said), lrp (0..1, lower is better); then the columns of FEATURES. Worst
+    first.
     """
     records, settings = observation.records, observation.confidence
     known = labelled(records.images, records.predictions, records.labels)
@@ -95,7 +97,9 @@ def by(told: pd.DataFrame, columns: Iterable[str] = COLUMNS, *, pairs: bool = Fa
     return table.sort_values(["f1", "slice"], kind="stable", ignore_index=True)
 
 
-def weakest(told: pd.DataFrame, columns: Iterable[str] = COLUMNS, *, most: int = 5, worse: float = WORSE) -> pd.DataFrame:
+def weakest(
+    told: pd.DataFrame, columns: Iterable[str] = COLUMNS, *, most: int = 5, worse: float = WORSE
+) -> pd.DataFrame:
     """The slices, and pairs of slices, that are surely worse than all others by at least `worse` (table SLICES).
 
     Those that cost most boxes come first: (rest - f1) times boxes. A pair is left out where it is not worse than each
@@ -164,9 +168,10 @@ def _kinds(column: pd.Series, name: str) -> list[Part]:
 
 
 def _bins(told: pd.DataFrame, name: str, bins: int) -> list[Part]:
-    """Parts between quantiles over images; fewer where many images have one value."""
+    """Parts between quantiles over images; fewer where images are few, or many have one value."""
     values = told[name].to_numpy(float)
     images = told.drop_duplicates("image_id")[name].dropna().to_numpy(float)
+    bins = min(bins, max(2, images.size // slices.MINIMUM))
     cuts = np.unique(np.quantile(images, np.arange(1, bins) / bins))
     cuts = cuts[(cuts > images.min()) & (cuts <= images.max())]
     place = np.where(np.isnan(values), -1, np.searchsorted(cuts, values, side="right"))
@@ -190,4 +195,5 @@ def _hours(times: pd.Series, time_zone: str, length: int = 6) -> pd.Series:
     if local.dt.time.nunique() < 2:
         return pd.Series(np.nan, index=times.index)
     first = local.dt.hour // length * length
-    return first.map(lambda hour: "" if pd.isna(hour) else f"{int(hour):02d}-{int(hour) + length:02d}").replace("", None)
+    words = first.map(lambda hour: f"{int(hour):02d}-{int(hour) + length:02d}", na_action="ignore")
+    return pd.Series(words, index=times.index, dtype="object")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from cvkit.stats.arrays import Floats, floats
 
@@ -46,23 +46,24 @@ def block_length(series: Iterable[ArrayLike]) -> int:
     slope = 2 * float((weights * lags) @ covariance[1 : lags.size + 1])
     if spread <= 0 or slope <= 0:  # neighbours that differ more than strangers: apart they err on the safe side
         return 1
-    return min(most, math.ceil((1.5 * (slope / spread) ** 2 * n) ** (1 / 3)))
+    return int(min(most, math.ceil((1.5 * (slope / spread) ** 2 * n) ** (1 / 3))))
 
 
-def blocks(values: ArrayLike, series: ArrayLike) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def blocks(values: ArrayLike, series: ArrayLike) -> NDArray[np.intp]:
     """A number for the block of each value (n,), numbered from 0: `block_length` neighbours of one series (n,).
 
     Values stand in the order of time within their series.
     """
     numbers = floats(values).ravel()
-    labels = np.unique(np.asarray(series), return_inverse=True)[1]
+    labels: NDArray[np.intp] = np.unique(np.asarray(series), return_inverse=True)[1]
     order = np.argsort(labels, kind="stable")
     ends = np.flatnonzero(np.diff(labels[order])) + 1
     length = block_length(np.split(numbers[order], ends))
     place = np.empty(labels.size, dtype=np.intp)
     for part in np.split(order, ends):
         place[part] = np.arange(part.size) // length
-    return np.unique(labels * (labels.size + 1) + place, return_inverse=True)[1]
+    number: NDArray[np.intp] = np.unique(labels * (labels.size + 1) + place, return_inverse=True)[1]
+    return number
 
 
 def _known(values: ArrayLike) -> Floats:

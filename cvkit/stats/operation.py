@@ -123,7 +123,7 @@ def boxes_by_outcome(matches: Matches, confidence: float, *, threshold: float = 
         np.concatenate([truth.image[true], image[false]]),
         np.concatenate([truth.category[true], category[false]]),
         np.concatenate([truth.area[true], matches.predictions.area[matches.order[false]]]),
-        np.repeat([True, False], [true.size, np.count_nonzero(false)]),
+        np.arange(true.size + np.count_nonzero(false)) < true.size,
         np.concatenate([taken[true], np.ones(np.count_nonzero(false), dtype=bool)]),
     )
 

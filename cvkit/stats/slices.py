@@ -61,7 +61,7 @@ def compare(
     a, b, labels = _checked(part, whole, inside, groups)
     count = int(labels.max(initial=-1)) + 1
     parts, wholes = _sums(a, b, inside, labels, count)
-    all_part, all_whole = (np.bincount(labels, values, minlength=count) for values in (a, b))
+    all_part, all_whole = (np.bincount(labels, values, minlength=count).astype(np.float64) for values in (a, b))
     value = ratio(parts.sum(axis=1), wholes.sum(axis=1))
     rest = ratio(all_part.sum() - parts.sum(axis=1), all_whole.sum() - wholes.sum(axis=1))
     n, others = (np.count_nonzero(one > 0, axis=1) for one in (wholes, all_whole - wholes))

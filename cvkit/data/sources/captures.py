@@ -16,7 +16,7 @@ from cvkit.data.headers import Header
 from cvkit.data.records import Records
 from cvkit.data.sources import listing, patterns, times
 from cvkit.data.sources import told as told_by
-from cvkit.data.sources.classes import by_id_or_name, class_names
+from cvkit.data.sources.classes import by_id_or_name, by_labels, class_names
 from cvkit.data.sources.patterns import Pattern, compile_pattern, workspace
 from cvkit.data.sources.said import Problem, clean, problem
 from cvkit.errors import ConfigError, DataError
@@ -53,10 +53,10 @@ def load_captures(config: Config, window: Window) -> Records:
     here = near[(near["time"] >= window.start) & (near["time"] < window.end)].reset_index(drop=True)
     said = told_by.read(config, told, images, frozenset(here["image_id"]), wanted, _middle_in(window, config, pattern))
     classes = class_names(config)
-    known = by_id_or_name(classes)
     elsewhere = set(images["image_id"]) - set(here["image_id"]) - set(near.loc[near["time"].isna(), "image_id"])
     records = listing.assemble(
-        config, here, (said["predictions"], known), (said["labels"], known),
+        config, here, (said["predictions"], by_id_or_name(classes)),
+        (said["labels"], by_labels(config.captures.label_classes, classes)),
         [row for row in problems if row["image_id"] not in elsewhere], classes,
     )  # fmt: skip
     log.debug("%s: %d images of %d listed", window, len(here), len(images))

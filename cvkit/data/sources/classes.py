@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,17 @@ def class_names(config: Config) -> dict[int, str]:
 def by_id_or_name(classes: Mapping[int, str]) -> Classes:
     """What files about captures may write: a class id of the model, or its name. None where no names are known."""
     return {**{number: number for number in classes}, **{name: number for number, name in classes.items()}} or None
+
+
+def by_labels(label_classes: Sequence[str], classes: Mapping[int, str]) -> Classes:
+    """What label files about captures may write: names of the model's classes, and ids.
+
+    These are the model's, unless `label_classes` says which name each id has: then names are what joins them, and an id
+    whose name the model does not know is none of its classes.
+    """
+    if not label_classes or not classes:
+        return by_id_or_name(classes)
+    return by_data_set({**dict(enumerate(label_classes)), **{name: name for name in classes.values()}}, classes)
 
 
 def by_data_set(written: Mapping[Any, str], classes: Mapping[int, str]) -> Classes:

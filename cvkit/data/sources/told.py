@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Set
@@ -11,6 +12,7 @@ import pandas as pd
 
 from cvkit.config import Config
 from cvkit.data.sources import coco, listing, predictions, voc, yolo_txt
+from cvkit.data.sources.classes import class_names
 from cvkit.data.sources.joins import Index, index_images, resolve, which_image
 from cvkit.data.sources.patterns import Found, Pattern, any_match, compile_pattern, describe, matching, workspace
 from cvkit.data.sources.said import Said, clean
@@ -64,6 +66,7 @@ def read(
             said[kind].report("bad_record", folder, why)
         for file in found:
             if Path(file.path).name in NO_LABELS:
+                _check_numbers(config, file)
                 continue
             before, known = len(said[kind].problems), len(said[kind].covered)
             _read_file(said[kind], file, clean(listing.image_id(file.path, workspace(config))), index, inside, kind)
@@ -74,6 +77,20 @@ def read(
         outside = index.places.keys() - inside
         said[kind].problems = [row for row in said[kind].problems if row["image_id"] not in outside]
     return said
+
+
+def _check_numbers(config: Config, file: Found) -> None:
+    """Raise ConfigError where a list of class names beside labels numbers them otherwise than the settings do."""
+    lines = Path(file.path).read_bytes().decode("utf-8", "replace").splitlines()
+    written = [name for line in lines if (name := line.strip())]
+    known = dict(enumerate(config.captures.label_classes)) or class_names(config)
+    first = next((number for number, name in enumerate(written) if known.get(number, name) != name), None)
+    if first is not None:
+        raise ConfigError(
+            "the labels number their classes otherwise than the model", where=file.path,
+            expected=f"class {first} to be {known[first]!r}", found=repr(written[first]),
+            remedy=f"set captures.label_classes to what the labels mean: {json.dumps(written, ensure_ascii=False)}",
+        )  # fmt: skip
 
 
 def _read_file(said: Said, file: Found, shown: str, index: Index, inside: Set[str], kind: str) -> None:

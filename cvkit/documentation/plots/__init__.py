@@ -7,14 +7,18 @@ data says why. Names that users chose are shown as they are, never read as formu
 from cvkit.documentation.plots.distributions import class_mix, distributions, strangeness
 from cvkit.documentation.plots.over_time import findings_over_time, trend
 from cvkit.documentation.plots.overview import heat_map, quality_bars
+from cvkit.documentation.plots.quality import believed, reliability, slice_bars
 from cvkit.documentation.plots.tiles import thumbnails
 
 __all__ = [
+    "believed",
     "class_mix",
     "distributions",
     "findings_over_time",
     "heat_map",
     "quality_bars",
+    "reliability",
+    "slice_bars",
     "strangeness",
     "thumbnails",
     "trend",

@@ -57,7 +57,7 @@ def trend(
         _name_panel(axes, f"{style.source_name(source)}{verdict}", share=metric == "share")
         if metric == "count":
             axes.set_ylim(bottom=0)
-    _label(figure, panels, _axis_words(feature, metric), rows, current)
+    label_windows(figure, panels, _axis_words(feature, metric), rows, current)
     style.legend(figure, _trend_legend(rows, set(states.values()), current))
     return figure
 
@@ -89,11 +89,11 @@ def findings_over_time(measurements: pd.DataFrame, *, current: Window | None = N
         for finding, (colour, marker) in lines:
             line = part[part["feature"] == finding]
             if (line["value"] > 0).any():
-                axes.plot(_middles(line), line["value"], color=colour, marker=marker, markersize=4, linewidth=1.4)
+                axes.plot(middles(line), line["value"], color=colour, marker=marker, markersize=4, linewidth=1.4)
         _mark_current(axes, part, current)
         _name_panel(axes, style.source_name(source), share=True)
         axes.set_ylim(-0.04, 1.04)
-    _label(figure, panels, "share of the window's images", rows, current)
+    label_windows(figure, panels, "share of the window's images", rows, current)
     items: list[Item] = [
         (Line2D([], [], color=colour, marker=marker, markersize=4), style.name(finding))
         for finding, (colour, marker) in lines
@@ -105,7 +105,7 @@ def findings_over_time(measurements: pd.DataFrame, *, current: Window | None = N
 
 
 def _draw_trend(axes: Axes, rows: pd.DataFrame, marks: Sequence[str], current: Window | None) -> None:
-    times, values = _middles(rows), rows["value"].to_numpy()
+    times, values = middles(rows), rows["value"].to_numpy()
     starts, ends = _edges(rows)
     low, high = rows["expected_low"].to_numpy(), rows["expected_high"].to_numpy()
     band = np.isfinite(low) & np.isfinite(high)
@@ -180,7 +180,9 @@ def _name_panel(axes: Axes, title: str, *, share: bool) -> None:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
-def _label(figure: Figure, panels: Sequence[Axes], words: str, rows: pd.DataFrame, current: Window | None) -> None:
+def label_windows(
+    figure: Figure, panels: Sequence[Axes], words: str, rows: pd.DataFrame, current: Window | None
+) -> None:
     """The axes' names, and one range of dates for all panels, few and readable."""
     edges = np.concatenate([*_edges(rows), _days([current.start, current.end] if current else [])])
     start, end = edges.min(), edges.max()
@@ -214,6 +216,7 @@ def _days(times: Sequence[datetime]) -> Floats:
     return numbers
 
 
-def _middles(rows: pd.DataFrame) -> Floats:
+def middles(rows: pd.DataFrame) -> Floats:
+    """Middles of the windows, as matplotlib counts days."""
     starts, ends = _edges(rows)
     return (starts + ends) / 2

@@ -1,0 +1,69 @@
+"""Dependence: blocks as long as neighbours are alike, and what they do to intervals, by simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cvkit.stats import resampling
+from cvkit.stats.dependence import block_length, blocks
+
+
+def frames(rng: np.random.Generator, n: int, alike: float) -> np.ndarray:
+    """Yes or no of neighbouring frames, whose scores have a lag-1 autocorrelation."""
+    noise = rng.standard_normal(n) * np.sqrt(1 - alike**2)
+    score = np.empty(n)
+    score[0] = rng.standard_normal()
+    for k in range(1, n):
+        score[k] = alike * score[k - 1] + noise[k]
+    return (score < 1).astype(float)  # true of .8413
+
+
+@pytest.mark.parametrize(("alike", "shortest", "longest"), [(0.0, 1, 1.2), (0.6, 7, 14), (0.9, 22, 40)])
+def test_blocks_are_as_long_as_frames_are_alike(alike: float, shortest: float, longest: float) -> None:
+    rng = np.random.default_rng(0)
+    lengths = [block_length([frames(rng, 300, alike) for _ in range(3)]) for _ in range(60)]
+    assert shortest <= np.mean(lengths) <= longest
+
+
+def coverage(alike: float, blocked: bool) -> float:
+    rng, held = np.random.default_rng(1), []
+    for _ in range(150):
+        values = np.concatenate([frames(rng, 600, alike) for _ in range(2)])
+        groups = blocks(values, np.repeat([0, 1], 600)) if blocked else None
+        told = resampling.interval(lambda w, v=values: (w @ v / w.sum(axis=1))[:, None], 1200, groups=groups,
+                                   replicates=100)  # fmt: skip
+        held.append(told.low[0] <= 0.8413 <= told.high[0])
+    return float(np.mean(held))
+
+
+def test_intervals_of_blocks_hold_where_those_of_frames_do_not() -> None:
+    assert coverage(0.6, blocked=True) >= 0.87  # .935 of 600 series; sd .02
+    assert coverage(0.6, blocked=False) <= 0.82
+    assert coverage(0.0, blocked=True) >= 0.90
+
+
+def test_blocks_keep_to_their_series_and_to_the_order_of_time() -> None:
+    values = frames(np.random.default_rng(2), 200, 0.9)
+    series = np.tile([0, 1], 100)  # two cameras that take turns
+    number = blocks(values, series)
+    assert all(len(set(series[number == one])) == 1 for one in set(number))
+    assert sorted(set(number)) == list(range(number.max() + 1))
+    for camera in (0, 1):
+        assert (np.diff(number[series == camera]) >= 0).all()
+
+
+def test_what_tells_nothing_has_blocks_of_one() -> None:
+    assert block_length([]) == block_length([[]]) == block_length([[1.0] * 50]) == 1
+    assert block_length([[1.0, 2.0] * 4]) == 1  # too few
+    assert block_length([[np.nan] * 30]) == 1
+    assert blocks([], []).tolist() == []
+    one_each = blocks(np.arange(5.0), list("abcde"))
+    assert one_each.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_missing_values_do_not_change_what_is_there() -> None:
+    values = frames(np.random.default_rng(3), 400, 0.9)
+    with_gaps = values.copy()
+    with_gaps[::50] = np.nan
+    assert abs(block_length([values]) - block_length([with_gaps])) <= 8
