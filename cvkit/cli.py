@@ -160,6 +160,39 @@ def backtest(options: argparse.Namespace) -> int:
     return errors.DONE
 
 
+def labels_plan(options: argparse.Namespace) -> int:
+    """Choose the images to label next, and write them as a folder for labelling tools."""
+    from cvkit import asked
+    from cvkit.config import load_config
+    from cvkit.maintenance import label_folder, labelling
+
+    config, now = load_config(options.config), datetime.now(UTC)
+    asked.check_names(config, None, options.source)
+    windows = (
+        asked.windows(config, now, window=options.window, start=options.start, end=options.end)
+        if options.window or options.start or options.end
+        else [labelling.newest_window(config)]
+    )
+    plan = labelling.plan(config, windows, options.budget, source=options.source, seed=options.seed)
+    folder = options.out or config.workspace / f"labels-to-make-{now:%Y-%m-%dT%H%M%S}"
+    name = label_folder.export(config, plan, folder, options.format, now)
+    _say("\n".join([label_folder.strata_table(plan), *plan.notes]))
+    _say(f"Plan {name} is written to {folder}; its README.txt says how to go on.")
+    return errors.DONE
+
+
+def labels_import(options: argparse.Namespace) -> int:
+    """Put the labels that a labelling tool gave back where captures.labels reads them."""
+    from cvkit.config import load_config
+    from cvkit.maintenance import label_folder
+
+    config = load_config(options.config)
+    back = label_folder.import_labels(config, options.folder)
+    _say(f"{back.labelled} images got labels, {back.boxes} boxes; {back.missing} images of the plan did not come back")
+    _say(f"Then: cvkit run --config {shlex.quote(str(config.path))}")
+    return errors.DONE
+
+
 def reference(options: argparse.Namespace) -> int:
     """Show the frozen reference, measuring it first where that has not been done."""
     from cvkit.config import load_config
@@ -258,6 +291,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--drift-warning", type=_positive, nargs="+", metavar="SIZE", help=words)
     words = "a change you know of, e.g. cam-1=2026-10-10..2026-10-14: was it found, and when?"
     add("--event", action="append", default=[], metavar="SOURCE=DAY", help=words)
+    _labels_arguments(commands)
     command = _workspace_command(commands, "reference", reference)
     command.add_argument("--rebuild", action="store_true", help="measure it again from its files")
     command = _workspace_command(commands, "site", site)
@@ -301,6 +335,26 @@ def _init_arguments(command: argparse.ArgumentParser) -> None:
     )
     add("--captures", default="", metavar="PATTERN", help="production images, e.g. 'captures/{source}/{date}/*.jpg'")
     add("--name", default="", help="what people call the model (default: the folder's name)")
+
+
+def _labels_arguments(commands: Commands) -> None:
+    words = "Ask for labels where they tell most, and take them in."
+    parser = commands.add_parser("labels", help=words, description=words)
+    parts = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    command = _workspace_command(parts, "plan", labels_plan)
+    add = command.add_argument
+    add("--budget", type=_count, required=True, metavar="N", help="how many images may be asked for")
+    when = command.add_mutually_exclusive_group()
+    when.add_argument("--window", metavar="DAY", help="images of this window (default: the newest measured)")
+    when.add_argument("--from", dest="start", metavar="DAY", help="images from this day on")
+    add("--to", dest="end", metavar="DAY", help="with --from: the first day not asked about any more")
+    add("--source", default="", help="images of this source only")
+    add("--format", choices=("yolo", "coco"), default="yolo", help="of the folder (default: %(default)s)")
+    add("--out", type=Path, metavar="FOLDER", help="a new folder (default: one in the workspace)")
+    add("--seed", type=_count, default=0, metavar="N", help="another seed, another draw (default: 0)")
+    command = _workspace_command(parts, "import", labels_import)
+    words = "what the labelling tool exported as YOLO or COCO, with the plan.csv of the plan"
+    command.add_argument("folder", type=Path, metavar="FOLDER", help=words)
 
 
 def _run_arguments(command: argparse.ArgumentParser) -> None:

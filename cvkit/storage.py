@@ -64,6 +64,31 @@ def replacing(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder` to fill; when the block ends well it becomes `folder`, whole, at once.
+
+    A kill leaves nothing at `folder`, and at most a hidden `.part` folder. Raises StorageError where `folder` is there
+    already, and where the disk is full or not writable.
+    """
+    part = folder.with_name(f".{folder.name[-100:]}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        if folder.exists():
+            raise FileExistsError(errno.EEXIST, "there is something already", str(folder))
+        part.mkdir(parents=True)
+        yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                with file.open("rb+") as content:
+                    os.fsync(content.fileno())
+        part.rename(folder)
+        _sync_folder(folder.parent)
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def storage_error(error: OSError, path: Path | str = "") -> StorageError:
     """The words for files that cannot be written or read; `path` where the error itself names none."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

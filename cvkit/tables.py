@@ -197,6 +197,21 @@ SLICES: Mapping[str, str] = {
     "p_value": "float64",  # of being no worse than these, corrected over all rows; NaN as low
 }
 
+# One row per image that a label plan could have asked for, asked for or not.
+LABEL_PLAN: Mapping[str, str] = {
+    "image_id": "str",
+    "source": "str",
+    "time": TIME,
+    "stratum": "int64",  # images alike in what is expected of them; no two sources share one, but in small budgets
+    "score": "float64",  # F1 that its predictions lead to expect, 0..1; NaN where nothing tells
+    "spread": "float64",  # standard deviation of F1 about it; NaN where the reference has no labels to learn it from
+    "probability": "float64",  # of being asked for, 0..1
+    "drawn": "bool",  # asked for
+    "weight": "float64",  # 1 / probability of those that are: the images it speaks for; NaN of all others
+    "reason": "str",  # words for a person
+    "file": "str",  # name in the exported folder, "" of those not asked for
+}
+
 # --8<-- [end:tables]
 
 STATES = ("ok", "unknown", "warning", "critical")  # in rising order of attention

@@ -1,0 +1,87 @@
+"""Label plans, kept in the workspace: which images were asked for, out of which, and how likely each was to be.
+
+A plan keeps its whole frame, asked for or not: only so the chance of an image over several plans can be told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pyarrow.lib import ArrowInvalid
+
+from cvkit.config import Config
+from cvkit.errors import StorageError
+from cvkit.storage import storage_error, write_parquet
+from cvkit.tables import LABEL_PLAN, conform
+
+FOLDER = "label-plans"
+
+
+def store(config: Config, frame: pd.DataFrame, made: datetime) -> str:
+    """Keep a plan (table LABEL_PLAN) in the workspace; its name: the day it was made and a digest of what it holds."""
+    table = conform(frame, LABEL_PLAN)
+    digest = hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()[:8]
+    name = f"{made:%Y-%m-%d}-{digest}"
+    write_parquet(table, _file(config, name))
+    return name
+
+
+def discard(config: Config, name: str) -> None:
+    """Forget a plan: its images may be asked for again, and have no weights. Nothing where it is not there."""
+    try:
+        _file(config, name).unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error, _file(config, name)) from error
+
+
+def load(config: Config) -> dict[str, pd.DataFrame]:
+    """All plans by name, oldest first. Raises StorageError where one is damaged: weights without it would be wrong."""
+    files = sorted((config.workspace / FOLDER).glob("*.parquet"), key=lambda file: (file.stem[:10], _age(file)))
+    return {file.stem: _read(file) for file in files if not file.name.startswith(".")}
+
+
+def sampling_weights(config: Config, image_ids: Iterable[str]) -> pd.Series:
+    """How many images each labelled image speaks for: 1 over its chance of having been asked for by any plan.
+
+    At least 1, by image_id, in the order of `image_ids`. NaN of images that no plan asked for: they were labelled for
+    some other reason, such as an alarm, and speak for nobody but themselves. Several plans: the chance is
+    1 - product of (1 - p) over all plans whose frame has the image, whichever of them asked for it; plans draw
+    independently of each other. Weights are to be normalised (a Hajek mean: sum of w y / sum of w), as some of the
+    asked images may not have come back. Raises StorageError where a plan is damaged.
+    """
+    ids = pd.Index(list(image_ids), name="image_id", dtype="str")
+    missed, drawn = np.ones(len(ids)), np.zeros(len(ids), dtype=bool)
+    for frame in load(config).values():
+        mine = frame.set_index("image_id")
+        missed *= 1 - mine["probability"].reindex(ids).fillna(0.0).to_numpy()
+        drawn |= ids.isin(mine.index[mine["drawn"]])
+    chance = np.where(drawn, 1 - missed, np.nan)
+    return pd.Series(1 / chance, index=ids, name="weight")
+
+
+def asked_before(config: Config) -> set[str]:
+    """The images that some plan asked for, labelled by now or not."""
+    return {image_id for frame in load(config).values() for image_id in frame.loc[frame["drawn"], "image_id"]}
+
+
+def _file(config: Config, name: str) -> Path:
+    return config.workspace / FOLDER / f"{name}.parquet"
+
+
+def _age(file: Path) -> int:
+    return file.stat().st_mtime_ns
+
+
+def _read(file: Path) -> pd.DataFrame:
+    try:
+        return conform(pd.read_parquet(file), LABEL_PLAN)
+    except (OSError, ArrowInvalid, KeyError, ValueError, TypeError) as error:
+        raise StorageError(
+            "a label plan is damaged", where=str(file), found=f"{type(error).__name__}: {error}"[:200],
+            remedy="restore it from a copy; deleted, its images have no weights and may be asked for again",
+        ) from error  # fmt: skip

@@ -1,0 +1,1 @@
+"""Chapter 2: what to do about what monitoring found."""
