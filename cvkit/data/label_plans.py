@@ -64,11 +64,6 @@ def sampling_weights(config: Config, image_ids: Iterable[str]) -> pd.Series:
     return pd.Series(1 / chance, index=ids, name="weight")
 
 
-def asked_before(config: Config) -> set[str]:
-    """The images that some plan asked for, labelled by now or not."""
-    return {image_id for frame in load(config).values() for image_id in frame.loc[frame["drawn"], "image_id"]}
-
-
 def _file(config: Config, name: str) -> Path:
     return config.workspace / FOLDER / f"{name}.parquet"
 
