@@ -91,7 +91,7 @@ def planned(
 ) -> tuple[sampling.Estimate, sampling.Estimate, sampling.Estimate]:
     """Mean F1 by a plan, by a random draw with the same random numbers, and by one with others."""
     f1 = now["f1"]
-    scores = labelling._scores(known, now["image"], now["confidence"], f1.size)
+    scores = labelling.expected(known, now["image"], now["confidence"], f1.size)
     spreads = np.full(f1.size, np.nan) if known is None else correctness.spread(known, scores)
     rows = pd.DataFrame({"image_id": np.arange(f1.size).astype(str), "source": "", "score": scores, "spread": spreads})
     rows = rows.assign(time=pd.Timestamp("2026-10-01", tz="UTC"), strange=np.nan)

@@ -100,11 +100,11 @@ def test_any_budget_is_spent_and_weights_stand_for_all(budget: int, known: bool)
 
 def test_chances_are_what_they_say_they_are() -> None:
     table, random = rows(60), np.random.default_rng(2)
-    frames = [labelling.choose(table, 15, random) for _ in range(600)]
-    assert np.abs(np.mean([one["drawn"] for one in frames], axis=0) - frames[0]["probability"]).max() < 0.1
+    frames = [labelling.choose(table, 15, random) for _ in range(300)]
+    assert np.abs(np.mean([one["drawn"] for one in frames], axis=0) - frames[0]["probability"]).max() < 0.12
     values = table["score"].to_numpy() ** 2
     means = [np.nansum(one["weight"] * values) / 60 for one in frames]
-    assert np.mean(means) == pytest.approx(values.mean(), abs=0.008)
+    assert np.mean(means) == pytest.approx(values.mean(), abs=0.01)
 
 
 def test_likely_mistakes_and_strange_images_are_taken_for_certain() -> None:
@@ -197,7 +197,7 @@ def test_weights_over_two_plans_are_of_the_union(config: Config) -> None:
 def test_weights_of_two_plans_are_unbiased() -> None:
     table, random = rows(80), np.random.default_rng(5)
     values, means = table["score"].to_numpy() ** 2, []
-    for _ in range(400):
+    for _ in range(120):
         first = labelling.choose(table, 16, random, likely_wrong=0.0)
         asked = first["drawn"].to_numpy()
         rest, earlier = (part.reset_index(drop=True) for part in (table[~asked], table[asked]))
@@ -206,7 +206,7 @@ def test_weights_of_two_plans_are_unbiased() -> None:
         chance = 1 - (1 - first["probability"].to_numpy()) * (1 - later["probability"].to_numpy())
         both = asked | later["drawn"].to_numpy()
         means.append(np.sum(values[both] / chance[both]) / np.sum(1 / chance[both]))
-    assert np.mean(means) == pytest.approx(values.mean(), abs=0.015)
+    assert np.mean(means) == pytest.approx(values.mean(), abs=0.025)
 
 
 def test_without_plans_there_are_no_weights(config: Config) -> None:

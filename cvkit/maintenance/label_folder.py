@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from cvkit.data import label_plans
 from cvkit.data.sources import classes, exports, label_places, returned
 from cvkit.data.sources.exports import COCO_FILE, SPLIT, Format
 from cvkit.errors import ConfigError
-from cvkit.maintenance.labelling import Plan
+from cvkit.maintenance.labelling import MISTAKE, STRANGE, Plan
 from cvkit.storage import replacing_folder, write_text
 
 COLUMNS = ("file", "image_id", "source", "time", "stratum", "score", "probability", "weight", "reason")
@@ -56,17 +57,14 @@ def export(config: Config, plan: Plan, folder: Path, kind: Format, made: datetim
             remedy="name another with --out; a plan is never written over",
         )  # fmt: skip
     write = {"yolo": exports.write_yolo, "coco": exports.write_coco}[kind]
-    name = ""
-    try:
+    with ExitStack() as undo:
         with replacing_folder(folder) as part:
             write(part, plan.images, plan.boxes, plan.classes)
             plan_table(plan).to_csv(part / returned.PLAN_FILE, index=False)
             (part / "README.txt").write_text(README[kind] + BACK, encoding="utf-8")
             name = label_plans.store(config, plan.frame, made)
-    except BaseException:  # also Ctrl-C: a plan without its folder would keep its images from being asked for
-        if name:
-            label_plans.discard(config, name)
-        raise
+            undo.callback(label_plans.discard, config, name)  # its images would never be asked for otherwise
+        undo.pop_all()
     return name
 
 
@@ -82,7 +80,7 @@ def strata_table(plan: Plan) -> str:
     lines = [f"{'source':12} {'images':>7} {'asked':>6} {'expected F1':>12}"]
     for _, part in frame.groupby("stratum"):
         named = sorted(set(part["source"]))
-        certain = part["probability"].eq(1).all() and part["reason"].isin(["likeliest mistake", "strange"]).any()
+        certain = part["probability"].eq(1).all() and part["reason"].isin([MISTAKE, STRANGE]).any()
         about = "all, certain" if certain else (named[0] or "(no source)") if len(named) == 1 else "all"
         low, high = part["score"].min(), part["score"].max()
         shown = "unknown" if math.isnan(low) else f"{low:.2f} - {high:.2f}"

@@ -135,7 +135,7 @@ def choose(
         reason=np.where(drawn, words, ""), file="",
     )  # fmt: skip
     parts = [table[[name for name in LABEL_PLAN if name in table]]]
-    if earlier is not None and len(earlier):
+    if earlier is not None and len(earlier) and edges:
         parts.append(_earlier(earlier, edges, counts / sizes))
     return conform(pd.concat(parts, ignore_index=True), LABEL_PLAN)
 
@@ -152,14 +152,17 @@ def _candidates(
     boxes = seen.records.predictions
     boxes = boxes[boxes["confidence"].ge(config.model.confidence) & boxes["image_id"].isin(rows["image_id"])]
     place = pd.Series(np.arange(len(rows)), index=rows["image_id"]).loc[boxes["image_id"]].to_numpy()
-    scores = _scores(known, place, boxes["confidence"].to_numpy(), len(rows))
+    scores = expected(known, place, boxes["confidence"].to_numpy(), len(rows))
     scores = np.where(rows["predicted"], scores, np.nan)
     spreads = np.full(len(rows), np.nan) if known is None else correctness.spread(known, scores)
     return rows.assign(score=scores, spread=spreads), boxes
 
 
-def _scores(known: Correctness | None, place: Integers, confidence: Floats, images: int) -> Floats:
-    """Expected F1 of each image; where nothing was learnt, the mean confidence of its boxes, NaN without any."""
+def expected(known: Correctness | None, place: Integers, confidence: Floats, images: int) -> Floats:
+    """Expected F1 of each image from its boxes: the image each is on, 0.., and its confidence.
+
+    Where nothing was learnt, the mean confidence of an image's boxes, NaN without any.
+    """
     if known is not None:
         return correctness.expected_f1(known, place, confidence, images)
     return operation.ratio(np.bincount(place, confidence, images), np.bincount(place, minlength=images))
@@ -185,6 +188,8 @@ def _strata(rows: pd.DataFrame, taken: Booleans, groups: list[str], budget: int)
     edges: dict[str, tuple[int, Floats]] = {}
     for name in groups or [""]:
         mine = ~taken & (rows["source"].eq(name).to_numpy() if groups else True)
+        if not mine.any():
+            continue
         most = max(1, min(sampling.STRATA, budget * int(mine.sum()) // int((~taken).sum()) // PER_STRATUM))
         part = rows[mine]
         ends = sampling.cuts(part["score"], part["spread"].fillna(1.0), most)
