@@ -75,7 +75,9 @@ def _from_coco(file: Path, plan: pd.DataFrame, classes: Mapping[int, str]) -> di
         raise _unreadable(file, words[0], "annotations as COCO describes them")
     sizes = plan.set_index("image_id")[["width", "height"]]
     lines: dict[str, list[str]] = {image_id: [] for image_id in ids.values()}
-    for image_id, name, _, x1, y1, x2, y2, *_ in said.rows:
+    for image_id, name, _, x1, y1, x2, y2, *_, aside in said.rows:
+        if aside:  # a crowd, which YOLO has no way to say
+            continue
         width, height = sizes.loc[image_id]
         shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
         kind = _class_id(str(name), classes, file)
