@@ -175,6 +175,8 @@ def test_images_are_never_asked_for_twice(config: Config) -> None:
     ids = [set(plan.frame.loc[plan.frame["drawn"], "image_id"]) for plan in (first, second)]
     assert not ids[0] & ids[1]
     assert any("30 images of earlier plans" in note for note in second.notes)
+    shown = [line.split()[-5] for line in label_folder.strata_table(second).splitlines()[1:-1]]
+    assert sum(map(int, shown)) == 50
     exported(config, 1000)
     with pytest.raises(DataError, match="no image to ask for"):
         labelling.plan(config, [DAY], 5)

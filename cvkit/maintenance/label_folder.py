@@ -15,7 +15,7 @@ from cvkit.data import label_plans
 from cvkit.data.sources import classes, exports, label_places, returned
 from cvkit.data.sources.exports import COCO_FILE, SPLIT, Format
 from cvkit.errors import ConfigError
-from cvkit.maintenance.labelling import MISTAKE, STRANGE, Plan
+from cvkit.maintenance.labelling import EARLIER, MISTAKE, STRANGE, Plan
 from cvkit.storage import replacing_folder, write_text
 
 COLUMNS = ("file", "image_id", "source", "time", "stratum", "score", "probability", "weight", "reason")
@@ -76,7 +76,7 @@ def plan_table(plan: Plan) -> pd.DataFrame:
 
 def strata_table(plan: Plan) -> str:
     """The strata of a plan and what it is expected to tell, as a table for a terminal."""
-    frame = plan.frame[plan.frame["probability"].gt(0)]
+    frame = plan.frame[plan.frame["reason"].ne(EARLIER)]
     lines = [f"{'source':12} {'images':>7} {'asked':>6} {'expected F1':>12}"]
     for _, part in frame.groupby("stratum"):
         named = sorted(set(part["source"]))
