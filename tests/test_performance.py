@@ -123,13 +123,11 @@ def boxes(images: int, seed: int, found: float) -> tuple[pd.DataFrame, pd.DataFr
 
 
 def test_intervals_hold_the_value_of_very_many_images() -> None:
-    held = 0
-    for seed in range(60):
-        images, said, true = boxes(60, seed, found=0.8)
-        value, low, high = performance.measure(labelled(images, said, true), 0.5)["recall"]
-        assert low < value < high
-        held += low <= 0.8 <= high
-    assert held >= 52  # 57 expected, sd 1.7
+    told = [performance.measure(labelled(*boxes(60, seed, found=0.8)), 0.5)["recall"] for seed in range(60)]
+    known = [numbers for numbers in told if not np.isnan(numbers).any()]  # now and then neighbours look alike by chance
+    assert len(known) >= 55
+    assert all(low < value < high for value, low, high in known)
+    assert sum(low <= 0.8 <= high for _, low, high in known) >= 0.87 * len(known)  # .95 expected, sd .03
 
 
 def test_what_cannot_be_told_is_not_a_number() -> None:

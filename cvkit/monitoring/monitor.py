@@ -12,6 +12,7 @@ import pandas as pd
 from cvkit.config import Config
 from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
+from cvkit.data.label_plans import sampling_weights
 from cvkit.data.records import Records
 from cvkit.errors import CvkitError
 from cvkit.monitoring import alarms, anomalies, labels, measure, quality, rules
@@ -64,7 +65,7 @@ def observe(
     records, new = yolo.predict_missing(config, found, config.workspace / "predictions" / _predictor(config), progress)
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
     embedded = embeddings.extract(config, records, new, config.workspace / "embeddings" / _embedder(config), progress)
-    weights = pd.Series(dtype=float)
+    weights = sampling_weights(config, records.images["image_id"])
     usual, vectors = reference_step.ordinary(reference, labels.only_speaking(records, features, weights), embedded)
     findings = quality.find(records, usual, reference.limits, window, predicts=config.predicts)
     odd = anomalies.find(usual, vectors, reference, config.rules.false_flags, config.window_length)
