@@ -14,7 +14,7 @@ from test_flow import CAMERAS, SETTINGS, take
 
 from cvkit.config import Config, load_config
 from cvkit.data.labelled import labelled
-from cvkit.monitoring import monitor, performance
+from cvkit.monitoring import exemplars, monitor, performance, slices
 from cvkit.monitoring.diagnosis import diagnose
 from cvkit.monitoring.history import History
 from cvkit.tables import BOXES, IMAGES, MEASUREMENTS, Window, conform, empty
@@ -109,6 +109,29 @@ def test_a_few_labels_do_not_make_a_window_unknown(workspace: Config) -> None:
     told = performance.verdicts(verdicts, empty(MEASUREMENTS))  # but where performance is asked for, it is
     assert told["source"].to_list() == list(CAMERAS)
     assert set(told["state"]) == {"unknown"}
+
+
+def test_every_labelled_image_has_its_quality_beside_what_is_known_of_it(workspace: Config) -> None:
+    label(workspace.workspace, "cam-1", "2026-10-01", missed=0.5)
+    observation = monitor.observe(workspace, Window.day("2026-10-01"))
+    quality = slices.image_quality(observation)
+    assert len(quality) == 24
+    assert quality["f1"].is_monotonic_increasing
+    assert (quality["found"] + quality["missed"] == quality["objects"]).all()
+    assert quality[["brightness", "sharpness", "f1"]].notna().all().all()
+    told = slices.boxes(observation, quality)
+    assert (told["labelled"].sum(), told["predicted"].sum()) == (
+        quality["objects"].sum(), (quality["found"] + quality["false"]).sum(),
+    )  # fmt: skip
+    by_class = slices.by(told, ["class"])
+    assert by_class["boxes"].sum() == len(told)
+    shown = exemplars.most_mistaken(observation, most=2)
+    best = exemplars.most_mistaken(observation, most=1, best=True)
+    assert [caption.split("\n")[1].split(":")[0] for caption in shown["caption"]] == ["said", "true"] * 2
+    assert "F1 1.00" in best["caption"].iloc[0]
+    nothing = monitor.observe(workspace, Window.day("2026-10-02"))
+    assert slices.image_quality(nothing).empty
+    assert slices.boxes(nothing, slices.image_quality(nothing)).empty
 
 
 def boxes(images: int, seed: int, found: float) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

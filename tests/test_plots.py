@@ -21,12 +21,16 @@ from PIL import Image
 
 from cvkit.documentation import plots
 from cvkit.documentation.plots import style, tiles
+from cvkit.stats import boxes as arrays
+from cvkit.stats.box_matching import match
+from cvkit.stats.calibration import calibration
 from cvkit.tables import (
     BOXES,
     FINDING_WORDS,
     MEASUREMENTS,
     PREDICTION_FEATURES,
     PROPERTIES,
+    SLICES,
     VERDICTS,
     Window,
     conform,
@@ -35,6 +39,8 @@ from cvkit.tables import (
 
 FIRST = datetime(2026, 10, 1, tzinfo=UTC)
 HOSTILE = ("$\\frac$ <b>", "摄像头 1", "a" * 90, "", "cam_$1 #=%", "tab\tand\nline")
+NOWHERE = np.empty((0, 4))
+NO_MATCHES = match(arrays.truth([], [], NOWHERE), arrays.predictions([], [], NOWHERE, []), images=1, categories=1)
 PERIOD = {"window_start": "datetime64[us, UTC]", "window_end": "datetime64[us, UTC]"}
 
 
@@ -144,6 +150,9 @@ def test_figures_of_any_sources(sources: tuple[str, ...], windows: int) -> None:
         lambda: plots.distributions([np.nan], [np.nan, np.inf], "noise", "cam-1"),
         lambda: plots.class_mix(empty(BOXES), empty(BOXES), {}),
         lambda: plots.thumbnails([]),
+        lambda: plots.believed(empty({**MEASUREMENTS, **PERIOD})),
+        lambda: plots.slice_bars(empty(SLICES)),
+        lambda: plots.reliability(calibration(NO_MATCHES)),
     ],
 )
 def test_nothing_to_show_is_said(make: Callable[[], Figure]) -> None:
@@ -374,3 +383,48 @@ def test_only_so_many_thumbnails(tmp_path: Path) -> None:
     draw(figure)
     assert sum(bool(axes.images) for axes in figure.axes) == 6
     assert "6 of 30" in words(figure)
+
+
+# -- quality --------------------------------------------------------------------------------------------------------
+
+
+def slices_table(n: int) -> pd.DataFrame:
+    rows = {"by": "size", "slice": [f"size $kind {k}$" for k in range(n)], "images": 40, "boxes": 90, "recall": 0.5,
+            "precision": 0.9, "f1": np.linspace(0.2, 0.9, n), "low": 0.15, "high": 0.95, "rest": 0.8,
+            "p_value": np.linspace(0.001, 1, n)}  # fmt: skip
+    return conform(pd.DataFrame(rows), SLICES)
+
+
+def test_slices_that_are_surely_worse_are_marked_and_the_others_counted() -> None:
+    figure = plots.slice_bars(slices_table(30))
+    draw(figure)
+    said = words(figure)
+    for word in ("surely worse", "the first 20 of 30", "all other boxes", r"size \$kind 0\$ (40)"):
+        assert word in said
+    calm = slices_table(3).assign(p_value=1.0, low=np.nan)
+    assert "surely worse" not in words(plots.slice_bars(calm))
+
+
+def test_a_reliability_diagram_shows_shares_and_errors() -> None:
+    true = arrays.truth(np.arange(100), np.zeros(100), np.tile([0, 0, 10, 10], (100, 1)))
+    found = np.arange(0, 100, 2)
+    said = arrays.predictions(np.arange(100), np.zeros(100), np.where(np.isin(np.arange(100), found)[:, None],
+                             [0, 0, 10, 10], [50, 50, 60, 60]), np.full(100, 0.9))  # fmt: skip
+    told = calibration(match(true, said, images=100, categories=1), bins=10)
+    figure = plots.reliability(told)
+    draw(figure)
+    assert "D-ECE 0.400" in words(figure)
+    line = figure.axes[0].lines[1]
+    assert [float(line.get_xdata()[0]), float(line.get_ydata()[0])] == pytest.approx([0.9, 0.5])
+
+
+def test_estimate_and_labels_stand_in_one_figure() -> None:
+    days = [pd.Timestamp(FIRST + timedelta(days=k)) for k in range(4)]
+    row = {"source": "cam-1", "metric": "ap", "expected": 0.7, "n": 40}
+    rows = [{**row, "feature": "estimate", "value": 0.6, "low": 0.5, "high": 0.7, "window_start": day} for day in days]
+    rows += [{**row, "feature": "performance", "value": 0.55, "low": 0.4, "high": 0.7, "window_start": days[0]}]
+    table = pd.DataFrame(rows).assign(window_end=lambda one: one["window_start"] + timedelta(days=1))
+    said = words(plots.believed(table))
+    assert "estimate, 90 % band" in said
+    assert "AP estimated without labels" in said
+    assert "estimate, 90 % band" not in words(plots.believed(table[table["feature"] == "performance"]))

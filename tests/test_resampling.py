@@ -10,6 +10,7 @@ from scipy import stats
 
 from cvkit.stats import boxes, detection, resampling
 from cvkit.stats.box_matching import match
+from cvkit.stats.correction import holm
 from cvkit.stats.resampling import Metric
 
 
@@ -244,3 +245,14 @@ def test_two_equally_good_detectors_are_told_apart_as_rarely_as_said() -> None:
         p_values.append(resampling.compare(metric, size, replicates=39).p_value.item())
     assert np.mean(np.array(p_values) <= 0.05) <= 0.1  # 5 %, sd .02
     assert 0.4 <= np.mean(p_values) <= 0.6
+
+
+def test_two_models_compared_by_class_and_corrected_name_the_class_that_changed() -> None:
+    """Five classes, the second model worse on the last alone: each number is a column, Holm corrects them."""
+    rng = np.random.default_rng(7)
+    shares = [0.8] * 4 + [0.45]
+    first, second = rng.random((300, 5)) < 0.8, rng.random((300, 5)) < shares
+    told = resampling.compare(shares_of(first * 1.0, second * 1.0), 300)
+    adjusted = holm(told.p_value)
+    assert (adjusted < 0.05).tolist() == [False] * 4 + [True]
+    assert told.high[4] < 0
