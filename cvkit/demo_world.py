@@ -6,6 +6,7 @@ Everything follows from a seed, frame by frame, so that the same seed gives the 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -21,6 +22,7 @@ SPRING = len(CLASSES)
 FIRST_DAY, DAYS = date(2026, 10, 1), 21
 REFERENCE_FIRST_DAY, REFERENCE_DAYS = date(2026, 9, 16), 14
 FRAMES_A_DAY = 24
+LABELS_AFTER = timedelta(days=1, hours=17)  # from a day's beginning until people have labelled it
 END = datetime.combine(FIRST_DAY + timedelta(days=DAYS), time(), UTC)
 DIRTY_CAMERA, DIRTY_FROM = "cam-1", date(2026, 10, 10)
 FROZEN_CAMERA, FROZEN_DAYS = "cam-2", (date(2026, 10, 13), date(2026, 10, 14))
@@ -107,12 +109,14 @@ def _write_day(seed: int, camera: str, day: date, images: Path, labels: Path) ->
     state = condition(camera, day)
     clock = np.random.default_rng([seed, 99, CAMERAS.index(camera), day.toordinal()])
     frozen = camera == FROZEN_CAMERA and day in FROZEN_DAYS
+    came = (datetime.combine(day, time(), UTC) + LABELS_AFTER).timestamp()
     for number in range(FRAMES_A_DAY):
         minutes = number * 24 * 60 / FRAMES_A_DAY + clock.uniform(0, 20)
         name = f"{int(minutes // 60):02d}{int(minutes % 60):02d}{int(minutes * 60 % 60):02d}"
         shown = frame(seed, camera, FROZEN_DAYS[0], 0) if frozen else frame(seed, camera, day, number, state)
         (images / f"{name}.jpg").write_bytes(encode(shown.picture))
         (labels / f"{name}.txt").write_text(yolo_labels(shown))
+        os.utime(labels / f"{name}.txt", (came, came))
 
 
 def encode(picture: Picture) -> bytes:

@@ -191,7 +191,7 @@ SLICES: Mapping[str, str] = {
     "recall": "float64",  # 0..1, higher is better, at the deployed confidence
     "precision": "float64",
     "f1": "float64",
-    "low": "float64",  # 95 % interval of f1; NaN with fewer than 30 images that are independent
+    "low": "float64",  # 95 % interval of f1; NaN with fewer than 20 images that are independent
     "high": "float64",
     "rest": "float64",  # f1 of all other boxes
     "p_value": "float64",  # of being no worse than these, corrected over all rows; NaN as low

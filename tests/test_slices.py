@@ -70,9 +70,9 @@ def test_boxes_that_depend_on_each_other_are_worth_less() -> None:
 
 
 def test_what_is_too_little_is_unknown_and_what_cannot_be_is_refused() -> None:
-    found, members = np.tile([1.0, 0.0], 50), np.array([np.arange(100) < 29, np.arange(100) < 30, np.zeros(100, bool)])
+    found, members = np.tile([1.0, 0.0], 50), np.array([np.arange(100) < 19, np.arange(100) < 20, np.zeros(100, bool)])
     told = slices.compare(found, np.ones(100), members)
-    assert told.n.tolist() == [29, 30, 0]
+    assert told.n.tolist() == [19, 20, 0]
     assert np.isnan([told.low[0], told.p_value[0], told.value[2], told.low[2]]).all()
     assert np.isfinite([told.value[0], told.low[1], told.p_value[1]]).all()
     assert slices.compare([], [], np.empty((2, 0), bool)).n.tolist() == [0, 0]

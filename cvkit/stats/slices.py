@@ -15,7 +15,7 @@ from scipy import stats
 from cvkit.stats.arrays import Floats, floats
 from cvkit.stats.operation import ratio
 
-MINIMUM = 30  # groups inside, and outside, below which nothing is told
+MINIMUM = 20  # groups inside, and outside, below which nothing is told
 REPLICATES = 2000
 
 
