@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from cvkit.stats import resampling
-from cvkit.stats.dependence import block_length, blocks
+from cvkit.stats.dependence import block_length, blocks, difference
 
 
 def frames(rng: np.random.Generator, n: int, alike: float) -> np.ndarray:
@@ -67,3 +68,22 @@ def test_missing_values_do_not_change_what_is_there() -> None:
     with_gaps = values.copy()
     with_gaps[::50] = np.nan
     assert abs(block_length([values]) - block_length([with_gaps])) <= 8
+
+
+def test_a_difference_of_independent_values_is_students_and_of_alike_ones_is_not() -> None:
+    rng = np.random.default_rng(4)
+    inside = np.arange(400) % 4 == 0
+    values = rng.standard_normal(400) + 0.3 * inside
+    gap, p_value = difference(values, inside, np.arange(400))
+    known = stats.ttest_ind(values[inside], values[~inside])
+    assert gap == pytest.approx(values[inside].mean() - values[~inside].mean())
+    assert stats.norm.isf(p_value / 2) == pytest.approx(
+        stats.norm.isf(known.pvalue / 2), abs=0.25
+    )  # score against Wald
+    tails = []
+    for _ in range(300):  # a labelled half of a series whose frames are alike
+        series = frames(rng, 600, 0.9)
+        tails.append(difference(series, np.arange(600) < 300, blocks(series, np.zeros(600)))[1])
+    assert np.mean(np.array(tails) < 0.05) < 0.12
+    assert np.isnan(difference([1.0, 2.0], [True, True], [0, 1])).all()
+    assert difference([1.0, 1.0], [True, False], [0, 1]) == (0.0, 1.0)

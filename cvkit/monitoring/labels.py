@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from cvkit.data.records import Records
-from cvkit.stats import correction, dependence, slices
+from cvkit.stats import correction, dependence
 from cvkit.tables import NUMBERS
 
 FEWEST = 10  # labelled images, and others, below which nothing says whether the ones are like the others
@@ -59,16 +59,10 @@ def selection(features: pd.DataFrame, labelled: pd.Series) -> list[dict[str, Any
             continue
         ranks = (rankdata(features.loc[known, name].to_numpy(float)) - 0.5) / here.size
         groups = dependence.blocks(ranks, np.zeros(here.size))
-        told = slices.compare(ranks, np.ones(here.size), [here, ~here], groups, minimum=FEWEST)
-        row = {"feature": name, "metric": "selection", "value": told.value[0], "expected": 0.5, "n": int(here.sum())}
-        table.append(
-            {
-                **row,
-                "n_reference": int((~here).sum()),
-                "effect": told.value[0] - told.rest[0],
-                "p_value": told.p_value.min(),
-            }
-        )
+        effect, p_value = dependence.difference(ranks, here, groups)
+        row = {"feature": name, "metric": "selection", "value": ranks[here].mean(), "expected": 0.5}
+        counts = {"n": int(here.sum()), "n_reference": int((~here).sum())}
+        table.append({**row, **counts, "effect": effect, "p_value": p_value})
     adjusted = correction.holm([row["p_value"] for row in table])
     return [{**row, "p_value": p} for row, p in zip(table, adjusted, strict=True)]
 

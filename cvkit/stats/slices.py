@@ -17,6 +17,7 @@ from cvkit.stats.operation import ratio
 
 MINIMUM = 20  # groups inside, and outside, below which nothing is told
 REPLICATES = 2000
+CELLS = 1 << 22  # signs drawn at a time: 32 MB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,9 +129,13 @@ def _step_down(scores: Floats, replicates: int, random: np.random.Generator) -> 
     unit = scores / np.sqrt(np.square(scores).sum(axis=1, keepdims=True))
     observed = unit.sum(axis=1)
     order = np.argsort(observed, kind="stable")  # the worst first
-    signs = random.integers(2, size=(scores.shape[1], replicates)) * 2.0 - 1
-    lowest = np.minimum.accumulate((unit[order] @ signs)[::-1], axis=0)[::-1]  # over those still in question
-    tails = (1 + np.count_nonzero(lowest <= observed[order, None] + 1e-12, axis=1)) / (1 + replicates)
+    limit, lower = observed[order, None] + 1e-12, np.zeros(len(scores))
+    step = max(1, CELLS // scores.shape[1])
+    for low in range(0, replicates, step):
+        signs = random.integers(2, size=(min(step, replicates - low), scores.shape[1])) * 2.0 - 1
+        lowest = np.minimum.accumulate((unit[order] @ signs.T)[::-1], axis=0)[::-1]  # over those still in question
+        lower += np.count_nonzero(lowest <= limit, axis=1)
+    tails = (1 + lower) / (1 + replicates)
     p_value = np.empty(len(scores))
     p_value[order] = np.maximum.accumulate(tails)
     return p_value
