@@ -92,6 +92,11 @@ class ModelSettings(_Section):
     confidence: Share = Field(0.25, description="Confidence the deployed model cuts at.")
     batch: int = Field(16, ge=1, description="Images predicted at once.")
     embeddings: bool = Field(True, description="Watch the model's embeddings too; needs weights.")
+    estimate_images: int = Field(
+        100,
+        ge=0,
+        description="Labelled reference images to learn from how to estimate performance without labels; 0: none.",
+    )
     device: str = Field("", description="'cpu', '0', ...; empty: a GPU where there is one.")
 
 

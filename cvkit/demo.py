@@ -59,6 +59,7 @@ def prepare(folder: Path, seed: int = 0) -> Config:
                 "name": "parts-inspection",
                 "weights": str(folder / "models" / "demo.pt"),
                 "image_size": demo_world.IMAGE_SIZE,
+                "estimate_images": 0,  # learning takes half a minute, and the demo shall be over in two minutes
             },
             "captures": {
                 "images": "captures/{source}/{date}/{time}.jpg",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from tqdm import tqdm
@@ -13,7 +13,7 @@ from cvkit.documentation import evidently
 from cvkit.documentation import notebooks as notebook_step
 from cvkit.documentation.notebooks import interactive_page
 from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, DataError, ReportError
-from cvkit.monitoring import diagnosis, identity, monitor
+from cvkit.monitoring import diagnosis, estimate, identity, monitor
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
 from cvkit.storage import lock
@@ -121,11 +121,20 @@ def _measure(config: Config, windows: Sequence[Window], history: History) -> tup
 
 
 def measure_reference(config: Config) -> reference_step.Reference:
-    """The frozen reference, with a progress bar the first time, when it is measured."""
-    with tqdm(desc="measuring the reference", unit="image", disable=None, leave=False) as bar:
+    """The frozen reference and what it teaches of quality, with progress bars the first time, when it is measured."""
+    with _bar("measuring the reference") as show:
+        reference = reference_step.load(config, show)
+    with _bar("learning to estimate without labels") as show:
+        estimate.load(config, reference, show)
+    return reference
+
+
+@contextmanager
+def _bar(words: str) -> Iterator[reference_step.Progress]:
+    with tqdm(desc=words, unit="image", disable=None, leave=False) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        return reference_step.load(config, show)
+        yield show

@@ -154,11 +154,12 @@ ANOMALIES: Mapping[str, str] = {
 # One row per number about one window. `effect` is the size that rules look at, in the unit the metric names.
 MEASUREMENTS: Mapping[str, str] = {
     "source": "str",
-    "feature": "str",  # a feature, a finding, "images" for the amount of data, or "performance"
+    "feature": "str",  # a feature, a finding, "images" for the amount of data, "performance" by labels, or "estimate"
     # mean, ks, psi, wasserstein, jensen_shannon, chi_square, embedding_shift; share, count; of the performance ap,
     # ap50, precision, recall, f1, and about labels coverage (share of images that have them), lag (median hours, low
     # and high the shortest and longest), weighted (share of them that a plan drew); selection: whether images with
-    # labels are like the others (mean rank, .5 alike)
+    # labels are like the others (mean rank, .5 alike). Of the estimate without labels ap, precision and recall: low and
+    # high are a 90 % band there, and NaN is unknown
     "metric": "str",
     "value": "float64",
     "low": "float64",  # 95 % interval of value, NaN where there is none

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from cvkit.config import Config
+from cvkit.config import Config, ModelSettings
 from cvkit.data import cache
 from cvkit.data.records import Records
 from cvkit.errors import DataError
@@ -144,18 +144,29 @@ def predict(
     settings = config.model
     rows = []
     for batch in _batches(images, settings.batch):
-        results = deployed.model.predict(
-            [picture for _, picture in batch], imgsz=settings.image_size, conf=settings.confidence, save=False,
-            device=settings.device or None, verbose=False, batch=len(batch),
-        )  # fmt: skip
-        pooled = [row.copy() for row in deployed.pooled] if settings.embeddings else [None] * len(batch)
-        for (image_id, _), result, embedding in zip(batch, results, pooled, strict=True):
-            boxes = result.boxes.data.cpu().numpy().astype(float)
+        seen = look(deployed, [picture for _, picture in batch], settings)
+        for (image_id, _), (boxes, embedding) in zip(batch, seen, strict=True):
             columns = {name: boxes[:, position].tolist() for position, name in enumerate([*CORNERS, "confidence"])}
             classes = boxes[:, 5].astype(int).tolist()
             rows.append({"image_id": image_id, "class_id": classes, **columns, "embedding": embedding})
         progress(len(batch))
     return pd.DataFrame(rows, columns=["image_id", *SAID, "embedding"])
+
+
+def look(
+    deployed: Deployed, pictures: list[NDArray[np.uint8]], settings: ModelSettings
+) -> list[tuple[NDArray[np.float64], NDArray[np.float32] | None]]:
+    """What the model says of pictures (rows, columns, 3) of one shape, BGR: boxes, and the embedding of each.
+
+    Boxes (n, 6): x1, y1, x2, y2 in pixels, confidence, class. The embedding is None where `embeddings` is off.
+    """
+    results = deployed.model.predict(
+        pictures, imgsz=settings.image_size, conf=settings.confidence, save=False, device=settings.device or None,
+        verbose=False, batch=len(pictures),
+    )  # fmt: skip
+    pooled = [row.copy() for row in deployed.pooled] if settings.embeddings else [None] * len(pictures)
+    boxes = [result.boxes.data.cpu().numpy().astype(float) for result in results]
+    return list(zip(boxes, pooled, strict=True))
 
 
 def embed(

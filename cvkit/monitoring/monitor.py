@@ -15,7 +15,7 @@ from cvkit.data import features as feature_step
 from cvkit.data.label_plans import sampling_weights
 from cvkit.data.records import Records
 from cvkit.errors import CvkitError
-from cvkit.monitoring import alarms, anomalies, labels, measure, quality, rules
+from cvkit.monitoring import alarms, anomalies, estimate, labels, measure, quality, rules
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.alarms import Key, State
 from cvkit.monitoring.history import History
@@ -76,6 +76,8 @@ def observe(
         records, usual, vectors, findings, reference, config.window_length, known, odd, config.rules.false_flags,
         config.model.confidence, weights,
     )  # fmt: skip
+    estimates = estimate.measure(estimate.load(config, reference, progress), config, records, features, embedded)
+    measurements = conform(pd.concat([measurements, estimates]), MEASUREMENTS)
     readings = measure.readings(records, usual, vectors, reference, config.window_length, odd)
     streams = alarms.enter(streams, window, readings, config.rules)
     verdicts = _judge(config, window, measurements, streams)
