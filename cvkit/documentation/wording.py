@@ -156,6 +156,25 @@ def _hours(hours: float) -> str:
     return f"{hours:.0f} h" if abs(hours) < 48 else f"{hours / 24:.0f} days"
 
 
+def estimate_lines(measurements: pd.DataFrame) -> str:
+    """What was estimated of a window without labels, as a Markdown list by source; "" where nothing is estimated.
+
+    `measurements`: table MEASUREMENTS of one window.
+    """
+    told = measurements[measurements["feature"] == "estimate"]
+    lines = []
+    for source, part in told.groupby("source"):
+        known = part.dropna(subset="value").to_dict("records")
+        words = ", ".join(
+            f"{escape(row['metric'])} {row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f}; reference "
+            f"{row['expected']:.2f})"
+            for row in known
+        )
+        unknown = f"{SIGNS['unknown']} unknown: too few images, or unlike all that the estimate was learnt from"
+        lines.append(f"- {_source(str(source))}: {words or unknown}.")
+    return "\n".join(["Estimated without labels, with a band of 90 %:", "", *lines]) if lines else ""
+
+
 def slice_lines(weak: pd.DataFrame) -> str:
     """The weakest slices (table SLICES) as a Markdown list: one line each."""
     if weak.empty:
