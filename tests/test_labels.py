@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from cvkit.data.records import Records
+from cvkit.documentation import wording
 from cvkit.monitoring import labels
 from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, MEASUREMENTS, conform, empty
 
@@ -107,3 +108,19 @@ def test_f1_of_images_that_do_not_speak_is_no_evidence() -> None:
         records = Records(label(images, which), empty(BOXES), empty(BOXES), empty(FINDINGS), {})
         known = features.assign(f1=features["f1"].where(which))
         assert labels.only_speaking(records, known, NONE)["f1"].notna().sum() == left
+
+
+def test_a_report_says_how_labels_came_whom_they_speak_for_and_what_was_estimated() -> None:
+    images, features = window()
+    unsure = (features["confidence"] < features["confidence"].quantile(0.25)).to_numpy()
+    rows = told(label(images, unsure, 80), features)
+    said = wording.label_lines(rows)
+    assert "30 images have labels, 25%; they came 3 days after the images" in said
+    assert "**they are unlike the others: confidence (lower)" in said
+    numbers = {"source": "<b>", "feature": "estimate", "value": 0.5, "low": 0.4, "high": 0.6, "expected": 0.7}
+    estimates = [{**numbers, "metric": "ap"}, {"source": "cam-2", "feature": "estimate", "metric": "ap"}]
+    told_without = wording.estimate_lines(conform(pd.DataFrame(estimates).fillna({"n": 0}), MEASUREMENTS))
+    assert "ap 0.50 (0.40 to 0.60; reference 0.70)" in told_without
+    assert "<b>" not in told_without
+    assert "cam-2**: ? unknown" in told_without
+    assert wording.estimate_lines(rows) == ""
