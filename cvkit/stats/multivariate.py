@@ -224,7 +224,8 @@ def _witness_effect(across: Floats, current: NDArray[np.bool_]) -> float:
         current, (to_current - 1) / (n - 1) - to_reference / m, to_current / n - (to_reference - 1) / (m - 1)
     )
     apart, spread = float(witness[current].mean() - witness[~current].mean()), float(witness[~current].std(ddof=1))
-    return max(0.0, apart) / spread if spread > 0 else math.inf if apart > 0 else 0.0
+    varies = spread > 1e-12 * float(np.abs(witness).max())  # else rounding, which differs between processors
+    return max(0.0, apart) / spread if varies else math.inf if apart > 0 else 0.0
 
 
 # -- classifier -----------------------------------------------------------------------------------------------------
