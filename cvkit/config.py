@@ -44,6 +44,14 @@ def _cron(expression: str) -> str:
     return expression
 
 
+def _plain(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that can be written into any file: of Unicode, on one line."""
+    for name in names:
+        if any(letter in name for letter in "\r\n\0") or name.encode("utf-8", "replace").decode() != name:
+            raise ValueError(f"names of one line in Unicode, but not {name!r}")
+    return names
+
+
 def _once(names: tuple[Any, ...]) -> tuple[Any, ...]:
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"each name once, but `{repeated[0]}` comes {names.count(repeated[0])} times")
@@ -67,7 +75,9 @@ KINDS = {
 
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
-Names = Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_once)]  # YAML has lists only
+Names = Annotated[
+    tuple[str, ...], Field(strict=False), AfterValidator(_plain), AfterValidator(_once)
+]  # YAML has lists only
 Ignored = Annotated[Names, AfterValidator(_measured)]
 Matched = Annotated[
     tuple[Literal["hour", "weekday", "mode", "file_format", "width", "height"], ...],

@@ -157,7 +157,8 @@ MEASUREMENTS: Mapping[str, str] = {
     "feature": "str",  # a feature, a finding, "images" for the amount of data, "performance" by labels, or "estimate"
     # mean, ks, psi, wasserstein, jensen_shannon, chi_square, embedding_shift; share, count; of the performance ap,
     # ap50, precision, recall, f1, and about labels coverage (share of images that have them), lag (median hours, low
-    # and high the shortest and longest), weighted (share of them that a plan drew); selection: whether images with
+    # and high the shortest and longest), weighted (share of them that a plan drew), returned
+    # (share of the images that plans asked for which have labels now); selection: whether images with
     # labels are like the others (mean rank, .5 alike). Of the estimate without labels ap, precision and recall: low and
     # high are a 90 % band there, and NaN is unknown
     "metric": "str",

@@ -20,7 +20,7 @@ def frames(rng: np.random.Generator, n: int, alike: float) -> np.ndarray:
     return (score < 1).astype(float)  # true of .8413
 
 
-@pytest.mark.parametrize(("alike", "shortest", "longest"), [(0.0, 1, 1.2), (0.6, 7, 14), (0.9, 22, 40)])
+@pytest.mark.parametrize(("alike", "shortest", "longest"), [(0.0, 1, 1.2), (0.6, 5, 11), (0.9, 14, 28)])
 def test_blocks_are_as_long_as_frames_are_alike(alike: float, shortest: float, longest: float) -> None:
     rng = np.random.default_rng(0)
     lengths = [block_length([frames(rng, 300, alike) for _ in range(3)]) for _ in range(60)]
@@ -52,6 +52,18 @@ def test_blocks_keep_to_their_series_and_to_the_order_of_time() -> None:
     assert sorted(set(number)) == list(range(number.max() + 1))
     for camera in (0, 1):
         assert (np.diff(number[series == camera]) >= 0).all()
+
+
+def test_a_fault_since_noon_is_no_dependence_and_short_series_stand_beside_long_ones() -> None:
+    rng = np.random.default_rng(5)
+    for n in (40, 200, 1000):
+        noon, night = np.arange(n) > 0.6 * n, abs(np.arange(n) - n / 2) > 0.2 * n
+        found = [
+            (rng.random(n) < np.where(worse, 0.4, 0.9)).astype(float) for worse in (noon, night) for _ in range(10)
+        ]
+        assert np.mean([block_length([one]) for one in found]) < 1.5
+    for sizes in ((40, 15), (100, 60), (400, 100), (30, 1), (300, 5, 2)):
+        assert block_length([rng.random(size) for size in sizes]) >= 1
 
 
 def test_what_tells_nothing_has_blocks_of_one() -> None:

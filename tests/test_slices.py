@@ -97,7 +97,7 @@ def boxes(images: int = 240, seed: int = 0) -> pd.DataFrame:
         {
             "image_id": image.astype(str), "labelled": True, "predicted": ~lost, "size": size, "brightness": brightness,
             "class": rng.choice(["nut", "bolt"], image.size), "source": "cam-1",
-            "time": [start + timedelta(minutes=int(one)) for one in image], "contrast": 1.0, "noise": np.nan,
+            "time": [start + timedelta(minutes=int(one)) for one in image], "contrast": 1.0, "noise": np.nan, "weight": 1.0,
         }
     )  # fmt: skip
     return told.assign(f1=told.groupby("image_id")["predicted"].transform("mean"))
@@ -128,6 +128,22 @@ def test_slices_without_a_difference_are_not_named_and_a_column_of_yours_is_cut_
     assert by_shift["slice"].tolist()[0] == "shift night"
     assert by_shift["boxes"].sum() == 1440
     assert table.by(mine, ["contrast", "noise", "no such"]).empty  # nothing to cut
+
+
+def test_a_night_in_one_piece_is_found_and_weights_of_a_plan_count() -> None:
+    told = boxes(400)
+    night = told["image_id"].astype(int).between(150, 280)
+    rng = np.random.default_rng(4)
+    dark = told.assign(brightness=np.where(night, 30.0, 150.0) + rng.normal(0, 5, len(told)), size="medium",
+                       predicted=rng.random(len(told)) < np.where(night, 0.5, 0.92))  # fmt: skip
+    dark = dark.assign(brightness=dark.groupby("image_id")["brightness"].transform("first"),
+                       f1=dark.groupby("image_id")["predicted"].transform("mean"))  # fmt: skip
+    assert table.weakest(dark)["slice"].iloc[0].startswith("brightness below")
+    rare = dark.assign(weight=np.where(night, 1.0, 9.0), half=np.where(told["class"] == "nut", "a", "b"))
+    plain, weighted = (table.by(one, ["half"])["recall"].mean() for one in (rare.assign(weight=1.0), rare))
+    share = night.sum() / (night.sum() + 9 * (~night).sum())
+    assert weighted == pytest.approx(share * 0.5 + (1 - share) * 0.92, abs=0.03)
+    assert plain < weighted
 
 
 def test_no_boxes_make_empty_tables() -> None:

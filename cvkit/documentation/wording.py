@@ -112,7 +112,9 @@ def performance_table(measurements: pd.DataFrame) -> str:
     lines = [f"| source | labelled | {' | '.join(metrics)} |", f"|---|---|{'---|' * len(metrics)}"]
     for source, part in told.groupby("source"):
         by = {row["metric"]: row for row in part.to_dict("records")}
-        share = f"{by['coverage']['n']} images, {by['coverage']['value']:.0%}"
+        counted = by.get("f1", by["coverage"])["n"]
+        among = "" if counted == by["coverage"]["n"] else f"{counted} counted of "
+        share = f"{among}{by['coverage']['n']} images, {by['coverage']['value']:.0%}"
         cells = [_with_interval(by.get(name, {"value": float("nan")})) for name in metrics]
         lines.append(f"| {_source(str(source))} | {share} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -144,6 +146,11 @@ def label_lines(measurements: pd.DataFrame) -> str:
         if "weighted" in by:
             words.append(f"{by['weighted']['value']:.0%} of them were drawn by a plan and count by their weights")
         other = unlike[unlike["source"] == source]
+        if by.get("returned", {"value": 1.0})["value"] < 1:
+            share = f"{1 - by['returned']['value']:.0%} of what was asked for"
+            words.append(f"**{share} has not come back: if that is the hard part, the numbers flatter**")
+        if not len(other) and "weighted" not in by and by["coverage"]["value"] < 1:
+            words.append("how they were chosen is not known")
         if len(other) and "weighted" not in by:
             ways = zip(other["feature"].head(3), other["effect"] > 0, strict=False)
             names = ", ".join(f"{escape(name.replace('_', ' '))} ({'higher' if up else 'lower'})" for name, up in ways)

@@ -93,12 +93,13 @@ def strata_table(plan: Plan) -> str:
 
 
 def import_labels(config: Config, folder: Path) -> Imported:
-    """Put the labels of a tool's export where `captures.labels` reads them, in the model's own class ids.
+    """Put the labels of a tool's export where `captures.labels` reads them, in the class ids that it reads.
 
     All are read and checked before the first is written; each file appears whole, in place of what it held. Raises
     DataError and ConfigError as `cvkit.data.sources.returned` and `label_places` do.
     """
-    back = returned.read_returned(folder, classes.class_names(config))
+    numbers = dict(enumerate(config.captures.label_classes)) or classes.class_names(config)  # as files are read back
+    back = returned.read_returned(folder, numbers)
     places = label_places.label_files(config, back.lines)
     for image_id, lines in back.lines.items():
         write_text(places[image_id], "".join(f"{line}\n" for line in lines))

@@ -27,6 +27,7 @@ from cvkit.tables import BOXES, LABEL_PLAN, Window, conform
 
 LIKELY_WRONG = 0.1  # share of the budget for the likeliest mistakes; see the benchmark `labels`
 PER_STRATUM = 5  # labels, on average, that a stratum is to get
+WIDEST = 0.5  # half of an interval of F1 from which on it tells nothing
 PLAIN, MISTAKE, STRANGE = "speaks for its stratum", "likeliest mistake", "strange"
 EARLIER = "asked for by an earlier plan"  # why an image of the frame could not be drawn
 Edges = Mapping[str, tuple[int, Floats]]  # by source: the number of its first stratum, and its cuts
@@ -145,7 +146,8 @@ def _candidates(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Readable images of a window with what is expected of them, and the boxes that are deployed on them."""
     images = seen.records.images.drop(columns=["width", "height"])
-    rows = images.merge(seen.features[["image_id", "damage", "width", "height"]], on="image_id")
+    rows = images.merge(seen.features[["image_id", "damage", "content", "width", "height"]], on="image_id")
+    rows = rows[rows["labelled"] | ~rows["content"].duplicated()].drop(columns="content")  # copies tell nothing new
     rows = rows[rows["damage"].isin(["", "truncated"]) & (rows["source"].eq(source) if source else True)]
     odd = seen.anomalies.loc[seen.anomalies["flagged"], ["image_id", "p_value"]]
     rows = rows.merge(odd.rename(columns={"p_value": "strange"}), on="image_id", how="left").reset_index(drop=True)
@@ -258,10 +260,11 @@ def _half_widths(frame: pd.DataFrame) -> tuple[float, float]:
     whole = _spreads(rows.reset_index(drop=True), np.zeros(len(rows), dtype=int))
     plain = sampling.expected_error([len(rows)], whole, [counts.sum()])
     free = counts[counts < sizes].sum() - np.count_nonzero(counts < sizes)
-    return (
+    halves = (
         sampling.half_width(planned, free) if free > 0 or not planned else math.nan,
         sampling.half_width(plain, counts.sum() - 1) if counts.sum() > 1 or not plain else math.nan,
     )
+    return halves if max(halves) < WIDEST else (math.nan, math.nan)
 
 
 def _notes(rows: pd.DataFrame, known: Correctness | None, budget: int, waiting: int, config: Config) -> list[str]:

@@ -24,7 +24,8 @@ def rows(images: pd.DataFrame, features: pd.DataFrame, weights: pd.Series) -> It
     """Rows of MEASUREMENTS about the labels of one source's `images` (table IMAGES); none without labels.
 
     coverage: share of the images with labels. lag: median hours from an image to its labels, as the label file's time
-    tells. weighted: share of the labelled images with known sampling weights. selection: of each feature, by how much
+    tells. weighted: share of the labelled images with known sampling weights; returned: share of the
+    images that plans asked for which have labels now. selection: of each feature, by how much
     labelled images lie above the others.
     """
     known = images["labelled"]
@@ -36,8 +37,10 @@ def rows(images: pd.DataFrame, features: pd.DataFrame, weights: pd.Series) -> It
     lags = (images["label_time"] - images["time"])[known].dropna().dt.total_seconds() / 3600
     if len(lags):
         yield {**here, "metric": "lag", "value": lags.median(), "low": lags.min(), "high": lags.max(), "n": len(lags)}
-    if drawn := int(weights.reindex(images.loc[known, "image_id"]).notna().sum()):
-        yield {**here, "metric": "weighted", "value": drawn / n}
+    asked = weights.reindex(images["image_id"]).notna().to_numpy()
+    if (asked & known).any() and n < WHOLE * len(images):
+        yield {**here, "metric": "weighted", "value": (asked & known).sum() / n}
+        yield {**here, "metric": "returned", "value": (asked & known).sum() / asked.sum(), "n": int(asked.sum())}
     yield from selection(features, images.loc[known, "image_id"])
 
 

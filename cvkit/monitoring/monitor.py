@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
@@ -47,6 +47,7 @@ class Observation:
     streams: dict[Key, State]  # evidence over all windows, this one included
     verdicts: pd.DataFrame  # table VERDICTS
     confidence: float = 0.0  # that the deployed model cuts at
+    weights: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))  # of images that a plan asked for
 
 
 def observe(
@@ -83,7 +84,7 @@ def observe(
     verdicts = _judge(config, window, measurements, streams)
     return Observation(
         window, reference, records, features, embedded, odd, findings, measurements, streams, verdicts,
-        config.model.confidence,
+        config.model.confidence, weights,
     )  # fmt: skip
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cvkit.data.labelled import IOU, labelled
+from cvkit.data.labelled import IOU, Labelled, labelled
+from cvkit.monitoring import labels
 from cvkit.monitoring.monitor import Observation
 from cvkit.stats import dependence, operation, slices
+from cvkit.stats.arrays import Floats
 from cvkit.stats.operation import ratio
 from cvkit.tables import PROPERTIES, SLICES, conform, empty
 
@@ -21,7 +23,7 @@ SIZE_NAMES = ("small", "medium", "large")
 CONDITIONS = ("source", "hours", "size", "mode", "file_format", *PROPERTIES, "objects")
 COLUMNS = ("class", *CONDITIONS)  # what boxes are cut by, where nobody says
 BINS = 4  # parts of equal size that numbers are cut into, at most
-MOST_VALUES = 100  # of words: more are names, not kinds
+MOST_VALUES = 1000  # of words: more are names, not kinds
 WORSE = 0.05  # by which a slice has to be worse to be worth a person's time
 SURE = 0.05  # level of the accusation, corrected over all slices
 
@@ -42,8 +44,8 @@ def image_quality(observation: Observation) -> pd.DataFrame:
     """One row per image with labels and predictions: how good the model was on it, beside all that is known of it.
 
     objects (labelled), found, false, missed boxes; f1, iou of what was found (0..1, higher is better; f1 is 1 where
-    there is nothing to find and nothing was said), lrp (0..1, lower is better); then the columns of FEATURES. Worst
-    first.
+    there is nothing to find and nothing was said), lrp (0..1, lower is better); weight, how many images it
+    speaks for (`labels.counted`; NaN where a plan asked for others); then the columns of FEATURES. Worst first.
     """
     records, settings = observation.records, observation.confidence
     known = labelled(records.images, records.predictions, records.labels)
@@ -56,16 +58,28 @@ def image_quality(observation: Observation) -> pd.DataFrame:
     table = table.merge(observation.features, on="image_id", how="left")
     nothing = table[list(counts)].sum(axis=1) == 0
     table["f1"] = np.where(nothing, 1.0, ratio(2 * table["found"], table["objects"] + table["found"] + table["false"]))
+    parts = [labels.counted(part, observation.weights) for _, part in records.images.groupby("source")]
+    table["weight"] = table["image_id"].map(pd.concat(parts) if parts else pd.Series(dtype=float))
     return table.sort_values(["f1", "image_id"], ignore_index=True)
 
 
+def counted(observation: Observation) -> tuple[Labelled, Floats]:
+    """The labelled images that may be taken for all of their source's, and how many images each speaks for (n,)."""
+    records, quality = observation.records, image_quality(observation)
+    weights = quality.dropna(subset="weight").set_index("image_id")["weight"]
+    known = labelled(
+        records.images[records.images["image_id"].isin(weights.index)], records.predictions, records.labels
+    )
+    return known, weights.loc[known.image_ids.tolist()].to_numpy(float)
+
+
 def boxes(observation: Observation, quality: pd.DataFrame) -> pd.DataFrame:
-    """One row per box that was found, false or missed on the images of `quality` (see `image_quality`).
+    """One row per box that was found, false or missed on the images of `quality` that have a weight (`image_quality`).
 
     labelled, predicted: a found box is both; class and size (small, medium, large) as labelled, of a false one as
     predicted; hours of the day, in the cameras' zone; then the columns of `quality`, yours too if you joined some.
     """
-    records = observation.records
+    records, quality = observation.records, quality.dropna(subset="weight")
     known = labelled(
         records.images[records.images["image_id"].isin(quality["image_id"])], records.predictions, records.labels
     )
@@ -128,8 +142,9 @@ def _table(told: pd.DataFrame, parts: Sequence[Part]) -> pd.DataFrame:
     members = np.array([part.inside for part in parts])
     true, said = (told[name].to_numpy(bool) for name in ("labelled", "predicted"))
     image = pd.factorize(told["image_id"])[0]
-    f1 = slices.compare(2.0 * (true & said), 1.0 * true + said, members, _groups(told))
-    found, labelled, predicted = ((members & flags).sum(axis=1) for flags in (true & said, true, said))
+    weight = told["weight"].to_numpy(float)
+    f1 = slices.compare(2 * weight * (true & said), weight * (1.0 * true + said), members, _groups(told))
+    found, labelled, predicted = (members @ (weight * flags) for flags in (true & said, true, said))
     columns = {
         "by": [", ".join(part.by) for part in parts], "slice": [part.words for part in parts],
         "images": [np.unique(image[row]).size for row in members], "boxes": members.sum(axis=1),
@@ -141,7 +156,7 @@ def _table(told: pd.DataFrame, parts: Sequence[Part]) -> pd.DataFrame:
 
 def _all_parts(told: pd.DataFrame, columns: Iterable[str], bins: int, pairs: bool) -> list[Part]:
     parts = list(_parts(told, columns, bins))
-    return parts + (list(_pairs(parts)) if pairs else [])
+    return parts + (list(_pairs(parts, told["image_id"])) if pairs else [])
 
 
 def _groups(told: pd.DataFrame) -> NDArray[np.intp]:
@@ -182,10 +197,13 @@ def _bins(told: pd.DataFrame, name: str, bins: int) -> list[Part]:
     return [Part((name,), text, place == number) for number, text in enumerate(words)]
 
 
-def _pairs(parts: Sequence[Part]) -> Iterator[Part]:
+def _pairs(parts: Sequence[Part], images: pd.Series) -> Iterator[Part]:
+    """Every two parts of different columns that have enough images together."""
+    image = pd.factorize(images)[0]
+    parts = [part for part in parts if np.unique(image[part.inside]).size >= slices.MINIMUM]
     for one, other in itertools.combinations(parts, 2):
         inside = one.inside & other.inside
-        if one.by != other.by and inside.sum() >= slices.MINIMUM:  # a group holds at least a box
+        if one.by != other.by and np.unique(image[inside]).size >= slices.MINIMUM:
             yield Part((*one.by, *other.by), f"{one.words} and {other.words}", inside, (one.words, other.words))
 
 

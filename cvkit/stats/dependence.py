@@ -13,6 +13,8 @@ from cvkit.stats.arrays import Floats, floats
 
 SIGNIFICANT = 2.0  # c of Politis and White: correlations below c sqrt(log10 n / n) count as none
 LAGS = 5  # this many in a row
+FEWEST_WITH_STEPS = (20, 100)  # values from which on one step of the level, and two, are taken off
+SHORTEST = 5  # values between two steps
 
 
 def block_length(series: Iterable[ArrayLike]) -> int:
@@ -21,8 +23,9 @@ def block_length(series: Iterable[ArrayLike]) -> int:
     b = (2 G^2 / D)^(1/3) n^(1/3), rounded up, with G = sum over k of w(k / M) |k| R(k), D = 4/3 (sum over k of
     w(k / M) R(k))^2, R the autocovariance, w the trapezoid that is 1 up to 1/2, M twice the last lag after which
     `LAGS` correlations are below 2 sqrt(log10 n / n). At most min(3 sqrt(n), n / 3) of the longest series. `series`:
-    several of one kind, such as the cameras of a window; each is centred by itself, NaN is left out, and their
-    autocovariances are pooled. 1 with fewer than 10 values in all, and where values do not vary.
+    several of one kind, such as the cameras of a window; of each its level is taken off, which may step once (20 values or more)
+    or twice (100), NaN is left out, and their autocovariances are pooled. 1 with fewer than 10 values in all, and where
+    values do not vary.
 
     Source: D. N. Politis, H. White, Econometric Reviews 23 (2004) 53-70, with the correction of A. Patton, D. N.
     Politis, H. White, Econometric Reviews 28 (2009) 372-375: circular blocks.
@@ -30,7 +33,7 @@ def block_length(series: Iterable[ArrayLike]) -> int:
     >>> block_length([[0.0, 1.0] * 20])
     1
     """
-    parts = [part - part.mean() for one in series if (part := _known(one)).size > 1]
+    parts = [_without_steps(part) for one in series if (part := _known(one)).size > 1]
     n, longest = sum(part.size for part in parts), max((part.size for part in parts), default=0)
     if n < 10:
         return 1
@@ -95,9 +98,34 @@ def _known(values: ArrayLike) -> Floats:
     return numbers[np.isfinite(numbers)]
 
 
+def _without_steps(values: Floats) -> Floats:
+    """Values less the level they stand on, which may step: once in 20 values or more, twice in 100 or more.
+
+    A fault since noon is a difference to be told, not a dependence of neighbours.
+    """
+    pieces = [values - values.mean()]
+    for fewest in FEWEST_WITH_STEPS[: np.searchsorted(FEWEST_WITH_STEPS, values.size, side="right")]:
+        which, cut = max(((k, _best_cut(piece)) for k, piece in enumerate(pieces)), key=lambda one: one[1][1])
+        piece, place = pieces[which], cut[0]
+        if place and piece.size >= fewest // 4:
+            pieces[which : which + 1] = [part - part.mean() for part in (piece[:place], piece[place:])]
+    return np.concatenate(pieces)
+
+
+def _best_cut(piece: Floats) -> tuple[int, float]:
+    """Where two levels fit centred values best, 0 nowhere, and by how much the squares fall."""
+    places = np.arange(SHORTEST, piece.size - SHORTEST + 1)
+    if not places.size:
+        return 0, 0.0
+    gains = np.cumsum(piece)[places - 1] ** 2 * piece.size / (places * (piece.size - places))
+    best = int(np.argmax(gains))
+    return int(places[best]), float(gains[best])
+
+
 def _autocovariance(parts: list[Floats], lags: int, n: int) -> Floats:
     """Sum of products of values `lag` apart over all series, by n: of lag 0, 1, ..."""
-    return np.array([sum(float(part[: part.size - k] @ part[k:]) for part in parts) / n for k in range(lags + 1)])
+    products = [[float(part[: part.size - k] @ part[k:]) for part in parts if part.size > k] for k in range(lags + 1)]
+    return np.array([sum(one) / n for one in products])
 
 
 def _last_lag(correlation: Floats, most: int, n: int) -> int:

@@ -16,6 +16,8 @@ from cvkit.data.sources.patterns import Found
 from cvkit.data.sources.said import Classes, Problem, Said, checked, findings_table, raw_boxes
 from cvkit.tables import BOXES, IMAGES, conform
 
+UNREAD = ("bad_record", "bad_box")  # findings about a label that leave its image without whole labels
+
 
 def image_table(found: Iterable[Found], ids: Iterable[str]) -> pd.DataFrame:
     """IMAGES without times and sizes, and what the paths say as `date` and `clock`; `ids` name the images."""
@@ -65,7 +67,9 @@ def assemble(
     for (said, known), scored in ((predictions, True), (labels, False)):
         boxes, wrong, lost = checked(said, raw[id(said)], sizes, known, scored)
         tables.append(boxes)
-        covered.append(images["image_id"].isin(said.covered.keys() - lost - said.doubted))
+        # An image of whose labels a part cannot be read is not known: what is missing would be held against the model.
+        unread = set() if scored else {row["image_id"] for row in (*said.problems, *wrong) if row["finding"] in UNREAD}
+        covered.append(images["image_id"].isin(said.covered.keys() - lost - said.doubted - unread))
         problems += [*said.problems, *wrong]
     sized = images.assign(
         width=sizes["width"].to_numpy(), height=sizes["height"].to_numpy(), predicted=covered[0], labelled=covered[1],

@@ -68,21 +68,36 @@ def _from_coco(file: Path, plan: pd.DataFrame, classes: Mapping[int, str]) -> di
     content = coco.read_coco(file)
     known = _by_stem(plan)
     ids = {key: _image(name, known, file) for key, name in content.images.items()}
+    for what, names in (("image", list(ids.values())), ("category", list(content.categories.values()))):
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise _unreadable(file, f"two entries for {what} {twice[0]!r}", f"one for each {what}")
     said = Said()
     coco.read_annotations(said, content, ids, file.name)
     if said.problems or content.broken:
         words = [*content.broken, *(str(row["detail"]) for row in said.problems)]
         raise _unreadable(file, words[0], "annotations as COCO describes them")
+    if not content.annotations:
+        raise _unreadable(file, "no annotation at all", "annotations; where there is truly nothing, export as YOLO")
     sizes = plan.set_index("image_id")[["width", "height"]]
     lines: dict[str, list[str]] = {image_id: [] for image_id in ids.values()}
     for image_id, name, _, x1, y1, x2, y2, *_, aside in said.rows:
         if aside:  # a crowd, which YOLO has no way to say
             continue
         width, height = sizes.loc[image_id]
+        _check_box((x1, y1, x2, y2), width, height, file)
         shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
         kind = _class_id(str(name), classes, file)
         lines[image_id].append(f"{kind} {' '.join(f'{share:.6f}' for share in shares)}")
     return lines
+
+
+def _check_box(corners: tuple[float, float, float, float], width: float, height: float, file: Path) -> None:
+    x1, y1, x2, y2 = corners
+    slack = 1 + 0.01 * max(width, height)  # tools round, and let a box reach a little out of its image
+    inside = -slack <= x1 < x2 <= width + slack and -slack <= y1 < y2 <= height + slack  # NaN is not
+    if not inside:
+        found = ", ".join(f"{value:g}" for value in corners)
+        raise _unreadable(file, f"corners {found}", f"a box inside its image of {width:g}x{height:g} pixels")
 
 
 def _from_yolo(folder: Path, plan: pd.DataFrame, classes: Mapping[int, str]) -> dict[str, list[str]]:
