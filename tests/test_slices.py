@@ -97,7 +97,8 @@ def boxes(images: int = 240, seed: int = 0) -> pd.DataFrame:
         {
             "image_id": image.astype(str), "labelled": True, "predicted": ~lost, "size": size, "brightness": brightness,
             "class": rng.choice(["nut", "bolt"], image.size), "source": "cam-1",
-            "time": [start + timedelta(minutes=int(one)) for one in image], "contrast": 1.0, "noise": np.nan, "weight": 1.0,
+            "time": [start + timedelta(minutes=int(one)) for one in image], "contrast": 1.0, "noise": np.nan,
+            "weight": 1.0,
         }
     )  # fmt: skip
     return told.assign(f1=told.groupby("image_id")["predicted"].transform("mean"))

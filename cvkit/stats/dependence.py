@@ -23,9 +23,9 @@ def block_length(series: Iterable[ArrayLike]) -> int:
     b = (2 G^2 / D)^(1/3) n^(1/3), rounded up, with G = sum over k of w(k / M) |k| R(k), D = 4/3 (sum over k of
     w(k / M) R(k))^2, R the autocovariance, w the trapezoid that is 1 up to 1/2, M twice the last lag after which
     `LAGS` correlations are below 2 sqrt(log10 n / n). At most min(3 sqrt(n), n / 3) of the longest series. `series`:
-    several of one kind, such as the cameras of a window; of each its level is taken off, which may step once (20 values or more)
-    or twice (100), NaN is left out, and their autocovariances are pooled. 1 with fewer than 10 values in all, and where
-    values do not vary.
+    several of one kind, such as the cameras of a window; of each its level is taken off, which may step once (20 values
+    or more) or twice (100), NaN is left out, and their autocovariances are pooled. 1 with fewer than 10 values in all,
+    and where values do not vary.
 
     Source: D. N. Politis, H. White, Econometric Reviews 23 (2004) 53-70, with the correction of A. Patton, D. N.
     Politis, H. White, Econometric Reviews 28 (2009) 372-375: circular blocks.

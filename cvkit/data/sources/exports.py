@@ -60,8 +60,8 @@ def write_yolo(folder: Path, images: pd.DataFrame, boxes: pd.DataFrame, classes:
         found = by_image.get(row["image_id"])
         lines = [] if found is None else _yolo_lines(found, row["width"], row["height"])
         (place / "labels" / row["file"]).with_suffix(".txt").write_text("".join(f"{line}\n" for line in lines))
-    lines = (" ".join(name.split()) for name in _listed(classes))  # a name that breaks its line would shift all others
-    (place / "classes.txt").write_text("".join(f"{name}\n" for name in lines), encoding="utf-8")
+    listed = (" ".join(name.split()) for name in _listed(classes))  # a name that breaks its line would shift all others
+    (place / "classes.txt").write_text("".join(f"{name}\n" for name in listed), encoding="utf-8")
     names = dict(enumerate(_listed(classes)))
     # no `path`: Ultralytics and CVAT then look beside this file
     data = {"train": f"{SPLIT}/images", "val": f"{SPLIT}/images", "names": names}
