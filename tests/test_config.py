@@ -116,3 +116,9 @@ def test_create_refuses_to_overwrite_and_missing_files(tmp_path: Path, monkeypat
     with pytest.raises(DataError, match="does not exist"):
         create(tmp_path / "v", {"reference": {"data": "nowhere.yaml"}})
     assert not (tmp_path / "v" / "cvkit.yml").exists()
+
+
+@pytest.mark.parametrize("name", ['"\\ud83d"', '"nut\\nbolt"'])
+def test_names_that_no_file_can_hold_on_a_line_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"model\.classes"):
+        parse_config(GOOD + f"model:\n  classes: [{name}]\n", FILE)

@@ -273,6 +273,50 @@ def test_labels_come_back_and_are_measured(config: Config, kind: Any) -> None:
     assert weights.sum() == pytest.approx(80)
 
 
+def test_labels_come_back_in_the_numbers_that_label_files_are_read_by(config: Config) -> None:
+    text = (config.workspace / "cvkit.yml").read_text()
+    (config.workspace / "cvkit.yml").write_text(
+        text.replace("captures:\n", "captures:\n  label_classes: [bolt, nut]\n", 1)
+    )
+    turned = load_config(config.workspace)
+    assert turned.captures.label_classes == ("bolt", "nut")
+    plan, folder = exported(turned)
+    label_folder.import_labels(turned, folder)
+    known = monitor.observe(turned, DAY).features.dropna(subset="f1")
+    assert set(known["image_id"]) == set(plan.images["image_id"])
+    assert known["f1"].eq(1).all()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda c: c["annotations"][0].update(bbox=[float("nan"), 1, 5, 5]), "inside its image"),
+        (lambda c: c["annotations"][0].update(bbox=[1, 1, -5, 5]), "inside its image"),
+        (lambda c: c["annotations"][0].update(bbox=[1000, 1, 5, 5]), "inside its image"),
+        (lambda c: c.pop("annotations"), "no annotation at all"),
+        (lambda c: c["categories"][1].update(name=c["categories"][0]["name"]), "two entries for category"),
+        (lambda c: c["images"][1].update(file_name=c["images"][0]["file_name"]), "two entries for image"),
+    ],
+)
+def test_coco_that_says_what_cannot_be_is_refused_whole(config: Config, spoil: Any, words: str) -> None:
+    _, folder = exported(config, kind="coco")
+    content = json.loads((folder / exports.COCO_FILE).read_text())
+    spoil(content)
+    (folder / exports.COCO_FILE).write_text(json.dumps(content))
+    with pytest.raises(DataError, match=words):
+        label_folder.import_labels(config, folder)
+    assert not (config.workspace / "labels" / "cam-1" / "2026-10-01").exists()
+
+
+def test_copies_are_asked_for_once_and_an_interval_wider_than_it_can_be_is_not_told(config: Config) -> None:
+    images = sorted((config.workspace / "captures" / "cam-1" / "2026-10-01").iterdir())
+    for file in images[1:]:
+        file.write_bytes(images[0].read_bytes())
+    plan = labelling.plan(config, [DAY], 60)
+    assert plan.images["image_id"].str.contains("cam-1").sum() <= 1
+    assert np.isnan(labelling.plan(config, [DAY], 2).half_width)
+
+
 def test_classes_are_joined_by_name(config: Config) -> None:
     plan, folder = exported(config, 5)
     file = next(iter(sorted((folder / "train" / "labels").iterdir())))

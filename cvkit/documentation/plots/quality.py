@@ -103,7 +103,9 @@ def believed(measurements: pd.DataFrame, metric: str = "ap", *, current: Window 
 
     Table MEASUREMENTS of several windows, with `window_start` and `window_end`.
     """
-    title = f"{style.name(metric).upper()} estimated without labels, and what labels told"
+    without = ((measurements["feature"] == "estimate") & measurements["value"].notna()).any()
+    told = "estimated without labels, and what labels told" if without else "as labels told it"
+    title = f"{style.name(metric).upper()} {told}"
     rows = measurements[measurements["feature"].isin(["estimate", "performance"]) & (measurements["metric"] == metric)]
     rows = rows.dropna(subset="value").sort_values("window_start")
     if rows.empty:
