@@ -61,7 +61,7 @@ def selection(features: pd.DataFrame, labelled: pd.Series) -> list[dict[str, Any
         if min(here.sum(), (~here).sum()) < FEWEST:
             continue
         ranks = (rankdata(features.loc[known, name].to_numpy(float)) - 0.5) / here.size
-        groups = dependence.blocks(ranks, np.zeros(here.size))
+        groups = dependence.blocks(ranks, np.zeros(here.size), steps=False)
         effect, p_value = dependence.difference(ranks, here, groups)
         row = {"feature": name, "metric": "selection", "value": ranks[here].mean(), "expected": 0.5}
         counts = {"n": int(here.sum()), "n_reference": int((~here).sum())}

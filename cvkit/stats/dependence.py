@@ -17,7 +17,7 @@ FEWEST_WITH_STEPS = (20, 100)  # values from which on one step of the level, and
 SHORTEST = 5  # values between two steps
 
 
-def block_length(series: Iterable[ArrayLike]) -> int:
+def block_length(series: Iterable[ArrayLike], *, steps: bool = True) -> int:
     """Length of the blocks in which values in the order of time are resampled; 1 where neighbours are independent.
 
     b = (2 G^2 / D)^(1/3) n^(1/3), rounded up, with G = sum over k of w(k / M) |k| R(k), D = 4/3 (sum over k of
@@ -25,7 +25,7 @@ def block_length(series: Iterable[ArrayLike]) -> int:
     `LAGS` correlations are below 2 sqrt(log10 n / n). At most min(3 sqrt(n), n / 3) of the longest series. `series`:
     several of one kind, such as the cameras of a window; of each its level is taken off, which may step once (20 values
     or more) or twice (100), NaN is left out, and their autocovariances are pooled. 1 with fewer than 10 values in all,
-    and where values do not vary.
+    and where values do not vary. Without `steps` the level stays: where a difference in time itself is in question.
 
     Source: D. N. Politis, H. White, Econometric Reviews 23 (2004) 53-70, with the correction of A. Patton, D. N.
     Politis, H. White, Econometric Reviews 28 (2009) 372-375: circular blocks.
@@ -33,7 +33,7 @@ def block_length(series: Iterable[ArrayLike]) -> int:
     >>> block_length([[0.0, 1.0] * 20])
     1
     """
-    parts = [_without_steps(part) for one in series if (part := _known(one)).size > 1]
+    parts = [_without_steps(part, steps) for one in series if (part := _known(one)).size > 1]
     n, longest = sum(part.size for part in parts), max((part.size for part in parts), default=0)
     if n < 10:
         return 1
@@ -53,16 +53,16 @@ def block_length(series: Iterable[ArrayLike]) -> int:
     return int(min(most, math.ceil((1.5 * (slope / spread) ** 2 * n) ** (1 / 3))))
 
 
-def blocks(values: ArrayLike, series: ArrayLike) -> NDArray[np.intp]:
+def blocks(values: ArrayLike, series: ArrayLike, *, steps: bool = True) -> NDArray[np.intp]:
     """A number for the block of each value (n,), numbered from 0: `block_length` neighbours of one series (n,).
 
-    Values stand in the order of time within their series.
+    Values stand in the order of time within their series. `steps` as `block_length`.
     """
     numbers = floats(values).ravel()
     labels: NDArray[np.intp] = np.unique(np.asarray(series), return_inverse=True)[1]
     order = np.argsort(labels, kind="stable")
     ends = np.flatnonzero(np.diff(labels[order])) + 1
-    length = block_length(np.split(numbers[order], ends))
+    length = block_length(np.split(numbers[order], ends), steps=steps)
     place = np.empty(labels.size, dtype=np.intp)
     for part in np.split(order, ends):
         place[part] = np.arange(part.size) // length
@@ -98,13 +98,14 @@ def _known(values: ArrayLike) -> Floats:
     return numbers[np.isfinite(numbers)]
 
 
-def _without_steps(values: Floats) -> Floats:
+def _without_steps(values: Floats, steps: bool) -> Floats:
     """Values less the level they stand on, which may step: once in 20 values or more, twice in 100 or more.
 
     A fault since noon is a difference to be told, not a dependence of neighbours.
     """
     pieces = [values - values.mean()]
-    for fewest in FEWEST_WITH_STEPS[: np.searchsorted(FEWEST_WITH_STEPS, values.size, side="right")]:
+    allowed = np.searchsorted(FEWEST_WITH_STEPS, values.size, side="right") if steps else 0
+    for fewest in FEWEST_WITH_STEPS[:allowed]:
         which, cut = max(((k, _best_cut(piece)) for k, piece in enumerate(pieces)), key=lambda one: one[1][1])
         piece, place = pieces[which], cut[0]
         if place and piece.size >= fewest // 4:
