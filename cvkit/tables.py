@@ -154,7 +154,9 @@ ANOMALIES: Mapping[str, str] = {
 # One row per number about one window. `effect` is the size that rules look at, in the unit the metric names.
 MEASUREMENTS: Mapping[str, str] = {
     "source": "str",
-    "feature": "str",  # a feature, a finding, "images" for the amount of data, "performance" by labels, or "estimate"
+    # A feature, a finding, "images" for the amount of data, "performance" by labels, "estimate", or of one class
+    # class_boxes (boxes per image) and class_confidence.
+    "feature": "str",
     # mean, ks, psi, wasserstein, jensen_shannon, chi_square, embedding_shift; share, count; of the performance ap,
     # ap50, precision, recall, f1, and about labels coverage (share of images that have them), lag (median hours, low
     # and high the shortest and longest), weighted (share of them that a plan drew), returned
@@ -162,6 +164,7 @@ MEASUREMENTS: Mapping[str, str] = {
     # labels are like the others (mean rank, .5 alike). Of the estimate without labels ap, precision and recall: low and
     # high are a 90 % band there, and NaN is unknown
     "metric": "str",
+    "class_name": "str",  # of class_boxes and class_confidence, "" else
     "value": "float64",
     "low": "float64",  # 95 % interval of value, NaN where there is none
     "high": "float64",
@@ -174,6 +177,12 @@ MEASUREMENTS: Mapping[str, str] = {
     "n": "int64",
     "n_reference": "int64",
 }
+
+# Every metric of MEASUREMENTS that cvkit itself measures; Evidently's begin with evidently_.
+STATISTICS = (
+    "mean", "share", "count", "ks", "psi", "wasserstein", "jensen_shannon", "chi_square", "embedding_shift",
+    "ap", "ap50", "precision", "recall", "f1", "coverage", "lag", "weighted", "returned", "selection",
+)  # fmt: skip
 
 # One row per rule, feature and source of a window.
 VERDICTS: Mapping[str, str] = {

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -93,7 +93,19 @@ def _setting(name: str, field: FieldInfo, value: Any) -> list[str]:
     plain = list(value) if isinstance(value, tuple) else value
     if value is None:
         return [f"# {field.description}", f"# {name}:"]
-    return [f"# {field.description}", f"{name}: {json.dumps(plain, ensure_ascii=False)}"]  # JSON is YAML
+    return [
+        f"# {field.description}",
+        *_keys_of_items(field),
+        f"{name}: {json.dumps(plain, ensure_ascii=False)}",
+    ]  # JSON is YAML
+
+
+def _keys_of_items(field: FieldInfo) -> Iterator[str]:
+    """The keys that each item of a list of sections may have."""
+    item = next(iter(get_args(field.annotation)), None)
+    if isinstance(item, type) and issubclass(item, BaseModel):
+        for name, key in item.model_fields.items():
+            yield f"#   {key.alias or name}: {key.description or ' or '.join(get_args(key.annotation))}"
 
 
 def _schedule() -> Iterator[str]:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from cvkit.errors import StorageError
 from cvkit.tables import MEASUREMENTS, VERDICTS
 
-SCHEMA = 3  # raised by every change of the tables below
+SCHEMA = 4  # raised by every change of the tables below
 BUSY_SECONDS = 30  # how long a writer waits for another
 WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
 

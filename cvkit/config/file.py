@@ -1,0 +1,217 @@
+"""The file itself: read, checked, and what is wrong with it in words."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
+
+from cvkit import yaml_files
+from cvkit.config.alerts import AlertSettings
+from cvkit.config.sections import CaptureSettings, JobSettings, ModelSettings, ReferenceSettings, RuleSettings
+from cvkit.config.values import Section, nearest
+from cvkit.errors import ConfigError, DataError
+from cvkit.tables import Window
+
+# What pydantic calls a "valid tuple", in the words of somebody who writes YAML; by pydantic's type of error.
+KINDS = {
+    "missing": "a value", "string_type": "text", "tuple_type": "a list, e.g. [a, b]", "bool_type": "true or false",
+    "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
+    "finite_number": "a finite number", "date_type": "a day, e.g. 2026-11-21",
+    "model_type": "keys and values",
+}  # fmt: skip
+
+
+class Config(Section):
+    """A workspace's settings, and where its files lie."""
+
+    model: ModelSettings = ModelSettings()
+    captures: CaptureSettings = CaptureSettings()
+    reference: ReferenceSettings
+    window_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = Field(
+        24, description="Length of a window, hours, from 00:00 UTC."
+    )
+    rules: RuleSettings = RuleSettings()
+    alerts: AlertSettings = AlertSettings()
+    schedule: Annotated[tuple[JobSettings, ...], Field(strict=False)] = Field(
+        (), description="Notebooks run by `cvkit run --due`."
+    )
+    evidently: bool = Field(True, description="Write Evidently's interactive page beside each report 02-drift.")
+    workers: int = Field(0, ge=0, le=256, description="Threads that read images; 0: one per core.")
+    history: str = Field("", description="SQLAlchemy URL of the history; empty: history.db in the workspace.")
+
+    _path: Path = PrivateAttr(default=Path("cvkit.yml"))
+
+    @property
+    def path(self) -> Path:
+        """The file these settings came from."""
+        return self._path
+
+    @property
+    def workspace(self) -> Path:
+        """The folder that holds everything: the one `cvkit.yml` lies in."""
+        return self._path.parent
+
+    def resolve(self, path: str) -> Path:
+        """`path` as seen from the workspace."""
+        return (self.workspace / Path(path).expanduser()).absolute()
+
+    @property
+    def history_url(self) -> str:
+        """SQLAlchemy URL of the history."""
+        return self.history or f"sqlite:///{self.workspace / 'history.db'}"
+
+    @property
+    def predicts(self) -> bool:
+        """Whether there are predictions to be expected: they come with the captures, or weights make them."""
+        return bool(self.model.weights or self.captures.predictions)
+
+    @property
+    def reference_predicts(self) -> bool:
+        """The same of the reference."""
+        return bool(self.model.weights or self.reference.predictions or (self.reference.start and self.predicts))
+
+    @property
+    def window_length(self) -> timedelta:
+        """Length of a window."""
+        return timedelta(hours=self.window_hours)
+
+    @functools.cached_property
+    def version(self) -> str:
+        """Name of the deployed version: the first 12 digits of its weights' SHA-256; 'external' without weights."""
+        if not self.model.weights:
+            return "external"
+        weights = self.resolve(self.model.weights)
+        if not weights.is_file():
+            raise DataError(
+                "the model's weights are missing",
+                where=f"{self.path}, model.weights",
+                expected="an Ultralytics .pt file",
+                found=f"no file {weights}",
+                remedy="correct model.weights, or leave it empty if predictions come with the captures",
+            )
+        with weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+    def window(self, start: str) -> Window:
+        """The window that begins at `start` (ISO)."""
+        return Window.between(start, hours=self.window_hours)
+
+
+def load_config(path: str | Path) -> Config:
+    """Read `cvkit.yml`, or the one in the folder `path`.
+
+    Raises ConfigError with the line, what was expected and the nearest valid key.
+    """
+    file = Path(path).expanduser().absolute()
+    file = file / "cvkit.yml" if file.is_dir() else file
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            "no settings to read",
+            where=str(file),
+            expected="a cvkit.yml",
+            found=str(error),
+            remedy="run `cvkit init DIR`, or name the file with --config",
+        ) from None
+    return parse_config(text, file)
+
+
+def parse_config(text: str, file: Path) -> Config:
+    """Settings from the text of a `cvkit.yml`; `file` is where it lies."""
+    try:
+        values, node = yaml_files.read(text)
+    except yaml.YAMLError as error:
+        line, problem = yaml_files.explain(error)
+        raise ConfigError(
+            "this cannot be read as YAML",
+            where=f"{file}:{line}" if line else str(file),
+            found=problem,
+            remedy="check indentation, quotes, colons and dates there",
+        ) from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            "the settings are empty or not a mapping",
+            where=str(file),
+            expected="keys such as `model:`",
+            remedy="start from the file `cvkit init` writes",
+        )
+    if repeated := yaml_files.repeated_key(node):
+        raise ConfigError(
+            f"`{repeated.value}` stands there twice",
+            where=f"{file}:{repeated.start_mark.line + 1}",
+            remedy="keep one of them",
+        )
+    try:
+        config = Config.model_validate(_filled(values))
+    except ValidationError as error:
+        raise _explain(error, node, file) from None
+    config._path = file
+    return config
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of `cvkit.yml`, for editors that complete and check it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "cvkit.yml",
+        **Config.model_json_schema(),
+    }
+
+
+def _explain(error: ValidationError, node: yaml.Node | None, file: Path) -> ConfigError:
+    first = error.errors()[0]
+    keys = [str(part) for part in first["loc"]]
+    line = yaml_files.line_of(node, first["loc"])
+    known = _fields(first["loc"][:-1])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return ConfigError(
+            f"unknown key `{'.'.join(keys)}`{more}",
+            where=f"{file}:{line}",
+            expected=", ".join(known),
+            found=keys[-1],
+            remedy=f"remove it{nearest(keys[-1], known)}",
+        )
+    secret = any(name in keys for name in ("secret", "url"))
+    given = (
+        "a value that is not shown"
+        if secret
+        else first["input"].isoformat()
+        if isinstance(first["input"], date)
+        else repr(first["input"])
+    )
+    found = "nothing" if first["type"] == "missing" else given
+    return ConfigError(
+        f"`{'.'.join(keys) or 'settings'}` cannot be used{more}",
+        where=f"{file}:{line}",
+        expected=KINDS.get(first["type"], first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")),
+        found=found[:200],
+        remedy="correct this line",
+    )
+
+
+def _filled(values: Any) -> Any:
+    """`values` without the keys that were left empty: those keep their defaults, as if they were not there."""
+    if isinstance(values, dict):
+        return {key: _filled(value) for key, value in values.items() if value is not None}
+    return [_filled(value) for value in values] if isinstance(values, list) else values
+
+
+def _fields(location: tuple[int | str, ...]) -> list[str]:
+    section: type[BaseModel] = Config
+    for part in location:
+        if isinstance(part, str) and part in section.model_fields:
+            annotation = section.model_fields[part].annotation
+            inner = next(
+                (a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, BaseModel)), annotation
+            )
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                section = inner
+    return [field.alias or name for name, field in section.model_fields.items()]

@@ -1,0 +1,73 @@
+"""Messages: what an alert says, on every channel. `Message` is the schema: no channel may lose one of its fields."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from cvkit.config.alerts import SEVERITIES, Severity
+
+Event = Literal["fired", "worsened", "repeated", "resolved", "test"]
+
+
+class Notice(BaseModel):
+    """One alert in one message: what happened, what was expected, when, how sure it is, and what to do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    fingerprint: str = Field(description="The same for one model, source and rule, for ever; 16 hexadecimal digits.")
+    event: Event = Field(description="Why it is told now.")
+    model: str = Field(description="Name of the model.")
+    version: str = Field(description="Its version.")
+    source: str = Field(description="The camera, site or device; empty: the model as a whole.")
+    rule: str = Field(description="Name of the rule.")
+    severity: Severity
+    title: str = Field(description="One line: which source, what is the matter.")
+    what: str = Field(description="What happened, as a sentence.")
+    metric: str = Field(description="What was looked at, e.g. brightness.mean; with the class, where it is of one.")
+    value: float | None = Field(description="What was measured; null where there is no number.")
+    low: float | None = Field(description="95 % interval of the value; null where there is none.")
+    high: float | None
+    unit: str = Field(description="Unit of the value; may be empty.")
+    expected: str = Field(description="What was expected, in words with numbers.")
+    window_start: AwareDatetime = Field(description="The newest window it was seen in, half-open, UTC.")
+    window_end: AwareDatetime
+    n: int = Field(description="Images the value is from.")
+    since: AwareDatetime = Field(description="Start of the first window it was seen in.")
+    until: AwareDatetime | None = Field(description="When it was over; null while it lasts.")
+    returns: int = Field(description="How often it was over and came back within the time that `flap_windows` names.")
+    cause: str = Field(description="The likely cause.")
+    details: tuple[str, ...] = Field(description="Further evidence, a line each.")
+    todo: str = Field(description="What to do first.")
+    runbook: str = Field(description="Address or page that says more; may be empty.")
+    report: str = Field(description="Address or file of the report.")
+    acknowledge: str = Field(description="Command that acknowledges it.")
+    owner: str = Field(description="Who has to act; may be empty.")
+
+
+class Message(BaseModel):
+    """What one channel is sent at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(description="Stays the same however often it is sent, so that a receiver can drop copies.")
+    made: AwareDatetime
+    notices: tuple[Notice, ...] = Field(min_length=1)
+
+    @property
+    def severity(self) -> Severity:
+        """The worst of the notices that are not over; of all where all are."""
+        open_ones = [one.severity for one in self.notices if one.event != "resolved"]
+        return max(open_ones or [one.severity for one in self.notices], key=SEVERITIES.index)
+
+    @property
+    def over(self) -> bool:
+        """Whether it only tells what is over."""
+        return all(one.event == "resolved" for one in self.notices)
+
+
+def moment(time: datetime) -> str:
+    """A time as messages show it."""
+    return f"{time:%Y-%m-%d %H:%M} UTC"
