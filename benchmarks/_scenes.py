@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvkit.stats import boxes
-from cvkit.stats.box_matching import Matches, match
-from cvkit.stats.boxes import Predictions, Truth
+from cvkit.stats.quality import boxes
+from cvkit.stats.quality.box_matching import Matches, match
+from cvkit.stats.quality.boxes import Predictions, Truth
 
 PICTURE = 640  # pixels a side
 

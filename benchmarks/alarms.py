@@ -17,8 +17,8 @@ from benchmarks import Figure, at_most, observed
 from cvkit.config import RuleSettings
 from cvkit.monitoring import alarms
 from cvkit.monitoring.alarms import Reading, State
-from cvkit.stats import chunks, drift
-from cvkit.stats.sequential import log_limit, step_factors
+from cvkit.stats.change import chunks, drift
+from cvkit.stats.change.sequential import log_limit, step_factors
 from cvkit.tables import Window
 
 Floats = NDArray[np.float64]

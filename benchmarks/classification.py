@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import Figure, at_least, at_most, interleaved, observed
-from cvkit.stats import classification, resampling
-from cvkit.stats.classification import Answers
+from cvkit.stats import resampling
+from cvkit.stats.quality import classification
+from cvkit.stats.quality.classification import Answers
 
 POPULATION, SETS, REPLICATES = 50_000, 500, 200  # images; test sets drawn from them; halves of each
 COVERED = 0.93

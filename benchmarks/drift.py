@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks import Figure, at_most, interleaved, observed, rate_ratio
-from cvkit.stats import drift, multivariate
+from cvkit.stats.change import drift, multivariate
 
 ROWS, COLUMNS = 1_000_000, 30
 MEASURED = 3  # columns really measured a round; the others take as long

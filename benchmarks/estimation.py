@@ -21,9 +21,10 @@ from benchmarks import Figure, at_least, at_most, not_measured, observed
 from cvkit.config import ModelSettings
 from cvkit.data import corruptions, yolo
 from cvkit.documentation.plots.style import BLUE, FONT, GREEN, ORANGE, QUIET, new_figure, tidy
-from cvkit.stats import boxes, chances, estimation, signals
-from cvkit.stats.estimation import Example
-from cvkit.stats.expectation import METRICS
+from cvkit.stats.quality import boxes
+from cvkit.stats.unlabelled import chances, estimation, signals
+from cvkit.stats.unlabelled.estimation import Example
+from cvkit.stats.unlabelled.expectation import METRICS
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 WEIGHTS, IMAGES = DATA / "weights" / "yolo26n.pt", DATA / "coco128" / "images"

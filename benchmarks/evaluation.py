@@ -14,9 +14,10 @@ import numpy as np
 
 from benchmarks import Figure, at_least, at_most, interleaved, not_measured, observed
 from benchmarks._scenes import Scenes, detect, on_images, scenes
-from cvkit.stats import boxes, detection, resampling
-from cvkit.stats.box_matching import match
-from cvkit.stats.boxes import Predictions
+from cvkit.stats import resampling
+from cvkit.stats.quality import boxes, detection
+from cvkit.stats.quality.box_matching import match
+from cvkit.stats.quality.boxes import Predictions
 
 PEER = 0.6  # of faster-coco-eval's time
 REPLICATES, SECONDS, MEMORY = 1000, 25.0, 2048.0  # CPU seconds, MiB

@@ -14,7 +14,7 @@ import pandas as pd
 from benchmarks import Figure, at_least, at_most, not_measured, observed
 from benchmarks._captures import SHARED, WEIGHTS
 from cvkit.maintenance import labelling
-from cvkit.stats import correctness, sampling
+from cvkit.stats.unlabelled import correctness, sampling
 
 IMAGES, LABELLED, REPETITIONS = 1000, 500, 200  # candidates, images of the reference, plans
 NO_WIDER, COVERED = 0.95, (0.93, 0.97)
@@ -165,7 +165,7 @@ def _coco128() -> dict[str, Any]:
     from cvkit.config import load_config
     from cvkit.data.labelled import IOU, f1_of_images, labelled
     from cvkit.monitoring import reference
-    from cvkit.stats import operation
+    from cvkit.stats.quality import operation
 
     with tempfile.TemporaryDirectory() as folder:
         text = (

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import Figure, at_least, at_most, observed
-from cvkit.stats import resampling, slices
+from cvkit.stats import resampling
 from cvkit.stats.dependence import blocks
+from cvkit.stats.quality import slices
 
 SETS, WORSE_SETS, SERIES_SETS = 400, 100, 200
 

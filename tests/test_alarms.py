@@ -12,8 +12,8 @@ import pytest
 from cvkit.config import RuleSettings
 from cvkit.monitoring import alarms
 from cvkit.monitoring.alarms import Key, Reading, State
-from cvkit.stats import class_mix, drift
-from cvkit.stats.chunks import signals
+from cvkit.stats.change import class_mix, drift
+from cvkit.stats.change.chunks import signals
 from cvkit.tables import Window
 
 SETTINGS = RuleSettings()

@@ -54,7 +54,7 @@ def test_imports_go_down_the_house(path: Path) -> None:
     assert not upward, f"{dotted(path)} imports from a higher floor: {upward}"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "stats").glob("*.py")), ids=dotted)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "stats").rglob("*.py")), ids=dotted)
 def test_statistics_are_pure(path: Path) -> None:
     foreign = {name.split(".")[0] for name in imports(path)} & {"pandas", "matplotlib", "torch", "pathlib", "os", "io"}
     assert not foreign, f"{dotted(path)} must work on arrays only, not on {foreign}"

@@ -23,8 +23,8 @@ from cvkit.monitoring.alarms import Reading, State
 from cvkit.monitoring.backtest import Event
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference
-from cvkit.stats import drift, harm, projection
-from cvkit.stats.chunks import signals
+from cvkit.stats.change import drift, harm, projection
+from cvkit.stats.change.chunks import signals
 from cvkit.tables import (
     ANOMALIES,
     BOXES,

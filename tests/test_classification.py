@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from cvkit.stats import classification, resampling
-from cvkit.stats.classification import Answers
+from cvkit.stats import resampling
+from cvkit.stats.quality import classification
+from cvkit.stats.quality.classification import Answers
 
 CLASSES = 4
 EXACT = {"rtol": 0, "atol": 1e-12}

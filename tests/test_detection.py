@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cvkit.stats import boxes, detection, overlap
-from cvkit.stats.box_matching import Matches, match, ranks_within
+from cvkit.stats.change import overlap
+from cvkit.stats.quality import boxes, detection
+from cvkit.stats.quality.box_matching import Matches, match, ranks_within
 
 PUBLISHED = (0.505, 0.697, 0.573, 0.586, 0.519, 0.501, 0.387, 0.594, 0.595, 0.640, 0.566, 0.564)
 
@@ -261,7 +262,7 @@ def test_weights_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pairs_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = matched(3)
-    monkeypatch.setattr("cvkit.stats.box_matching.PAIRS", 10)
+    monkeypatch.setattr("cvkit.stats.quality.box_matching.PAIRS", 10)
     parts = matched(3)
     for name in ("hit", "ignored", "partner"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))

@@ -17,9 +17,10 @@ from scipy import stats
 from scipy.signal import lfilter
 from scipy.spatial.distance import jensenshannon
 
-from cvkit.stats import chunks, drift, intervals, multivariate, sequential
-from cvkit.stats.class_mix import ClassSample, chi_square, class_mix_p_value, prepare_classes
-from cvkit.stats.sequential import Component, Track, weigh, window_weight
+from cvkit.stats import intervals
+from cvkit.stats.change import chunks, drift, multivariate, sequential
+from cvkit.stats.change.class_mix import ClassSample, chi_square, class_mix_p_value, prepare_classes
+from cvkit.stats.change.sequential import Component, Track, weigh, window_weight
 
 NAMES = sorted(drift.NUMERIC)
 SIZES = [(1, 1), (2, 5), (24, 144), (300, 77), (1999, 2000), (2500, 900)]

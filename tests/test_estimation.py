@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, PoissonRegressor
 
-from cvkit.stats import accuracy, boxes, chances, classification, detection, estimation, familiar, penalised, signals
-from cvkit.stats.box_matching import match
-from cvkit.stats.estimation import Example
-from cvkit.stats.expectation import Chances, simulate
+from cvkit.stats.quality import boxes, classification, detection
+from cvkit.stats.quality.box_matching import match
+from cvkit.stats.unlabelled import accuracy, chances, estimation, familiar, penalised, signals
+from cvkit.stats.unlabelled.estimation import Example
+from cvkit.stats.unlabelled.expectation import Chances, simulate
 
 CLASSES, SIDE = 4, 400.0
 

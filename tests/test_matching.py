@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cvkit.monitoring import contexts
-from cvkit.stats import matching
+from cvkit.stats.change import matching
 
 HOURS = np.tile(np.arange(24), 30)
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics import roc_auc_score
 
-from cvkit.stats import multivariate, projection
+from cvkit.stats.change import multivariate, projection
 
 NAMES = sorted(multivariate.ROWS)
 

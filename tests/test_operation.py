@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from cvkit.stats import boxes
-from cvkit.stats.box_matching import Matches, match
-from cvkit.stats.calibration import calibration
-from cvkit.stats.operation import confusion, localisation, operation, pairs, per_image
+from cvkit.stats.quality import boxes
+from cvkit.stats.quality.box_matching import Matches, match
+from cvkit.stats.quality.calibration import calibration
+from cvkit.stats.quality.operation import confusion, localisation, operation, pairs, per_image
 
 TRUE = boxes.truth(
     [0, 0, 0, 1, 1, 2],

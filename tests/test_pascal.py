@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cvkit.stats import boxes
-from cvkit.stats.pascal import average_precision
+from cvkit.stats.quality import boxes
+from cvkit.stats.quality.pascal import average_precision
 
 
 def read(folder: Path, names: list[str]) -> tuple[list[int], list[str], np.ndarray]:

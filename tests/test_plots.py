@@ -21,9 +21,9 @@ from PIL import Image
 
 from cvkit.documentation import plots
 from cvkit.documentation.plots import style, tiles
-from cvkit.stats import boxes as arrays
-from cvkit.stats.box_matching import match
-from cvkit.stats.calibration import calibration
+from cvkit.stats.quality import boxes as arrays
+from cvkit.stats.quality.box_matching import match
+from cvkit.stats.quality.calibration import calibration
 from cvkit.tables import (
     BOXES,
     FINDING_WORDS,

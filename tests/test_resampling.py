@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cvkit.stats import boxes, detection, resampling
-from cvkit.stats.box_matching import match
+from cvkit.stats import resampling
 from cvkit.stats.correction import holm
+from cvkit.stats.quality import boxes, detection
+from cvkit.stats.quality.box_matching import match
 from cvkit.stats.resampling import Metric
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvkit.stats import correctness, sampling
 from cvkit.stats.intervals import mean_interval
+from cvkit.stats.unlabelled import correctness, sampling
 
 
 def test_allocation_is_the_best_of_all() -> None:

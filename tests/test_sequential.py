@@ -9,9 +9,9 @@ import pytest
 from scipy import integrate
 from scipy.signal import lfilter
 
-from cvkit.stats import chunks, sequential
-from cvkit.stats.chunks import Spread
-from cvkit.stats.sequential import Component, Track
+from cvkit.stats.change import chunks, sequential
+from cvkit.stats.change.chunks import Spread
+from cvkit.stats.change.sequential import Component, Track
 
 RNG = np.random.default_rng
 

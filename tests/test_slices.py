@@ -11,7 +11,7 @@ from scipy import stats
 
 from cvkit.documentation import wording
 from cvkit.monitoring import slices as table
-from cvkit.stats import slices
+from cvkit.stats.quality import slices
 from cvkit.tables import SLICES
 
 

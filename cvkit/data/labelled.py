@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cvkit.stats import boxes, operation
-from cvkit.stats.box_matching import Matches, match
-from cvkit.stats.boxes import Predictions, Truth
+from cvkit.stats.quality import boxes, operation
+from cvkit.stats.quality.box_matching import Matches, match
+from cvkit.stats.quality.boxes import Predictions, Truth
 
 CORNERS = ["x1", "y1", "x2", "y2"]
 IOU = 0.5  # overlap from which a predicted box has found a labelled one

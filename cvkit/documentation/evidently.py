@@ -27,7 +27,7 @@ from cvkit.documentation.evidently_rows import ROWS, Sides
 from cvkit.errors import ReportError
 from cvkit.monitoring.alarms import DAYS_A_YEAR
 from cvkit.monitoring.monitor import Observation
-from cvkit.stats import drift
+from cvkit.stats.change import drift
 from cvkit.storage import replacing
 from cvkit.tables import MEASUREMENTS, PROPERTIES, Window, conform
 

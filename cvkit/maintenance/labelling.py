@@ -19,10 +19,11 @@ from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference
-from cvkit.stats import correctness, operation, sampling
 from cvkit.stats.arrays import Floats
-from cvkit.stats.boxes import Booleans, Integers
-from cvkit.stats.correctness import Correctness
+from cvkit.stats.quality import operation
+from cvkit.stats.quality.boxes import Booleans, Integers
+from cvkit.stats.unlabelled import correctness, sampling
+from cvkit.stats.unlabelled.correctness import Correctness
 from cvkit.tables import BOXES, LABEL_PLAN, Window, conform
 
 LIKELY_WRONG = 0.1  # share of the budget for the likeliest mistakes; see the benchmark `labels`

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from cvkit.config import RuleSettings
-from cvkit.stats import sequential
-from cvkit.stats.chunks import Signal, Spread
-from cvkit.stats.sequential import Component, Track
+from cvkit.stats.change import sequential
+from cvkit.stats.change.chunks import Signal, Spread
+from cvkit.stats.change.sequential import Component, Track
 from cvkit.tables import Window
 
 DAYS_A_YEAR = 365.25

@@ -13,8 +13,8 @@ from cvkit.data.embeddings import matrix
 from cvkit.monitoring.reference import Reference, ordinary_reference
 from cvkit.stats import anomaly
 from cvkit.stats.arrays import Floats
+from cvkit.stats.change.projection import unit
 from cvkit.stats.correction import benjamini_hochberg
-from cvkit.stats.projection import unit
 from cvkit.tables import ANOMALIES, FINDINGS, NUMBERS, conform, empty
 
 RARE = 0.2  # share of a window's images up to which flagged ones are odd images, and not a changed stream

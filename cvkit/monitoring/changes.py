@@ -9,9 +9,9 @@ from cvkit.data.embeddings import matrix
 from cvkit.monitoring import alarms
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference, ordinary, ordinary_reference
-from cvkit.stats import harm, multivariate
 from cvkit.stats.arrays import Floats
-from cvkit.stats.projection import unit
+from cvkit.stats.change import harm, multivariate
+from cvkit.stats.change.projection import unit
 from cvkit.tables import PREDICTION_FEATURES, PROPERTIES
 
 COLUMNS = ("source", "feature", "active", "evidence", "effect", "since", "gradual", "harm", "beyond")
@@ -59,7 +59,7 @@ def kind(ranked: pd.DataFrame) -> dict[str, str]:
 def together(observation: Observation, *, most: int = MOST_ROWS, seed: int = 0) -> pd.DataFrame:
     """How far each source's images lie from the reference's in all columns at once: columns `TOGETHER`.
 
-    `columns` "embedding" or "properties"; `statistic` "mmd" or "classifier" (`cvkit.stats.multivariate`), whose
+    `columns` "embedding" or "properties"; `statistic` "mmd" or "classifier" (`cvkit.stats.change.multivariate`), whose
     p-values exchange stretches as long as the window, where all images have a time, so that with k of them in the
     reference none is below about 1 / (k + 1). Of more than `most` images on a side, as many drawn with `seed`.
     """

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from cvkit.data.embeddings import matrix
-from cvkit.stats import matching
-from cvkit.stats.matching import Matching
-from cvkit.stats.projection import unit
+from cvkit.stats.change import matching
+from cvkit.stats.change.matching import Matching
+from cvkit.stats.change.projection import unit
 from cvkit.tables import WATCHED
 
 MINIMUM = 20  # images of the reference that a stretch of hours needs to be told apart from the others
@@ -66,7 +66,7 @@ def ordinary(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Features and embeddings of images as they would be in an ordinary context; NaN in one that is not known.
 
-    `own`: they are those of the reference itself (`cvkit.stats.matching.adjust`).
+    `own`: they are those of the reference itself (`cvkit.stats.change.matching.adjust`).
     """
     cells = contexts.tell(features)
     numbers = matching.adjust(contexts.numbers, features[list(WATCHED)].to_numpy(float), cells, own=own)

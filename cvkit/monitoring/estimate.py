@@ -1,8 +1,8 @@
 """Estimates: how good the model is on a window's images before anybody has labelled them.
 
 At reference time some of its labelled images are corrupted on purpose and looked at again by the deployed model; what
-that teaches (`cvkit.stats.estimation`) is kept beside the frozen reference. A window then costs next to nothing: its
-boxes and embeddings are there already.
+that teaches (`cvkit.stats.unlabelled.estimation`) is kept beside the frozen reference. A window then costs next to
+nothing: its boxes and embeddings are there already.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from cvkit.data.labelled import CORNERS
 from cvkit.data.records import Records
 from cvkit.monitoring.identity import reference_folder
 from cvkit.monitoring.reference import Reference
-from cvkit.stats import boxes, estimation, signals
 from cvkit.stats.arrays import Floats
-from cvkit.stats.boxes import Booleans, Truth
-from cvkit.stats.estimation import Estimate, Estimator, Example
-from cvkit.stats.expectation import METRICS
-from cvkit.stats.signals import Scene
+from cvkit.stats.quality import boxes
+from cvkit.stats.quality.boxes import Booleans, Truth
+from cvkit.stats.unlabelled import estimation, signals
+from cvkit.stats.unlabelled.estimation import Estimate, Estimator, Example
+from cvkit.stats.unlabelled.expectation import METRICS
+from cvkit.stats.unlabelled.signals import Scene
 from cvkit.storage import lock, replacing
 from cvkit.tables import MEASUREMENTS, conform, empty
 

@@ -19,10 +19,11 @@ from cvkit.monitoring.alarms import DIRECTIONS, SHARES, Key, Reading
 from cvkit.monitoring.contexts import Contexts
 from cvkit.monitoring.quality import RANGE_FINDINGS
 from cvkit.monitoring.reference import Reference, context, ordinary_reference
-from cvkit.stats import class_mix, correction, drift, intervals, matching, projection
+from cvkit.stats import correction, intervals
 from cvkit.stats.anomaly import ALIGN_FROM
 from cvkit.stats.arrays import Floats
-from cvkit.stats.chunks import design_effect_counts, shift_p_value, signals
+from cvkit.stats.change import class_mix, drift, matching, projection
+from cvkit.stats.change.chunks import design_effect_counts, shift_p_value, signals
 from cvkit.tables import ANOMALIES, FINDING_WORDS, LABEL_FEATURES, MEASUREMENTS, WATCHED, conform, empty
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.

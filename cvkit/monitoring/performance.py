@@ -13,8 +13,9 @@ from cvkit.data.labelled import Labelled, f1_of_images, labelled
 from cvkit.data.records import Records
 from cvkit.monitoring import labels
 from cvkit.monitoring.reference import Reference
-from cvkit.stats import dependence, detection, operation, resampling
+from cvkit.stats import dependence, resampling
 from cvkit.stats.arrays import Floats
+from cvkit.stats.quality import detection, operation
 from cvkit.tables import VERDICTS, conform
 
 METRICS = ("ap", "ap50", "precision", "recall", "f1")

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from cvkit.data.labelled import IOU, Labelled, labelled
 from cvkit.monitoring import labels
 from cvkit.monitoring.monitor import Observation
-from cvkit.stats import dependence, operation, slices
+from cvkit.stats import dependence
 from cvkit.stats.arrays import Floats
-from cvkit.stats.operation import ratio
+from cvkit.stats.quality import operation, slices
+from cvkit.stats.quality.operation import ratio
 from cvkit.tables import PROPERTIES, SLICES, conform, empty
 
 SIZES = ((0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, np.inf))  # COCO's, square pixels
@@ -105,7 +106,7 @@ def by(told: pd.DataFrame, columns: Iterable[str] = COLUMNS, *, pairs: bool = Fa
     """Quality inside each slice beside all others, of boxes as `boxes` gives them (table SLICES); the least f1 first.
 
     `columns` of words are cut by word, of numbers into `bins` parts of about as many images; `pairs`: every two
-    slices of different columns together as well. p_value is corrected over all rows (`cvkit.stats.slices`).
+    slices of different columns together as well. p_value is corrected over all rows (`cvkit.stats.quality.slices`).
     """
     table = _table(told, _all_parts(told, columns, bins, pairs))
     return table.sort_values(["f1", "slice"], kind="stable", ignore_index=True)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy import special, stats
 
 from cvkit.stats.arrays import Floats, floats, names, unit
-from cvkit.stats.chunks import Spread, spread_of_means, window_variance
+from cvkit.stats.change.chunks import Spread, spread_of_means, window_variance
 
 
 def normal_range(

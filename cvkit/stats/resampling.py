@@ -2,7 +2,7 @@
 
 A metric is a function of weights, `metric(weights)`: (R, units) in, (R, k) out, each row of weights saying how often
 each unit counts. Units are images, or whatever else is independent. Any metric that can be accumulated under weights
-will do, of detection (`cvkit.stats.detection.coco_metric`) or of classification.
+will do, of detection (`cvkit.stats.quality.detection.coco_metric`) or of classification.
 """
 
 from __future__ import annotations
@@ -105,9 +105,9 @@ def compare(
     """Difference of two models on the same units, second less first, with its interval and a test.
 
     `metric` takes weights of 2 `units` units: the first model's outputs on all units, then the second model's on the
-    same units again, as if they were others (boxes: `cvkit.stats.boxes.side_by_side`). Interval: as `interval`, both
-    models on the same halves, without taking off a bias, as small samples flatter both. Test: the models' outputs are
-    swapped on each unit (group) with probability a half; p = (1 + swaps with a difference at least as large, either
+    same units again, as if they were others (boxes: `cvkit.stats.quality.boxes.side_by_side`). Interval: as `interval`,
+    both models on the same halves, without taking off a bias, as small samples flatter both. Test: the models' outputs
+    are swapped on each unit (group) with probability a half; p = (1 + swaps with a difference at least as large, either
     way) / (1 + `replicates`). Exact, whatever the metric: of two interchangeable models a share of at most p gets p or
     less, and a model against itself gets 1. It asks for more than equal metrics, so near the edge the interval may
     disagree.

@@ -13,9 +13,9 @@ from matplotlib.ticker import PercentFormatter
 from cvkit.documentation.plots import style
 from cvkit.documentation.plots.over_time import PANELS, label_windows, middles
 from cvkit.documentation.plots.style import Item
-from cvkit.stats.calibration import Calibration
 from cvkit.stats.intervals import wilson
-from cvkit.stats.operation import ratio
+from cvkit.stats.quality.calibration import Calibration
+from cvkit.stats.quality.operation import ratio
 from cvkit.tables import Window
 
 MOST_SLICES = 20

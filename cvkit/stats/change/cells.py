@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvkit.stats.arrays import Floats
-from cvkit.stats.distance import Distance, Ints, between, integral, walk
+from cvkit.stats.change.distance import Distance, Ints, between, integral, walk
 
 CELLS = 1 << 16  # so that a cell's number takes two bytes
 PROBE = 4096  # values of each sample that the place of the cells is chosen from; their choice changes only the time

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cvkit.stats.arrays import Floats
-from cvkit.stats.boxes import Booleans, box_areas
+from cvkit.stats.quality.boxes import Booleans, box_areas
 
 
 def iou(one: Floats, other: Floats, crowd: Booleans | None = None) -> Floats:

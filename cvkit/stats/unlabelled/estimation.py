@@ -1,10 +1,10 @@
 """Estimation: average precision, precision and recall of a detector on images that nobody has labelled.
 
 Learnt from labelled images that were corrupted on purpose. Each predicted box has a chance to be right, each image
-objects that are missed (`cvkit.stats.chances`). Outcomes drawn from these chances give the expectation and its sampling
-noise (`cvkit.stats.expectation`), so an estimate follows the very images it is asked about. What the expectation is off
-by, over corruptions and densities of objects, is then taken off, and the band is as wide as it had to be on images and
-families of corruption that were left out.
+objects that are missed (`cvkit.stats.unlabelled.chances`). Outcomes drawn from these chances give the expectation and
+its sampling noise (`cvkit.stats.unlabelled.expectation`), so an estimate follows the very images it is asked about.
+What the expectation is off by, over corruptions and densities of objects, is then taken off, and the band is as wide as
+it had to be on images and families of corruption that were left out.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cvkit.stats import chances, detection, familiar, operation
 from cvkit.stats.arrays import Floats
-from cvkit.stats.boxes import Booleans, Truth
-from cvkit.stats.chances import Knowledge, Learnable
-from cvkit.stats.expectation import METRICS, simulate
-from cvkit.stats.familiar import Conditions
+from cvkit.stats.quality import detection, operation
+from cvkit.stats.quality.boxes import Booleans, Truth
 from cvkit.stats.resampling import weights_of
-from cvkit.stats.signals import Scene, of_window
+from cvkit.stats.unlabelled import chances, familiar
+from cvkit.stats.unlabelled.chances import Knowledge, Learnable
+from cvkit.stats.unlabelled.expectation import METRICS, simulate
+from cvkit.stats.unlabelled.familiar import Conditions
+from cvkit.stats.unlabelled.signals import Scene, of_window
 
 MINIMUM = 30  # images below which nothing is told, or learnt
 DENSITIES = (0.5, 1.0, 2.0)  # objects an image, in parts of the labelled images', that are learnt from
@@ -137,9 +138,10 @@ def estimate(
     left out is from the others.
 
     Nothing is told of fewer than `minimum` images, where the mean embedding is too far from that of any condition that
-    was learnt from (`cvkit.stats.familiar`), and where a signal of the window lies further than `margin` of its range
-    outside all of them, as without any box. Without embeddings another world may go unnoticed. Raises ValueError on
-    weights that are not whole, on a class that was not learnt, and where embeddings are missing that were learnt from.
+    was learnt from (`cvkit.stats.unlabelled.familiar`), and where a signal of the window lies further than `margin` of
+    its range outside all of them, as without any box. Without embeddings another world may go unnoticed. Raises
+    ValueError on weights that are not whole, on a class that was not learnt, and where embeddings are missing that were
+    learnt from.
     """
     known = estimator.knowledge
     rows = weights_of(scene.images, weights)[0]

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cvkit.stats.arrays import Floats
-from cvkit.stats.box_matching import Matches
-from cvkit.stats.boxes import Integers
-from cvkit.stats.operation import outcomes, pairs, ratio
+from cvkit.stats.quality.box_matching import Matches
+from cvkit.stats.quality.boxes import Integers
+from cvkit.stats.quality.operation import outcomes, pairs, ratio
 from cvkit.stats.resampling import weights_of
 
 BINS = 25  # as the authors of LaECE

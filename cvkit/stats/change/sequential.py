@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logsumexp
 
 from cvkit.stats.arrays import Floats, floats
-from cvkit.stats.chunks import Spread, window_variance
+from cvkit.stats.change.chunks import Spread, window_variance
 
 # Sizes of change looked for, in standard deviations of a healthy window's statistic: each is the scale of a normal
 # prior on the change, all are as likely. From what weeks of windows prove together to what one window does.

@@ -1,7 +1,7 @@
 """The detector as deployed, at one confidence: what it finds, what it confuses, where its boxes lie, image by image.
 
 All numbers come from `Matches` (one matching serves every confidence, as surer predictions choose first) and take
-weights of the images, (images,) or R rows of them, as `cvkit.stats.detection.accumulate` does.
+weights of the images, (images,) or R rows of them, as `cvkit.stats.quality.detection.accumulate` does.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cvkit.stats.arrays import Floats
-from cvkit.stats.box_matching import Matches, match
-from cvkit.stats.boxes import Booleans, Integers, Predictions, Truth
-from cvkit.stats.overlap import iou
+from cvkit.stats.change.overlap import iou
+from cvkit.stats.change.segments import sums
+from cvkit.stats.quality.box_matching import Matches, match
+from cvkit.stats.quality.boxes import Booleans, Integers, Predictions, Truth
 from cvkit.stats.resampling import weights_of
-from cvkit.stats.segments import sums
 
 EVERY_SIZE = ((0.0, float("inf")),)
 
@@ -71,7 +71,7 @@ class PerImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
-    """What became of each box that counts, (n,) each: to be cut into slices (`cvkit.stats.slices`)."""
+    """What became of each box that counts, (n,) each: to be cut into slices (`cvkit.stats.quality.slices`)."""
 
     image: Integers
     category: Integers
@@ -87,7 +87,7 @@ def operation(
 
     Crowds and ignored boxes, and what found them, do not count. Raises ValueError where `threshold` was not matched.
 
-    >>> from cvkit.stats import boxes
+    >>> from cvkit.stats.quality import boxes
     >>> true = boxes.truth([0, 0], [0, 0], [[0, 0, 9, 9], [20, 0, 29, 9]])
     >>> found = boxes.predictions([0, 0], [0, 0], [[0, 0, 9, 8], [50, 0, 59, 9]], [0.9, 0.8])
     >>> result = operation(match(true, found, images=1, categories=1), confidence=0.5)

@@ -16,8 +16,8 @@ from scipy.special import log_softmax
 from scipy.stats import norm
 
 from cvkit.stats.arrays import Floats
-from cvkit.stats.boxes import Integers
-from cvkit.stats.classification import Answers, answers
+from cvkit.stats.quality.boxes import Integers
+from cvkit.stats.quality.classification import Answers, answers
 
 MINIMUM = 30  # images below which nothing is told, or learnt
 LEVEL = 0.9  # of the interval

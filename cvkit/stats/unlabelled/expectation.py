@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvkit.stats.arrays import Floats
-from cvkit.stats.boxes import Integers
-from cvkit.stats.detection import POINTS
-from cvkit.stats.segments import highest_from_here, running, sums
+from cvkit.stats.change.segments import highest_from_here, running, sums
+from cvkit.stats.quality.boxes import Integers
+from cvkit.stats.quality.detection import POINTS
 
 METRICS = ("ap", "precision", "recall")
 CELLS = 1 << 20  # outcomes drawn at a time: 8 MB an array

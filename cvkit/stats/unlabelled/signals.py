@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cvkit.stats.arrays import Floats, floats
-from cvkit.stats.boxes import Predictions
-from cvkit.stats.overlap import iou
+from cvkit.stats.change.overlap import iou
+from cvkit.stats.quality.boxes import Predictions
 
 LEAST = 1e-4  # confidences are kept this far from 0 and 1
 BORDER = 2.0  # pixels: a box this near to the border is cut by it

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from cvkit.stats.arrays import Floats, floats
-from cvkit.stats.boxes import Booleans, Integers
+from cvkit.stats.quality.boxes import Booleans, Integers
 
 STRATA = 8  # more of them tell next to nothing more (Cochran, section 5A.8) and leave fewer units in each
 CAUTION = 0.3  # how far predicted spreads are drawn towards one another; by simulation, see the benchmark `labels`

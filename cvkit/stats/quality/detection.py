@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cvkit.stats.arrays import Floats
-from cvkit.stats.box_matching import Matches
-from cvkit.stats.boxes import Booleans, Integers
+from cvkit.stats.change.segments import filled, highest_from_here, running, running_from_zero, sums
+from cvkit.stats.quality.box_matching import Matches
+from cvkit.stats.quality.boxes import Booleans, Integers
 from cvkit.stats.resampling import weights_of
-from cvkit.stats.segments import filled, highest_from_here, running, running_from_zero, sums
 
 RECALL_STEP, POINTS = 0.01, 101  # COCO reads precision at the recalls 0, .01, ..., 1
 FEW = (1, 10)  # COCO's recall with fewer predictions than all

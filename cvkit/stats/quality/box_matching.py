@@ -3,7 +3,7 @@
 The rule is COCO's. In each image and category the predictions, surest first, each take the free labelled box of the
 highest IoU that reaches the threshold; of equal ones the later; one that counts before one to be ignored. Which boxes
 count depends on the range of area, so there is one matching for each threshold and range. Everything after it is
-counting (`cvkit.stats.detection`, `cvkit.stats.operation`).
+counting (`cvkit.stats.quality.detection`, `cvkit.stats.quality.operation`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvkit.stats.arrays import Floats
-from cvkit.stats.boxes import Booleans, Integers, Predictions, Truth, box_areas
-from cvkit.stats.overlap import iou_of_areas
+from cvkit.stats.change.overlap import iou_of_areas
+from cvkit.stats.quality.boxes import Booleans, Integers, Predictions, Truth, box_areas
 
 THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())  # COCO's, with its rounding
 AREAS = ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))  # COCO's: all, small, medium, large

@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from cvkit.stats.arrays import Floats
-from cvkit.stats.box_matching import candidates, surest
-from cvkit.stats.boxes import Booleans, Integers, Predictions, Truth, box_areas
+from cvkit.stats.quality.box_matching import candidates, surest
+from cvkit.stats.quality.boxes import Booleans, Integers, Predictions, Truth, box_areas
 
 Boxes = TypeVar("Boxes", Truth, Predictions)
 
@@ -38,7 +38,7 @@ def average_precision(
 
     Source: M. Everingham et al., Int. J. Comput. Vis. 88 (2010) 303-338; VOCdevkit (VOCevaldet.m).
 
-    >>> from cvkit.stats import boxes
+    >>> from cvkit.stats.quality import boxes
     >>> true = boxes.truth([0, 1], [0, 0], [[0, 0, 9, 9], [0, 0, 9, 9]])
     >>> found = boxes.predictions([0, 1], [0, 0], [[0, 0, 9, 9], [50, 0, 59, 9]], [0.9, 0.8])
     >>> average_precision(true, found, images=2, categories=1).tolist()

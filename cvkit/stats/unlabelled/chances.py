@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvkit.stats import detection, penalised
 from cvkit.stats.arrays import Floats
-from cvkit.stats.box_matching import THRESHOLDS, Matches, match
-from cvkit.stats.boxes import Booleans, Integers, Truth
-from cvkit.stats.detection import Tally
-from cvkit.stats.expectation import Chances
-from cvkit.stats.operation import EVERY_SIZE
-from cvkit.stats.signals import Scene, of_boxes, of_images, of_window
+from cvkit.stats.quality import detection
+from cvkit.stats.quality.box_matching import THRESHOLDS, Matches, match
+from cvkit.stats.quality.boxes import Booleans, Integers, Truth
+from cvkit.stats.quality.detection import Tally
+from cvkit.stats.quality.operation import EVERY_SIZE
+from cvkit.stats.unlabelled import penalised
+from cvkit.stats.unlabelled.expectation import Chances
+from cvkit.stats.unlabelled.signals import Scene, of_boxes, of_images, of_window
 
 RARITY = 0.5  # a box of a class with n boxes counts n^-.5: AP is a mean over classes, and most boxes are of few
 BOX_PENALTY = 10.0  # ridge of the chances to be right: boxes of average weight

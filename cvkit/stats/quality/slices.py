@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from cvkit.stats.arrays import Floats, floats
-from cvkit.stats.operation import ratio
+from cvkit.stats.quality.operation import ratio
 
 MINIMUM = 20  # groups inside, and outside, below which nothing is told
 REPLICATES = 2000

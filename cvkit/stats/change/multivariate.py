@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from cvkit.stats.arrays import Floats, floats, names, unit, units
-from cvkit.stats.drift import Drift
+from cvkit.stats.change.drift import Drift
 
 PERMUTATIONS = 100
 EXACT_ROWS = 6000  # of both samples together, above which MMD takes random features: pairs cost rows squared

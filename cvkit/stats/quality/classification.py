@@ -1,8 +1,8 @@
 """Quality of a classifier: how often it is right, on which classes, how it ranks, and whether it knows.
 
-Every number is a function of weights of the images, as in `cvkit.stats.detection`: all ones is the plain number, R rows
-at once are what `cvkit.stats.resampling` asks for. An image has one true class, and one the classifier said: the most
-probable.
+Every number is a function of weights of the images, as in `cvkit.stats.quality.detection`: all ones is the plain
+number, R rows at once are what `cvkit.stats.resampling` asks for. An image has one true class, and one the classifier
+said: the most probable.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cvkit.stats.arrays import Floats, floats
-from cvkit.stats.boxes import Integers
-from cvkit.stats.operation import ratio
+from cvkit.stats.change.segments import sums
+from cvkit.stats.quality.boxes import Integers
+from cvkit.stats.quality.operation import ratio
 from cvkit.stats.resampling import weights_of
-from cvkit.stats.segments import sums
 
 MINIMUM = 2  # images
 TOLERANCE = 1e-3  # by how much probabilities may miss a sum of 1: half precision over many classes

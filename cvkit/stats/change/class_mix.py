@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from cvkit.stats.arrays import Floats, floats, names
-from cvkit.stats.chunks import Signal, Spread, design_effect_counts, memory, shift_p_value, spread_of_means
-from cvkit.stats.drift import Drift
+from cvkit.stats.change.chunks import Signal, Spread, design_effect_counts, memory, shift_p_value, spread_of_means
+from cvkit.stats.change.drift import Drift
 
 # Cochran's rule: below this many expected boxes the chi-square tail is not the table's. Such classes are tested
 # together, by the number of images that hold any of them.

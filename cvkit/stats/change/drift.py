@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from cvkit.stats import cells, distance, ranks
 from cvkit.stats.arrays import Floats, floats, unit
-from cvkit.stats.chunks import Chunks, chunk_p_value, learn_chunks
+from cvkit.stats.change import cells, distance, ranks
+from cvkit.stats.change.chunks import Chunks, chunk_p_value, learn_chunks
 
 BINS = 10  # bins of PSI, Jensen-Shannon and Hellinger: deciles, the convention PSI's rules of thumb were made for
 PSEUDO_COUNT = 0.5  # added to every bin of PSI (Jeffreys), so that an empty bin is improbable, not impossible

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cvkit.stats.arrays import Floats, floats
-from cvkit.stats.boxes import Integers
+from cvkit.stats.quality.boxes import Integers
 
 FEWEST = 30  # labelled images, below which nothing is learnt
 BINS = 10

@@ -1,0 +1,1 @@
+"""What has changed: distances, tests and evidence over time."""

@@ -1,0 +1,1 @@
+"""How good it is: boxes and classes against labels, with what the numbers are sure of."""
