@@ -13,7 +13,7 @@ from cvkit.documentation import evidently
 from cvkit.documentation import notebooks as notebook_step
 from cvkit.documentation.notebooks import interactive_page
 from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, DataError, ReportError
-from cvkit.monitoring import diagnosis, estimate, identity, monitor
+from cvkit.monitoring import alerts, diagnosis, estimate, identity, monitor, outbox
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
 from cvkit.storage import lock
@@ -30,6 +30,8 @@ class Outcome:
     state: str  # the worst verdict of all measured windows
     failures: tuple[str, ...]  # windows and reports that did not come through, with the reason
     summary: str  # for a terminal
+    told: alerts.Judged  # which alerts are open, and what happened to alerts
+    undelivered: tuple[str, ...] = ()  # messages that could not be sent, and will be tried again
 
     def exit_code(self, fail_on: str | None = None) -> int:
         """Exit code of the command: failures first, then whether a verdict is as bad as `fail_on`."""
@@ -53,6 +55,7 @@ def run(
 
     A window whose data cannot be used, or a report that breaks, is recorded as failed and the others go on. A report
     may take `timeout_s` seconds, by default what the schedule grants its notebook.
+    Whatever becomes of the reports, alerts are then raised and told.
     Raises ConfigError where there is no such notebook, BusyError where another process runs this workspace,
     and still does after `wait_s` seconds.
     """
@@ -67,18 +70,34 @@ def run(
         again = set(history.unfinished_reports(model, version, names))
         history.close_reports("the process that wrote it was killed", model)
         states, failures = _measure(config, windows, history)
-        verdicts = history.verdicts(model=model, version=version)
         newest = {*windows[-reports:], *again} if reports else set()
         wanted = [(window, name) for window in states if window in newest for name in names]
-        for window, name in tqdm(wanted, desc="writing reports", unit="report", disable=None):
-            allowed = timeout_s or limits.get(name, notebook_step.TIMEOUT_S)
-            report = notebook_step.execute(config, name, window, source, allowed)
-            if report.status != "done":
-                failures.append(f"report {name} of {window}: {report.error}")
-            elif name == BESIDE and config.evidently:
-                failures += _write_interactive(config, window, report, history)
+        try:
+            for window, name in tqdm(wanted, desc="writing reports", unit="report", disable=None):
+                failures += _report(config, window, name, source, timeout_s or limits.get(name), history)
+        finally:
+            told, undelivered = tell(config, history)
+        verdicts = history.verdicts(model=model, version=version)
         summary = diagnosis.text(verdicts, history.runs(model=model, version=version), identity.judged_by(config))
-    return Outcome(tuple(states), worst(list(states.values())), tuple(failures), summary)
+    return Outcome(tuple(states), worst(list(states.values())), tuple(failures), summary, told, undelivered)
+
+
+def tell(config: Config, history: History) -> tuple[alerts.Judged, tuple[str, ...]]:
+    """Raise, worsen and end alerts by what was measured, and send what is due; what could not be sent."""
+    told = alerts.update(config, history)
+    return told, outbox.deliver(config, history).errors
+
+
+def _report(
+    config: Config, window: Window, name: str, source: str, timeout_s: int | None, history: History
+) -> list[str]:
+    """Write one report; what went wrong."""
+    report = notebook_step.execute(config, name, window, source, timeout_s or notebook_step.TIMEOUT_S)
+    if report.status != "done":
+        return [f"report {name} of {window}: {report.error}"]
+    if name == BESIDE and config.evidently:
+        return _write_interactive(config, window, report, history)
+    return []
 
 
 def _write_interactive(config: Config, window: Window, report: notebook_step.Report, history: History) -> list[str]:

@@ -193,6 +193,26 @@ VERDICTS: Mapping[str, str] = {
     "reason": "str",
 }
 
+# One row per alert rule, source and window that it can judge.
+LOOKS: Mapping[str, str] = {
+    "rule": "str",
+    "source": "str",
+    "window_start": TIME,
+    "window_end": TIME,
+    "breached": "bool",  # whether the condition was met
+    "severity": "str",  # info, warning, critical: of an alert, if one comes of it
+    "feature": "str",  # what told most
+    "class_name": "str",
+    "value": "float64",  # these as in MEASUREMENTS
+    "low": "float64",
+    "high": "float64",
+    "expected": "float64",
+    "expected_low": "float64",
+    "expected_high": "float64",
+    "n": "int64",
+    "reason": "str",  # of the verdict; "" of a number
+}
+
 # One row per part of the labelled and predicted boxes of some images: how good the model is there.
 SLICES: Mapping[str, str] = {
     "by": "str",  # what it is cut by: a column, or two

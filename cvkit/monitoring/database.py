@@ -23,6 +23,8 @@ from cvkit.tables import MEASUREMENTS, VERDICTS
 
 SCHEMA = 4  # raised by every change of the tables below
 BUSY_SECONDS = 30  # how long a writer waits for another
+# What brings a history of a schema up to the next one, tables apart, which are made where they are not there.
+MIGRATIONS = {3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",)}
 WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
 
 
@@ -54,7 +56,7 @@ class Words(sa.TypeDecorator[str]):
 
 TYPES: dict[str, Any] = {"str": Words, "int64": sa.BigInteger, "float64": sa.Double}
 _metadata = sa.MetaData()
-_schema = sa.Table("cvkit_schema", _metadata, sa.Column("version", sa.Integer, primary_key=True))
+schema_table = sa.Table("cvkit_schema", _metadata, sa.Column("version", sa.Integer, primary_key=True))
 RUNS = sa.Table(
     "runs", _metadata,
     sa.Column("id", sa.Integer, primary_key=True),
@@ -104,6 +106,45 @@ SLOTS = sa.Table(
     sa.Column("status", Words, nullable=False), sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("started", Moment), sa.Column("finished", Moment), sa.Column("error", Words, nullable=False),
 )  # fmt: skip
+ALERTS = sa.Table(  # one row for each model, source and rule that ever had an alert: how it stands
+    "alerts", _metadata,
+    sa.Column("fingerprint", Words, primary_key=True),
+    sa.Column("model", Words, nullable=False), sa.Column("version", Words, nullable=False),
+    sa.Column("source", Words, nullable=False), sa.Column("rule", Words, nullable=False),
+    sa.Column("severity", Words, nullable=False), sa.Column("state", Words, nullable=False),
+    sa.Column("since", Moment, nullable=False), sa.Column("until", Moment),
+    sa.Column("seen_start", Moment, nullable=False), sa.Column("seen_end", Moment, nullable=False),
+    sa.Column("returns", sa.Integer, nullable=False), sa.Column("changed", Moment, nullable=False),
+    sa.Column("author", Words, nullable=False), sa.Column("why", Words, nullable=False),
+    sa.Column("hushed", Words, nullable=False), sa.Column("snoozed_until", Moment),
+    sa.Column("inhibited", sa.Boolean, nullable=False),
+    sa.Column("told_severity", Words, nullable=False), sa.Column("sent", Moment),
+    sa.Column("facts", sa.JSON, nullable=False),
+)  # fmt: skip
+ALERT_LOG = sa.Table(  # every transition; rows are added, never changed
+    "alert_log", _metadata,
+    sa.Column("id", sa.Integer, primary_key=True), sa.Column("time", Moment, nullable=False),
+    sa.Column("fingerprint", Words, nullable=False, index=True), sa.Column("model", Words, nullable=False),
+    sa.Column("source", Words, nullable=False), sa.Column("rule", Words, nullable=False),
+    sa.Column("action", Words, nullable=False), sa.Column("severity", Words, nullable=False),
+    sa.Column("author", Words, nullable=False), sa.Column("why", Words, nullable=False), sa.Column("until", Moment),
+)  # fmt: skip
+OVERRIDES = sa.Table(
+    "alert_overrides", _metadata,
+    sa.Column("id", sa.Integer, primary_key=True), sa.Column("made", Moment, nullable=False),
+    sa.Column("model", Words, nullable=False), sa.Column("rule", Words, nullable=False),
+    sa.Column("changes", sa.JSON, nullable=False), sa.Column("author", Words, nullable=False),
+    sa.Column("why", Words, nullable=False), sa.Column("until", Moment, nullable=False),
+)  # fmt: skip
+OUTBOX = sa.Table(
+    "outbox", _metadata,
+    sa.Column("place", sa.Integer, primary_key=True), sa.Column("id", Words, nullable=False, unique=True),
+    sa.Column("model", Words, nullable=False), sa.Column("channel", Words, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False), sa.Column("status", Words, nullable=False),
+    sa.Column("made", Moment, nullable=False), sa.Column("due", Moment, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False), sa.Column("leased_until", Moment),
+    sa.Column("sent", Moment), sa.Column("error", Words, nullable=False),
+)  # fmt: skip
 
 
 def connect(url: str) -> sa.Engine:
@@ -143,12 +184,15 @@ def _check_schema(engine: sa.Engine) -> None:
         try:
             with engine.execution_options(**WRITING).begin() as connection:
                 _metadata.create_all(connection)
-                if connection.execute(sa.select(_schema.c.version)).first() is None:
-                    connection.execute(_schema.insert(), {"version": SCHEMA})
+                if connection.execute(sa.select(schema_table.c.version)).first() is None:
+                    connection.execute(schema_table.insert(), {"version": SCHEMA})
         except DBAPIError:
             if _found_schema(engine) is None:  # else another process made the tables at the same moment
                 raise
         found = _found_schema(engine)
+    if found is not None and found in MIGRATIONS:
+        with engine.execution_options(**WRITING).begin() as connection:
+            found = _migrate(connection)
     if found != SCHEMA:
         raise StorageError(
             "the history was written by another version of cvkit", where=_shown(engine.url),
@@ -157,11 +201,22 @@ def _check_schema(engine: sa.Engine) -> None:
         )  # fmt: skip
 
 
+def _migrate(connection: sa.Connection) -> int:
+    """Bring an older history up to date, step by step, in one transaction; another process may have been faster."""
+    version = int(connection.execute(sa.select(sa.func.max(schema_table.c.version))).scalar_one())
+    for step in range(version, SCHEMA):
+        for statement in MIGRATIONS[step]:
+            connection.exec_driver_sql(statement)
+    _metadata.create_all(connection)
+    connection.execute(schema_table.update().values(version=SCHEMA))
+    return SCHEMA
+
+
 def _found_schema(engine: sa.Engine) -> int | None:
     with engine.begin() as connection:
-        if not sa.inspect(connection).has_table(_schema.name):
+        if not sa.inspect(connection).has_table(schema_table.name):
             return None
-        return connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
+        return connection.execute(sa.select(sa.func.max(schema_table.c.version))).scalar()
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:

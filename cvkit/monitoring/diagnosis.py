@@ -154,7 +154,7 @@ def _stretches(feature: str, verdicts: pd.DataFrame) -> Iterator[_Stretch]:
     ordered = verdicts.sort_values("window_start")
     judged = ordered[ordered["state"] != "unknown"]
     bad = judged["state"].isin(["warning", "critical"])
-    what = CAUSES[_rank(feature)][0]
+    what = CAUSES[telling(feature)][0]
     for _, run in judged[bad].groupby((~bad).cumsum()[bad]):
         first, final = run["window_start"].min(), run["window_start"].max()
         lasts = bool(final == judged["window_start"].max())
@@ -176,11 +176,12 @@ def _not_judged(verdicts: pd.DataFrame) -> Iterator[_Stretch]:
 
 def _telling(stretch: _Stretch) -> tuple[int, pd.Timestamp, int]:
     """The most telling cause first; of those of the picture, the earliest."""
-    rank = _rank(stretch.feature)
-    return (_rank("brightness") if stretch.what in PICTURE else rank, stretch.since, rank)
+    rank = telling(stretch.feature)
+    return (telling("brightness") if stretch.what in PICTURE else rank, stretch.since, rank)
 
 
-def _rank(feature: str) -> int:
+def telling(feature: str) -> int:
+    """Place of a feature's cause in `CAUSES`: the lower, the more it tells."""
     return next((rank for rank, (_, features) in enumerate(CAUSES) if feature in features), len(CAUSES) - 1)
 
 

@@ -80,7 +80,7 @@ class History:
         """
         row = {"status": "done", "reference_id": reference_id, "rules_id": rules_id, "labels": labels,
                "started": started, "images": images, "bad_images": bad_images, "error": ""}  # fmt: skip
-        with self._writing() as connection:
+        with self.writing() as connection:
             run = _replace_run(connection, model, version, window, row)
             for table, frame in ((MEASURED, measurements), (JUDGED, verdicts)):
                 if rows := [{**_plain(record), "run": run} for record in frame.to_dict("records")]:
@@ -98,7 +98,7 @@ class History:
 
         Nothing where the window was not measured.
         """
-        with self._writing() as connection:
+        with self.writing() as connection:
             if (run := _run_id(connection, model, version, window, status="done")) is None:
                 return
             sources = sorted(set(measurements["source"]))
@@ -111,12 +111,12 @@ class History:
         """The states of evidence against a reference, by source and feature."""
         key = {"model": model, "version": version, "reference_id": reference_id}
         query = sa.select(STREAMS.c.source, STREAMS.c.feature, STREAMS.c.state).where(*_equal(STREAMS, key))
-        with self._reading() as connection:
+        with self.reading() as connection:
             return {(row.source, row.feature): row.state for row in connection.execute(query)}
 
     def record_failure(self, model: str, version: str, window: Window, started: datetime, error: str) -> None:
         """Record that a window could not be measured; what was known about it before stays."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             if _run_id(connection, model, version, window, status="done") is None:
                 nothing = dict.fromkeys(("reference_id", "rules_id", "labels"), "")
                 row = {"status": "failed", **nothing, "started": started, "error": error}
@@ -135,7 +135,7 @@ class History:
         try:
             return config.version
         except DataError as error:
-            with self._reading() as connection:
+            with self.reading() as connection:
                 known = connection.execute(newest.limit(1)).scalar_one_or_none()
             if known is None:
                 raise
@@ -157,7 +157,7 @@ class History:
         """The windows that were measured well, oldest first; `equal` are values of other columns of the runs."""
         key = {"model": model, "version": version, "status": "done", **equal}
         query = sa.select(RUNS.c.window_start, RUNS.c.window_end).where(*_equal(RUNS, key))
-        with self._reading() as connection:
+        with self.reading() as connection:
             return sorted(Window(start, end) for start, end in connection.execute(query))
 
     def first_images(self, model: str, version: str) -> dict[str, datetime]:
@@ -167,7 +167,7 @@ class History:
             RUNS.c.model == model, RUNS.c.version == version, RUNS.c.status == "done",
             MEASURED.c.feature == "images", MEASURED.c.metric == "count", MEASURED.c.value > 0,
         )  # fmt: skip
-        with self._reading() as connection:
+        with self.reading() as connection:
             return {row.source: row.first for row in connection.execute(query.group_by(MEASURED.c.source))}
 
     def evaluations(self, **equal: str) -> pd.DataFrame:
@@ -183,7 +183,7 @@ class History:
             REPORTS.c.model == model, REPORTS.c.version == version, REPORTS.c.status != "done",
             REPORTS.c.source == "", REPORTS.c.notebook.in_(notebooks),
         )  # fmt: skip
-        with self._reading() as connection:
+        with self.reading() as connection:
             return sorted({Window(start, end) for start, end in connection.execute(query)})
 
     # -- reports ----------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ class History:
         key = {"model": model, "version": version, "notebook": notebook, "source": source,
                "window_start": window.start, "window_end": window.end}  # fmt: skip
         row = {"status": status, "path": path, "started": started, "finished": finished, "error": error}
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(REPORTS.delete().where(*_equal(REPORTS, key)))
             connection.execute(REPORTS.insert(), {**key, **row})
 
@@ -211,7 +211,7 @@ class History:
         """
         given_up = {"status": "failed", "finished": datetime.now(UTC), "error": error}
         key = {"status": "running"} | ({"model": model} if model is not None else {})
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(REPORTS.update().where(*_equal(REPORTS, key)).values(given_up))
 
     # -- the schedule's ledger --------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class History:
         """
         key = {"job": job, "slot": slot}
         query = sa.select(SLOTS.c.status, SLOTS.c.attempts).where(*_equal(SLOTS, key))
-        with self._writing() as connection:
+        with self.writing() as connection:
             known = connection.execute(query).one_or_none()
             if known is None:
                 row = {**key, "status": "running", "attempts": 1, "started": now, "error": ""}
@@ -241,13 +241,13 @@ class History:
     def finish_slot(self, job: str, slot: datetime, now: datetime, error: str = "") -> None:
         """Close a slot: done, or failed with a reason."""
         done = {"status": "failed" if error else "done", "finished": now, "error": error}
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(SLOTS.update().where(*_equal(SLOTS, {"job": job, "slot": slot})).values(done))
 
     def release_slot(self, job: str, slot: datetime) -> None:
         """Give a slot back that was taken but could not be begun: that was no attempt."""
         key = {"job": job, "slot": slot}
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(SLOTS.delete().where(*_equal(SLOTS, {**key, "attempts": 1})))
             back = {"status": "failed", "attempts": SLOTS.c.attempts - 1}
             connection.execute(SLOTS.update().where(*_equal(SLOTS, key)).values(back))
@@ -259,12 +259,14 @@ class History:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection to read from; errors of the database are StorageError."""
         with explained(self._engine.url), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[sa.Connection]:
+        """A connection whose transaction holds back other writers of SQLite, and is kept whole or not at all."""
         with explained(self._engine.url), self._engine.execution_options(**WRITING).begin() as connection:
             yield connection
 
@@ -282,7 +284,7 @@ class History:
         return rows[[column.name for column in about]].join(conform(rows[list(columns)], columns))
 
     def _frame(self, query: sa.Select[Any]) -> pd.DataFrame:
-        with self._reading() as connection:
+        with self.reading() as connection:
             result = connection.execute(query)
             frame = pd.DataFrame(result.all(), columns=list(result.keys()))
         for column in query.selected_columns:

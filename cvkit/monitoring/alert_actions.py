@@ -1,0 +1,220 @@
+"""What people do about alerts: acknowledge, snooze, disable, enable, change a threshold for a while."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from cvkit.config import Config
+from cvkit.config.alerts import AlertRule
+from cvkit.errors import ConfigError, DataError
+from cvkit.monitoring import alert_store as store
+from cvkit.monitoring.alert_store import Action, Alert, Entry, Override, State
+from cvkit.monitoring.alerts import fingerprint_of
+from cvkit.monitoring.database import ALERT_LOG, OVERRIDES
+from cvkit.monitoring.history import History
+
+CHANGEABLE = ("above", "below", "change", "state", "severity", "for_windows", "sure")  # of a rule, for a while
+SHORTEST = 4  # characters of a fingerprint that name an alert
+
+
+def acknowledge(config: Config, history: History, alert: str, *, author: str, why: str) -> Alert:
+    """Take an alert on: nobody is told again while it lasts, unless it gets worse.
+
+    `alert`: its fingerprint, or the first digits of it, or RULE@SOURCE. Raises DataError where there is no such alert,
+    or it is over; ConfigError without a reason.
+    """
+    return _hushed(config, history, alert, "acknowledged", author, why, None)
+
+
+def snooze(config: Config, history: History, alert: str, *, author: str, why: str, until: datetime) -> Alert:
+    """Say nothing of an alert until a time; it ends by itself, and at once where the alert gets worse.
+
+    Raises as `acknowledge`, and ConfigError for an end that has passed.
+    """
+    _ahead(until)
+    return _hushed(config, history, alert, "snoozed", author, why, until)
+
+
+def disable(config: Config, history: History, alert: str, *, author: str, why: str) -> Alert:
+    """Say nothing of a rule at a source until it is enabled; RULE@SOURCE may be one that never fired."""
+    _said(why)
+    with history.writing() as connection:
+        store.queue_up(connection)
+        known = store.alerts(connection, config.model.name)
+        now = datetime.now(UTC)
+        found = _find(known, alert, missing=lambda: _unfired(config, connection, alert, now))
+        after = replace(found, state="disabled", author=author, why=why, changed=now, hushed="", snoozed_until=None)
+        _put(connection, known, after, "disabled", author, why, None)
+    return after
+
+
+def enable(config: Config, history: History, alert: str, *, author: str, why: str = "") -> Alert:
+    """Undo `disable`, `snooze` or `acknowledge`: what fires is told again."""
+    with history.writing() as connection:
+        store.queue_up(connection)
+        known = store.alerts(connection, config.model.name)
+        found = _find(known, alert)
+        if found.state in ("firing", "resolved"):
+            raise DataError(
+                "this alert is not held back", where=_named(found), expected="one that is acknowledged, snoozed or "
+                "disabled", found=found.state, remedy="`cvkit alerts list --all` shows how alerts stand",
+            )  # fmt: skip
+        state: State = "firing" if found.until is None else "resolved"
+        after = replace(found, state=state, author="", why="", hushed="", snoozed_until=None, sent=None,
+                        changed=datetime.now(UTC))  # fmt: skip
+        _put(connection, known, after, "enabled", author, why, None)
+    return after
+
+
+def override(
+    config: Config, history: History, rule: str, changes: Mapping[str, Any], *, author: str, why: str, until: datetime
+) -> Override:
+    """Change settings of a rule (`CHANGEABLE`) until a time, without the file.
+
+    Raises ConfigError for a rule that there is not, values that cannot be, an end that has passed, or no reason.
+    """
+    _said(why)
+    _ahead(until)
+    found = known_rule(config, rule)
+    try:
+        store.changed(found, changes)
+    except ValidationError as error:
+        words = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(
+            "the rule cannot be changed so", where=rule, expected=words, found=str(dict(changes))
+        ) from None
+    now = datetime.now(UTC)
+    made = Override(rule, changes, author, why, now, until)
+    with history.writing() as connection:
+        row = {"rule": rule, "changes": dict(changes), "author": author, "why": why, "made": now, "until": until,
+               "model": config.model.name}  # fmt: skip
+        connection.execute(OVERRIDES.insert(), row)
+        words = ", ".join(f"{name}={value}" for name, value in changes.items())
+        _log_override(connection, config, rule, "overridden", author, f"{words}: {why}", until)
+    return made
+
+
+def end_overrides(config: Config, history: History, rule: str, *, author: str) -> int:
+    """End the overrides of a rule now; how many there were."""
+    known_rule(config, rule)
+    now = datetime.now(UTC)
+    mine = OVERRIDES.c.model == config.model.name, OVERRIDES.c.rule == rule, OVERRIDES.c.until > now
+    with history.writing() as connection:
+        ended = connection.execute(OVERRIDES.update().where(*mine).values(until=now)).rowcount
+        if ended:
+            _log_override(connection, config, rule, "override ended", author, "", None)
+    return ended
+
+
+def log(config: Config, history: History, alert: str = "") -> pd.DataFrame:
+    """Everything that happened to alerts, oldest first; of one alert where it is named."""
+    query = sa.select(ALERT_LOG).where(ALERT_LOG.c.model == config.model.name)
+    with history.reading() as connection:
+        if alert:
+            found = _find(store.alerts(connection, config.model.name), alert)
+            query = query.where(ALERT_LOG.c.fingerprint == found.fingerprint)
+        result = connection.execute(query.order_by(ALERT_LOG.c.id))
+        return pd.DataFrame(result.all(), columns=list(result.keys()))
+
+
+def find(config: Config, history: History, alert: str) -> Alert:
+    """The alert of a fingerprint, its first digits, or RULE@SOURCE. Raises DataError where it is not one."""
+    with history.reading() as connection:
+        return _find(store.alerts(connection, config.model.name), alert)
+
+
+def known_rule(config: Config, name: str) -> AlertRule:
+    """The rule of this name. Raises ConfigError, with the nearest name, where there is none."""
+    if rule := config.alerts.rule(name):
+        return rule
+    names = [rule.name for rule in config.alerts.all_rules]
+    close = difflib.get_close_matches(name, names, n=1)
+    raise ConfigError(
+        f"there is no alert rule `{name}`", where=str(config.path), expected=", ".join(names), found=name,
+        remedy=f"did you mean `{close[0]}`?" if close else "name one of these",
+    )  # fmt: skip
+
+
+def _hushed(
+    config: Config, history: History, alert: str, state: Any, author: str, why: str, until: datetime | None
+) -> Alert:
+    _said(why)
+    with history.writing() as connection:
+        store.queue_up(connection)
+        known = store.alerts(connection, config.model.name)
+        found = _find(known, alert)
+        if not found.open or found.state == "disabled":
+            raise DataError(
+                "there is nothing to hold back", where=_named(found), expected="an alert that fires",
+                found="one that is over" if not found.open else "one that is disabled",
+                remedy="`cvkit alerts list` shows those that fire",
+            )  # fmt: skip
+        after = replace(found, state=state, author=author, why=why, changed=datetime.now(UTC), snoozed_until=until,
+                        hushed=found.severity)  # fmt: skip
+        _put(connection, known, after, state, author, why, until)
+    return after
+
+
+def _put(
+    connection: sa.Connection, known: Mapping[str, Alert], alert: Alert, action: Action, author: str, why: str,
+    until: datetime | None,
+) -> None:  # fmt: skip
+    store.put(connection, [alert], known)
+    about = alert.fingerprint, alert.model, alert.source, alert.rule
+    store.log(connection, [Entry(datetime.now(UTC), *about, action, alert.severity, author, why, until)])
+
+
+def _log_override(
+    connection: sa.Connection, config: Config, rule: str, action: Action, author: str, why: str, until: datetime | None
+) -> None:
+    store.log(connection, [Entry(datetime.now(UTC), "", config.model.name, "", rule, action, "", author, why, until)])
+
+
+def _find(known: Mapping[str, Alert], text: str, missing: Any = None) -> Alert:
+    rule, at, source = text.partition("@")
+    if at:
+        found = [alert for alert in known.values() if (alert.rule, alert.source) == (rule, source)]
+    else:
+        found = [alert for alert in known.values() if len(text) >= SHORTEST and alert.fingerprint.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if not found and missing is not None and at:
+        made: Alert = missing()
+        return made
+    names = [name for alert in known.values() for name in (_named(alert), alert.fingerprint)]
+    close = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
+    raise DataError(
+        f"{'several alerts have' if found else 'no alert has'} this name", expected="a fingerprint or RULE@SOURCE",
+        found=text, remedy=f"did you mean {' or '.join(close)}?" if close else "`cvkit alerts list --all` shows them",
+    )  # fmt: skip
+
+
+def _unfired(config: Config, connection: sa.Connection, text: str, now: datetime) -> Alert:
+    """The alert of a rule and a source that never fired."""
+    rule, _, source = text.partition("@")
+    known_rule(config, rule)
+    model = config.model.name
+    return Alert(fingerprint_of(model, source, rule), model, "", source, rule, "info", "resolved", now, now, now, now,
+                 until=now)  # fmt: skip
+
+
+def _named(alert: Alert) -> str:
+    return f"{alert.rule}@{alert.source}"
+
+
+def _said(why: str) -> None:
+    if not why.strip():
+        raise ConfigError("say why", expected="a reason that colleagues will understand", found="none")
+
+
+def _ahead(until: datetime) -> None:
+    if until <= datetime.now(UTC):
+        raise ConfigError("this end has passed", expected="a time ahead", found=f"{until:%Y-%m-%d %H:%M} UTC")

@@ -1,0 +1,286 @@
+"""Alerts: raised, worsened, ended, and told once, from what the history knows.
+
+An alert is what a rule makes of a source over time; nothing here looks at single windows. `update` may be called at any
+time, by any number of processes, any number of times: it compares what holds now with what was known, in one
+transaction with the messages that tell of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from cvkit.config import Config
+from cvkit.config.alerts import SEVERITIES, AlertRule
+from cvkit.monitoring import alert_store as store
+from cvkit.monitoring import conditions, outbox
+from cvkit.monitoring.alert_store import Action, Alert, Entry
+from cvkit.monitoring.conditions import Past
+from cvkit.monitoring.history import History
+from cvkit.monitoring.messages import Event, Notice
+from cvkit.monitoring.notices import Context, cause
+
+LATE = 60  # newest windows in which labels may still come
+EVERYTHING = 10_000  # windows, as many as a rule is replayed on
+AUTHOR = "cvkit"  # of what happens by itself
+QUIET = ("acknowledged", "snoozed", "disabled")  # states in which nobody is told again
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What `update` came to."""
+
+    alerts: tuple[Alert, ...]  # all that are open, the worst first
+    entries: tuple[Entry, ...]  # what happened
+    queued: int  # messages
+
+
+def update(config: Config, history: History, now: datetime | None = None) -> Judged:
+    """Raise, worsen and end alerts by what was measured, and queue the messages that tell of it."""
+    now, model = now or datetime.now(UTC), config.model.name
+    version = history.current_version(config)
+    with history.writing() as connection:
+        store.queue_up(connection)
+        rules = store.overridden(config.alerts.all_rules, store.overrides(connection, model, now))
+        past = read_past(connection, model, version, rules, config.alerts.flap_windows)
+        known = store.alerts(connection, model)
+        looks = conditions.looks(rules, past, config.rules.minimum_images)
+        found, entries = judge(rules, looks, known, now, model, version, config.alerts.flap_windows)
+        found = inhibit(found, rules)
+        told = outbox.to_tell(found.values(), config.alerts, now)
+        found |= {one.fingerprint: outbox.marked(one, event, now) for one, event in told}
+        context = Context.of(config, connection, past, rules, told)
+        messages = outbox.messages(told, context, config.alerts, now)
+        changed = [alert for alert in found.values() if known.get(alert.fingerprint) != alert]
+        store.put(connection, changed, known)
+        store.log(connection, [*entries, *_told_entries(told, now)])
+        outbox.put(connection, model, messages, now)
+    return Judged(tuple(sorted(filter(_is_open, found.values()), key=_urgency)), tuple(entries), len(messages))
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A rule, and when it would have fired."""
+
+    rule: str
+    sentence: str
+    stretches: Mapping[str, tuple[tuple[datetime, datetime, bool], ...]]  # by source: first, last window, lasts
+
+
+def replay(config: Config, history: History) -> list[Replayed]:
+    """Every rule on all windows of the version that is deployed: when it would have fired, whatever was done about it.
+
+    Overrides that hold now count.
+    """
+    version, model, settings = history.current_version(config), config.model.name, config.alerts
+    with history.reading() as connection:
+        rules = store.overridden(settings.all_rules, store.overrides(connection, model, datetime.now(UTC)))
+        past = read_past(connection, model, version, rules, flap=EVERYTHING, most=EVERYTHING)
+    looks = conditions.looks(rules, past, config.rules.minimum_images)
+    by_name = {rule.name: rule for rule in rules}
+    found: dict[str, dict[str, tuple[tuple[datetime, datetime, bool], ...]]] = {rule.name: {} for rule in rules}
+    for name, source, rows in _by_rule_and_source(looks):
+        course = conditions.course([row["breached"] for row in rows], by_name[name].for_windows, settings.flap_windows)
+        starts = [_time(row["window_start"]) for row in rows]
+        if course.stretches:
+            found[name][source] = tuple(
+                (starts[first], starts[last], course.firing and place == len(course.stretches) - 1)
+                for place, (first, last) in enumerate(course.stretches)
+            )
+    return [Replayed(rule.name, conditions.explain(rule), found[rule.name]) for rule in rules]
+
+
+def notice(config: Config, history: History, alert: Alert) -> Notice:
+    """What a message about an alert would say now."""
+    event: Event = "fired" if alert.open else "resolved"
+    with history.reading() as connection:
+        rules = store.overridden(config.alerts.all_rules, store.overrides(connection, alert.model, datetime.now(UTC)))
+        version = alert.version or history.current_version(config)
+        past = read_past(connection, alert.model, version, rules, EVERYTHING, EVERYTHING)
+        return Context.of(config, connection, past, rules, [(alert, event)]).notice(alert, event)
+
+
+def table(history: History, model: str) -> pd.DataFrame:
+    """Every alert of a model: the fields of `Alert`, and `what` is the likely cause."""
+    with history.reading() as connection:
+        found = list(store.alerts(connection, model).values())
+    rows = [{**{name: getattr(one, name) for name in store.NAMES}, "what": cause(one)} for one in found]
+    return pd.DataFrame(rows, columns=[*store.NAMES, "what"])
+
+
+def read_past(
+    connection: sa.Connection, model: str, version: str, rules: Sequence[AlertRule], flap: int, most: int = LATE
+) -> Past:
+    """What decides rules now: the newest windows, as many as flapping and rules look back, and late labels'."""
+    back = flap + conditions.LONGEST_QUIET + max((rule.for_windows for rule in rules), default=1)
+    starts = store.windows(connection, model, version, max(back, most))
+    epoch = datetime.min.replace(tzinfo=UTC)
+    runs = store.runs(connection, model, version, starts[0] if starts else epoch)
+    recent = starts[-back:][0] if starts else epoch
+    features = {rule.feature for rule in rules if rule.state}
+    wanted = {(rule.feature, rule.statistic) for rule in rules if not rule.state}
+    done = runs[runs["status"] == "done"]
+    by_number = done if any(feature == "performance" for feature, _ in wanted) else done[done["window_start"] >= recent]
+    return Past(
+        store.verdicts(connection, done, recent, features),
+        store.measurements(connection, by_number, wanted),
+        runs[runs["window_start"] >= recent],
+    )
+
+
+def judge(
+    rules: Sequence[AlertRule], looks: pd.DataFrame, known: Mapping[str, Alert], now: datetime, model: str,
+    version: str, flap: int = 14,
+) -> tuple[dict[str, Alert], list[Entry]]:  # fmt: skip
+    """What `looks` (table LOOKS) make of the alerts that are `known`, by fingerprint, and what happened on the way."""
+    found, entries = dict(known), []
+    by_name = {rule.name: rule for rule in rules}
+    for name, source, mine in _by_rule_and_source(looks):
+        fingerprint = fingerprint_of(model, source, name)
+        course = conditions.course([row["breached"] for row in mine], by_name[name].for_windows, flap)
+        identity = fingerprint, model, version, source, name
+        after, happened = _after(known.get(fingerprint), identity, course, mine, now)
+        if after is None:
+            continue
+        found[fingerprint] = after
+        entries += [_entry(after, action, now, why=why) for action, why in happened]
+    for fingerprint, alert in known.items():
+        gone, why = _without_rule(alert, by_name, now)
+        if gone:
+            found[fingerprint] = gone
+            entries.append(_entry(gone, "resolved", now, why=why))
+    return found, entries
+
+
+def _by_rule_and_source(looks: pd.DataFrame) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """The looks of each rule at each source, oldest first."""
+    rows: list[dict[str, Any]] = looks.to_dict("records")  # type: ignore[assignment]
+    for (rule, source), group in itertools.groupby(rows, key=lambda row: (row["rule"], row["source"])):
+        yield rule, source, list(group)
+
+
+Happened = list[tuple[Action, str]]
+
+
+def _after(
+    before: Alert | None,
+    identity: tuple[str, str, str, str, str],
+    course: conditions.Course,
+    rows: Sequence[dict[str, Any]],
+    now: datetime,
+) -> tuple[Alert | None, Happened]:
+    """An alert after a look at the row of windows, and what happened to it."""
+    if not course.firing:
+        return _ended(before, course, rows, now)
+    newest = next(row for row in reversed(rows) if row["breached"])
+    since = _time(rows[course.since]["window_start"])
+    if before is not None and before.open and course.since == 0:
+        since = min(since, before.since)
+    seen = Alert(
+        *identity, severity=newest["severity"], state="firing", since=since, changed=now, returns=course.returns,
+        seen_start=_time(newest["window_start"]), seen_end=_time(newest["window_end"]), facts=_plain(newest),
+    )  # fmt: skip
+    if before is None:
+        return seen, [("fired", "")]
+    seen = replace(seen, sent=before.sent, told_severity=before.told_severity, inhibited=before.inhibited)
+    if before.state == "resolved":
+        return seen, [("fired", "")]
+    kept = {name: getattr(before, name) for name in ("state", "changed", "author", "why", "hushed", "snoozed_until")}
+    after = replace(seen, **kept)
+    return (after, []) if before.state == "disabled" else _louder(before, after, now)
+
+
+def _louder(before: Alert, after: Alert, now: datetime) -> tuple[Alert, Happened]:
+    """What a change of severity, or time, does to one that goes on."""
+    happened: Happened = []
+    if (change := _rank(after.severity) - _rank(before.severity)) != 0:
+        happened.append(("worsened" if change > 0 else "eased", f"{before.severity}, now {after.severity}"))
+    worse = bool(after.hushed) and _rank(after.severity) > _rank(after.hushed)
+    over = after.state == "snoozed" and after.snoozed_until is not None and after.snoozed_until <= now
+    if after.state in ("acknowledged", "snoozed") and (worse or over):
+        if after.state == "snoozed":
+            happened.append(("snooze ended", "it got worse" if worse else "its time is over"))
+        after = replace(after, state="firing", changed=now, hushed="", snoozed_until=None, author="", why="",
+                        sent=None)  # told again at once  # fmt: skip
+    return after, happened
+
+
+def _ended(
+    before: Alert | None, course: conditions.Course, rows: Sequence[dict[str, Any]], now: datetime
+) -> tuple[Alert | None, Happened]:
+    if before is None or not before.open:
+        return None, []
+    over = rows[course.until] if course.until >= 0 else rows[-1]
+    until = _time(over["window_start"])
+    if before.state == "disabled":
+        return replace(before, until=until), []
+    return replace(before, state="resolved", until=until, changed=now, hushed="", snoozed_until=None), [
+        ("resolved", f"not so any more since {until:%Y-%m-%d %H:%M} UTC")
+    ]
+
+
+def _without_rule(alert: Alert, rules: Mapping[str, AlertRule], now: datetime) -> tuple[Alert | None, str]:
+    """An alert whose rule is gone, or is about other sources now, is over."""
+    rule = rules.get(alert.rule)
+    if (rule and rule.of_source(alert.source)) or not alert.open:
+        return None, ""
+    why = "the rule is gone" if rule is None else "the rule is about other sources now"
+    return replace(alert, state="resolved", until=now, changed=now, hushed="", snoozed_until=None), why
+
+
+def inhibit(found: Mapping[str, Alert], rules: Iterable[AlertRule]) -> dict[str, Alert]:
+    """Alerts with word on which are not told as another alert of their source, an outage, says more."""
+    stronger = {rule.name for rule in rules if rule.inhibits}
+    out = {alert.source for alert in found.values() if alert.rule in stronger and alert.open
+           and alert.state != "disabled"}  # fmt: skip
+    return {
+        fingerprint: alert
+        if alert.inhibited == (hidden := alert.source in out and alert.rule not in stronger)
+        else replace(alert, inhibited=hidden)
+        for fingerprint, alert in found.items()
+    }
+
+
+def fingerprint_of(model: str, source: str, rule: str) -> str:
+    """The name of an alert: the same for one model, source and rule, for ever."""
+    return hashlib.sha256("\0".join((model, source, rule)).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _told_entries(told: Iterable[tuple[Alert, Event]], now: datetime) -> Iterator[Entry]:
+    return (_entry(alert, "told", now, why=event) for alert, event in told)
+
+
+def _entry(
+    alert: Alert, action: Action, now: datetime, author: str = AUTHOR, why: str = "", until: datetime | None = None
+) -> Entry:
+    about = alert.fingerprint, alert.model, alert.source, alert.rule
+    return Entry(now, *about, action, alert.severity, author, why, until)
+
+
+def _is_open(alert: Alert) -> bool:
+    return alert.open
+
+
+def _urgency(alert: Alert) -> tuple[bool, int, str, str]:
+    return alert.state != "firing", -_rank(alert.severity), alert.source, alert.rule
+
+
+def _rank(severity: str) -> int:
+    return SEVERITIES.index(severity)
+
+
+def _time(moment: Any) -> datetime:
+    return moment.to_pydatetime() if isinstance(moment, pd.Timestamp) else moment
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A look as JSON can hold it."""
+    kept = ("feature", "class_name", "reason", "n", *conditions.NUMBERS)
+    return {name: None if row[name] != row[name] else row[name] for name in kept}

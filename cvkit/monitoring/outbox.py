@@ -1,0 +1,247 @@
+"""The outbox: what is to be told, to whom, and delivering it over failures, restarts and kills.
+
+Messages are written in the transaction that changes the alerts, so none is lost and none is made twice. A message that
+was being sent when the process died is sent again under the same id: receivers can tell that it is a copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from cvkit.config import Config
+from cvkit.config.alerts import SEVERITIES, AlertSettings, Channel
+from cvkit.errors import ConfigError
+from cvkit.monitoring.alert_store import Alert
+from cvkit.monitoring.channels import DeliveryError, send
+from cvkit.monitoring.database import OUTBOX
+from cvkit.monitoring.history import History
+from cvkit.monitoring.messages import Event, Message, Notice, test_message
+from cvkit.monitoring.notices import Context
+
+MOST_NOTICES = 10  # of one message
+FIRST_WAIT_S = 30.0  # after a failure; doubled each time
+LONGEST_WAIT_S = 3600.0
+SPARE_S = 60.0  # beyond a channel's time-out, after which a message that is being sent may be sent by another process
+PAUSE_S = 1.0  # between two messages to one channel: Slack allows one a second
+
+Told = tuple[Alert, Event]
+
+
+def to_tell(alerts: Iterable[Alert], settings: AlertSettings, now: datetime) -> list[Told]:
+    """The alerts that somebody has to hear of now, and why; those that no channel wants are left for later."""
+    found = ((alert, _event(alert, settings.repeat_hours, now)) for alert in alerts)
+    return [
+        (alert, event)
+        for alert, event in found
+        if event and any(channel.wants(alert.source, alert.rule, _loudness(alert)) for channel in settings.channels)
+    ]
+
+
+def _event(alert: Alert, repeat_hours: float, now: datetime) -> Event | None:
+    if not alert.open:
+        return "resolved" if alert.told_severity and alert.state != "disabled" else None
+    if alert.state != "firing" or alert.inhibited:
+        return None
+    if not alert.told_severity:
+        return "fired"
+    if SEVERITIES.index(alert.severity) > SEVERITIES.index(alert.told_severity):
+        return "worsened"
+    again = alert.sent is None or now - alert.sent >= timedelta(hours=repeat_hours)
+    return "repeated" if again else None
+
+
+def _loudness(alert: Alert) -> Any:
+    """The severity that decides who hears of it: whoever heard that it fired hears that it is over."""
+    return max(alert.severity, alert.told_severity or alert.severity, key=SEVERITIES.index)
+
+
+def marked(alert: Alert, event: Event, now: datetime) -> Alert:
+    """An alert once its message is in the outbox."""
+    told = "" if event == "resolved" else _loudness(alert)
+    return replace(alert, sent=now, told_severity=told)
+
+
+def messages(
+    told: Sequence[Told], context: Context, settings: AlertSettings, now: datetime
+) -> list[tuple[str, Message]]:
+    """The messages for each channel, by its name: alerts of one group share one, at most `MOST_NOTICES`."""
+    notices = [(alert, context.notice(alert, event)) for alert, event in told]
+    return [
+        (channel.name, Message(id=_id(channel.name, part, now), made=now, notices=tuple(part)))
+        for channel in settings.channels
+        for group in _groups([pair for pair in notices if _wanted(channel, *pair)], settings.group_by)
+        for part in (group[first : first + MOST_NOTICES] for first in range(0, len(group), MOST_NOTICES))
+    ]
+
+
+def _wanted(channel: Channel, alert: Alert, notice: Notice) -> bool:
+    over = notice.event == "resolved"
+    return (channel.resolved or not over) and channel.wants(alert.source, alert.rule, _loudness(alert))
+
+
+def _groups(notices: Iterable[tuple[Alert, Notice]], by: str) -> Iterator[list[Notice]]:
+    """Notices of one source or rule together, those that are over apart, the worst first."""
+    groups: dict[tuple[str, bool], list[Notice]] = {}
+    for _, notice in notices:
+        group = "" if by == "all" else notice.source if by == "source" else notice.rule
+        groups.setdefault((group, notice.event == "resolved"), []).append(notice)
+    for members in groups.values():
+        yield sorted(members, key=lambda one: -SEVERITIES.index(one.severity))
+
+
+def _id(channel: str, notices: Sequence[Notice], now: datetime) -> str:
+    about = [channel, now.isoformat(), *(f"{one.fingerprint} {one.event}" for one in notices)]
+    return hashlib.sha256("\n".join(about).encode()).hexdigest()[:32]
+
+
+def put(connection: sa.Connection, model: str, new: Sequence[tuple[str, Message]], now: datetime) -> None:
+    """Write messages into the outbox."""
+    rows = [
+        {"id": message.id, "model": model, "channel": channel, "body": message.model_dump(mode="json"),
+         "status": "waiting", "made": now, "due": now, "attempts": 0, "error": ""}
+        for channel, message in new
+    ]  # fmt: skip
+    if rows:
+        connection.execute(OUTBOX.insert(), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a round of deliveries came to."""
+
+    sent: int = 0
+    waiting: int = 0  # to be tried again
+    given_up: int = 0
+    errors: tuple[str, ...] = ()
+
+
+Send = Callable[[Channel, Message], None]
+Clock = Callable[[], datetime]
+
+
+def deliver(
+    config: Config,
+    history: History,
+    send: Send = send,
+    clock: Clock = lambda: datetime.now(UTC),
+    pause_s: float = PAUSE_S,
+) -> Delivered:
+    """Send what is due, oldest first. Several processes may do so at once: each message is one process's at a time.
+
+    Where a channel cannot be reached the others go on, and its messages wait for their next try.
+    """
+    by_name = {channel.name: channel for channel in config.alerts.channels}
+    done, down, last = Delivered(), set[str](), dict[str, float]()
+    while (row := _claim(config, history, by_name, down, clock())) is not None:
+        channel = by_name[row.channel]
+        time.sleep(max(0.0, last.get(channel.name, 0.0) + pause_s - time.monotonic()))
+        try:
+            send(channel, Message.model_validate_json(json.dumps(row.body)))
+        except DeliveryError as error:
+            kept = _failed(config, history, row, error, clock())
+            done = replace(done, given_up=done.given_up + (not kept), waiting=done.waiting + kept,
+                           errors=(*done.errors, str(error)))  # fmt: skip
+            down.add(channel.name)
+        else:
+            _sent(history, row.place, clock())
+            done = replace(done, sent=done.sent + 1)
+        last[channel.name] = time.monotonic()
+    return done
+
+
+def _claim(config: Config, history: History, channels: dict[str, Channel], down: set[str], now: datetime) -> Any:
+    """The oldest message that is due, leased to this process; None where there is none."""
+    usable = [name for name in channels if name not in down]
+    free = sa.or_(OUTBOX.c.leased_until.is_(None), OUTBOX.c.leased_until <= now)
+    query = sa.select(OUTBOX).where(
+        OUTBOX.c.model == config.model.name, OUTBOX.c.status == "waiting", OUTBOX.c.due <= now, free,
+        OUTBOX.c.channel.in_(usable),
+    )  # fmt: skip
+    with history.writing() as connection:
+        row = connection.execute(
+            query.order_by(OUTBOX.c.place).limit(1).with_for_update(skip_locked=True)
+        ).one_or_none()
+        if row is not None:
+            lease = now + timedelta(seconds=channels[row.channel].timeout_s * 2 + SPARE_S)
+            taken = {"leased_until": lease, "attempts": row.attempts + 1}
+            connection.execute(OUTBOX.update().where(OUTBOX.c.place == row.place).values(taken))
+    return row
+
+
+def _sent(history: History, place: int, now: datetime) -> None:
+    values = {"status": "sent", "sent": now, "leased_until": None, "error": ""}
+    with history.writing() as connection:
+        connection.execute(OUTBOX.update().where(OUTBOX.c.place == place).values(values))
+
+
+def _failed(config: Config, history: History, row: Any, error: DeliveryError, now: datetime) -> bool:
+    """Note a failure and when to try again; whether it will be."""
+    kept = bool(now - row.made < timedelta(hours=config.alerts.keep_trying_hours))
+    wait = wait_s(row.attempts, error.retry_after_s, random.random())  # noqa: S311  it only spreads retries
+    values = {"status": "waiting" if kept else "failed", "due": now + timedelta(seconds=wait), "leased_until": None,
+              "error": str(error)}  # fmt: skip
+    with history.writing() as connection:
+        connection.execute(OUTBOX.update().where(OUTBOX.c.place == row.place).values(values))
+    return kept
+
+
+def unsent(config: Config, history: History) -> list[tuple[str, str, int, str]]:
+    """Messages that wait after a failure or were given up: channel, in words how they stand, how many, newest error."""
+    words = {"waiting": "wait for another try", "failed": "were given up"}
+    about = OUTBOX.c.channel, OUTBOX.c.status, OUTBOX.c.error
+    query = sa.select(*about).where(
+        OUTBOX.c.model == config.model.name, OUTBOX.c.status != "sent", OUTBOX.c.attempts > 0
+    )
+    with history.reading() as connection:
+        rows = list(connection.execute(query.order_by(OUTBOX.c.place)))
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        groups.setdefault((row.channel, words[row.status]), []).append(row.error)
+    return [(channel, status, len(errors), errors[-1]) for (channel, status), errors in groups.items()]
+
+
+def try_out(config: Config, name: str = "", send: Send = send) -> dict[str, str]:
+    """Send a test message to each channel, or to the one of this `name`: what went wrong, "" where nothing did."""
+    channels = [one for one in config.alerts.channels if name in ("", one.name)]
+    if not channels:
+        known = ", ".join(one.name for one in config.alerts.channels)
+        raise ConfigError(
+            f"there is no channel `{name}`" if name else "there is no channel", where=f"{config.path}, alerts.channels",
+            expected=known or "a channel", remedy="docs/how-to/alerts.md shows how to set one up",
+        )  # fmt: skip
+    found = {}
+    for channel in channels:
+        try:
+            send(channel, test_message(channel.name, config.model.name, config.version))
+            found[channel.name] = ""
+        except DeliveryError as error:
+            found[channel.name] = str(error)
+    return found
+
+
+def wait_s(attempts: int, retry_after_s: float | None, spread: float) -> float:
+    """Seconds to the next try after `attempts` earlier ones failed, `spread` 0..1 of it at random; what the receiver
+    asks for at least.
+
+    >>> wait_s(0, None, 0.0), wait_s(3, None, 1.0), wait_s(20, 5.0, 0.0), wait_s(0, 90.0, 0.0)
+    (30.0, 300.0, 3600.0, 90.0)
+    """
+    grown = min(FIRST_WAIT_S * 2.0 ** min(attempts, 20), LONGEST_WAIT_S)
+    return max(grown * (1 + spread / 4), retry_after_s or 0.0)
+
+
+def again(config: Config, history: History, now: datetime) -> int:
+    """Make everything due that waits or was given up, as after a token was mended; how many."""
+    values = {"status": "waiting", "due": now, "made": now, "leased_until": None}
+    with history.writing() as connection:
+        unsent = OUTBOX.c.model == config.model.name, OUTBOX.c.status.in_(["waiting", "failed"])
+        return connection.execute(OUTBOX.update().where(*unsent).values(values)).rowcount
