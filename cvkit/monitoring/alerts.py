@@ -22,10 +22,11 @@ from cvkit.config.alerts import SEVERITIES, AlertRule
 from cvkit.monitoring import alert_store as store
 from cvkit.monitoring import conditions, outbox
 from cvkit.monitoring.alert_store import Action, Alert, Entry
+from cvkit.monitoring.causes import Standing, led
 from cvkit.monitoring.conditions import Past
 from cvkit.monitoring.history import History
 from cvkit.monitoring.messages import Event, Notice
-from cvkit.monitoring.notices import Context, cause
+from cvkit.monitoring.notices import Context
 
 LATE = 60  # newest windows in which labels may still come
 EVERYTHING = 10_000  # windows, as many as a rule is replayed on
@@ -53,10 +54,12 @@ def update(config: Config, history: History, now: datetime | None = None) -> Jud
         known = store.alerts(connection, model)
         looks = conditions.looks(rules, past, config.rules.minimum_images)
         found, entries = judge(rules, looks, known, now, model, version, config.alerts.flap_windows)
-        found = inhibit(found, rules)
+        standing, by_name = Standing.of(past), {rule.name: rule for rule in rules}
+        found = inhibit({name: one if known.get(name) is one else led(one, by_name.get(one.rule), standing)
+                         for name, one in found.items()}, rules)  # fmt: skip
         told = outbox.to_tell(found.values(), config.alerts, now)
         found |= {one.fingerprint: outbox.marked(one, event, now) for one, event in told}
-        context = Context.of(config, connection, past, rules, told)
+        context = Context.of(config, connection, standing, rules, told)
         messages = outbox.messages(told, context, config.alerts, now)
         changed = [alert for alert in found.values() if known.get(alert.fingerprint) != alert]
         store.put(connection, changed, known)
@@ -104,14 +107,14 @@ def notice(config: Config, history: History, alert: Alert) -> Notice:
         rules = store.overridden(config.alerts.all_rules, store.overrides(connection, alert.model, datetime.now(UTC)))
         version = alert.version or history.current_version(config)
         past = read_past(connection, alert.model, version, rules, EVERYTHING, EVERYTHING)
-        return Context.of(config, connection, past, rules, [(alert, event)]).notice(alert, event)
+        return Context.of(config, connection, Standing.of(past), rules, [(alert, event)]).notice(alert, event)
 
 
 def table(history: History, model: str) -> pd.DataFrame:
     """Every alert of a model: the fields of `Alert`, and `what` is the likely cause."""
     with history.reading() as connection:
         found = list(store.alerts(connection, model).values())
-    rows = [{**{name: getattr(one, name) for name in store.NAMES}, "what": cause(one)} for one in found]
+    rows = [{**{name: getattr(one, name) for name in store.NAMES}, "what": one.facts.get("cause", "")} for one in found]
     return pd.DataFrame(rows, columns=[*store.NAMES, "what"])
 
 

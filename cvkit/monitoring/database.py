@@ -129,6 +129,12 @@ ALERT_LOG = sa.Table(  # every transition; rows are added, never changed
     sa.Column("action", Words, nullable=False), sa.Column("severity", Words, nullable=False),
     sa.Column("author", Words, nullable=False), sa.Column("why", Words, nullable=False), sa.Column("until", Moment),
 )  # fmt: skip
+for _change in ("UPDATE", "DELETE"):
+    _trigger = sa.DDL(
+        f"CREATE TRIGGER IF NOT EXISTS alert_log_{_change.lower()} BEFORE {_change} ON alert_log "
+        "BEGIN SELECT RAISE(ABORT, 'the log of alerts can only grow'); END"
+    )
+    sa.event.listen(ALERT_LOG, "after_create", _trigger.execute_if(dialect="sqlite"))
 OVERRIDES = sa.Table(
     "alert_overrides", _metadata,
     sa.Column("id", sa.Integer, primary_key=True), sa.Column("made", Moment, nullable=False),

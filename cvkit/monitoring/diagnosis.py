@@ -119,7 +119,10 @@ def _diagnose_source(source: str, verdicts: pd.DataFrame) -> list[dict[str, obje
     lag = LAG * (verdicts["window_end"] - verdicts["window_start"]).max()
     rows: list[dict[str, Any]] = []
     lasting = any(stretch.lasts for stretch in stretches)  # then it is no news that something could not be judged
-    for stretch in [*sorted(stretches, key=_telling), *(() if lasting else _not_judged(verdicts))]:
+    for stretch in [
+        *sorted(stretches, key=lambda one: _order(one.feature, one.since)),
+        *(() if lasting else _not_judged(verdicts)),
+    ]:
         home = next((row for row in rows if _belongs(stretch, row, lag)), None)
         if home is None:
             rows.append({"what": stretch.what, "since": stretch.since, "last": stretch.last,
@@ -174,10 +177,24 @@ def _not_judged(verdicts: pd.DataFrame) -> Iterator[_Stretch]:
         yield _Stretch(feature, f"cannot be judged: {reason}", "unknown", since, newest, lasts=True)
 
 
-def _telling(stretch: _Stretch) -> tuple[int, pd.Timestamp, int]:
+def likely(since: Mapping[str, Any]) -> str:
+    """The likely cause of features that stand out at one time, by the time since when each does.
+
+    >>> likely({"brightness": 2, "sharpness": 1, "contrast": 1})
+    'picture less sharp: dirty lens, lost focus or stronger compression'
+    """
+    return CAUSES[telling(foremost(since))][0]
+
+
+def foremost(since: Mapping[str, Any]) -> str:
+    """The feature that tells most of those that stand out at one time, by the time since when each does."""
+    return min(since, key=lambda feature: _order(feature, since[feature]))
+
+
+def _order(feature: str, since: Any) -> tuple[int, Any, int]:
     """The most telling cause first; of those of the picture, the earliest."""
-    rank = telling(stretch.feature)
-    return (telling("brightness") if stretch.what in PICTURE else rank, stretch.since, rank)
+    rank = telling(feature)
+    return (telling("brightness") if CAUSES[rank][0] in PICTURE else rank, since, rank)
 
 
 def telling(feature: str) -> int:

@@ -16,39 +16,16 @@ from cvkit.config import Config
 from cvkit.config.alerts import AlertRule, default_statistic
 from cvkit.monitoring import alert_store as store
 from cvkit.monitoring.alert_store import Alert
-from cvkit.monitoring.conditions import NUMBERS, Past, explain
+from cvkit.monitoring.causes import MISTAKES, Standing, advice, of_rule
+from cvkit.monitoring.conditions import NUMBERS, explain
 from cvkit.monitoring.database import REPORTS
-from cvkit.monitoring.diagnosis import CAUSES, telling
 from cvkit.monitoring.messages import Event, Notice
-from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, LABEL_FEATURES
+from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, LABEL_FEATURES, STATES
 
 MOST_DETAILS = 8  # lines of further evidence in one notice
 WITHOUT_MEAN = {"class_mix": "chi_square", "embedding": "embedding_shift"}
 NOTEBOOKS = {"data": "01-data-quality", "quality": "01-data-quality", "drift": "02-drift",
              "performance": "04-performance"}  # by group of verdicts  # fmt: skip
-# What to do first, by likely cause (a name in `diagnosis.CAUSES`), and the part of the runbook that says more.
-ADVICE: Mapping[str, tuple[str, str]] = {
-    "the model makes more mistakes: labels tell": (
-        "look at report 04 for the classes and conditions that got worse; label more images there", "model-worse"),
-    "frozen camera: the same frame again and again": ("restart the camera or its stream", "frozen-camera"),
-    "new kind of object: labels hold a class the model does not know": (
-        "decide whether the model has to know this class", "new-class"),
-    "damaged files": ("check disk, network and the program that writes the files", "damaged-files"),
-    "camera set-up changed": ("ask who changed resolution or colour mode, and change it back", "camera-set-up"),
-    "images missing": ("check that the camera is on and that its images arrive", "images-missing"),
-    "records that cannot be used": ("check the program that writes predictions or labels", "bad-records"),
-    "predictions or times missing": ("check the program that writes predictions and file names", "bad-records"),
-    "light changed": ("look at the newest images: lamp, shutter, sun", "light"),
-    "picture less sharp: dirty lens, lost focus or stronger compression": (
-        "clean the lens, check focus and compression", "sharpness"),
-    "noisier picture": ("check light and gain of the camera", "noise"),
-    "look of the scene changed": ("look at the newest images beside the reference's", "scene"),
-    "odd images among the others": ("look at the odd images in report 03", "odd-images"),
-    "the model sees other objects than before": (
-        "look whether other objects come, or the model sees them otherwise; label some", "predictions"),
-}  # fmt: skip
-NOT_MEASURED = ("the data or settings cannot be used", "run `cvkit run` by hand and read its error", "not-measured")
-NOT_JUDGED = ("too little data to judge by", "find out why so few images come, or lengthen the window", "not-judged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,41 +34,39 @@ class Context:
 
     config: Config
     rules: Mapping[str, AlertRule]
-    verdicts: Mapping[tuple[str, Any], list[dict[str, Any]]] = field(default_factory=dict)  # not ok
+    standing: Standing
     numbers: Mapping[tuple[str, Any, str, str], dict[str, Any]] = field(default_factory=dict)
     reports: Mapping[tuple[Any, str, str], str] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, config: Config, connection: sa.Connection, past: Past, rules: Sequence[AlertRule],
+        cls, config: Config, connection: sa.Connection, standing: Standing, rules: Sequence[AlertRule],
         told: Sequence[tuple[Alert, Event]],
     ) -> Context:  # fmt: skip
         """What notices of the alerts that are `told` need to know."""
         by_name = {rule.name: rule for rule in rules}
         if not told:
-            return cls(config, by_name)
+            return cls(config, by_name, standing)
         starts = {alert.seen_start for alert, _ in told}
-        about = past.verdicts[past.verdicts["window_start"].isin(starts) & (past.verdicts["state"] != "ok")]
-        verdicts: Any = {
-            key: rows.to_dict("records") for key, rows in about.sort_values("state").groupby(["source", "window_start"])
-        }
         runs = store.runs(connection, config.model.name, told[0][0].version, min(starts))
         wanted = {(str(alert.facts.get("feature")), _statistic(str(alert.facts.get("feature")))) for alert, _ in told}
         rows = store.measurements(connection, runs[runs["window_start"].isin(starts)], wanted).to_dict("records")
         numbers: Any = {(row["source"], row["window_start"], row["feature"], row["metric"]): row for row in rows}
-        return cls(config, by_name, verdicts, numbers, _reports(connection, config, starts))
+        return cls(config, by_name, standing, numbers, _reports(connection, config, starts))
 
     def notice(self, alert: Alert, event: Event) -> Notice:
         """The words of one alert."""
         rule, facts = self.rules.get(alert.rule), self._facts(alert)
-        cause, todo, part = self._advice(alert, rule)
-        reason = str(facts.get("reason") or "")
+        cause = str(facts["cause"])
+        todo, part = advice(cause)
+        reason = f"{str(facts['feature']).replace('_', ' ')}: {facts['reason']}" if facts.get("reason") else ""
         what = (rule.message if rule and rule.message else "") or reason or self._condition(rule, facts)
         if event == "resolved":
             what = f"over: {what}"
         return Notice(
             fingerprint=alert.fingerprint, event=event, model=alert.model, version=alert.version, source=alert.source,
-            rule=alert.rule, severity=alert.severity, title=f"{alert.source or alert.model}: {cause}", what=what,
+            rule=alert.rule, severity=alert.severity, what=what,
+            title=f"{alert.source or alert.model}: {_matter(alert, rule, cause)}",
             metric=_metric(facts, rule), value=_rounded(facts["value"]), low=_rounded(facts["low"]),
             high=_rounded(facts["high"]), unit=_unit(facts, rule), expected=_expected(facts, rule),
             window_start=alert.seen_start, window_end=alert.seen_end, n=int(facts.get("n") or 0), since=alert.since,
@@ -109,26 +84,12 @@ class Context:
             facts |= {name: None if row[name] != row[name] else row[name] for name in NUMBERS} | {"n": row["n"]}
         return facts
 
-    def _advice(self, alert: Alert, rule: AlertRule | None) -> tuple[str, str, str]:
-        if rule and rule.metric == "runs":
-            return NOT_MEASURED
-        if rule and rule.state == "unknown":
-            return NOT_JUDGED
-        rank = min((telling(str(row["feature"])) for row in self._rows(alert, rule)), default=telling(
-            str(alert.facts.get("feature"))))  # fmt: skip
-        cause = CAUSES[rank][0]
-        return cause, *ADVICE[cause]
-
-    def _rows(self, alert: Alert, rule: AlertRule | None) -> list[dict[str, Any]]:
-        """The verdicts that an alert rests on, the worst first."""
-        rows = self.verdicts.get((alert.source, pd.Timestamp(alert.seen_start)), [])
-        if rule is None or not rule.state:
-            return []
-        return [row for row in rows if _of_rule(row, rule)]
-
     def _details(self, alert: Alert, rule: AlertRule | None) -> tuple[str, ...]:
-        rows = [row for row in self._rows(alert, rule) if row["reason"] != alert.facts.get("reason")]
-        lines = [f"{row['state']}, {str(row['feature']).replace('_', ' ')}: {row['reason']}" for row in rows]
+        """The other verdicts that an alert rests on, the worst first."""
+        rows = [row for row in self.standing.at(alert.source, alert.seen_start).values() if rule and of_rule(row, rule)]
+        rows = sorted(rows, key=lambda row: -STATES.index(row["state"]))
+        lines = [f"{row['state']}, {row['feature'].replace('_', ' ')}: {row['reason']}" for row in rows
+                 if row["feature"] != alert.facts.get("feature")]  # fmt: skip
         left_out = [f"and {len(lines) - MOST_DETAILS} more"] if len(lines) > MOST_DETAILS else []
         return (*lines[:MOST_DETAILS], *left_out)
 
@@ -155,10 +116,14 @@ class Context:
         return self.config.alerts.site or f"`cvkit site --serve --config {_shown(self.config)}`"
 
 
-def cause(alert: Alert) -> str:
-    """The likely cause by what told most alone."""
-    feature = str(alert.facts.get("feature") or "")
-    return NOT_MEASURED[0] if feature == "runs" else CAUSES[telling(feature)][0]
+def _matter(alert: Alert, rule: AlertRule | None, cause: str) -> str:
+    """What is the matter, in a few words: the cause, or first that the model is worse."""
+    feature = str(alert.facts.get("feature"))
+    if feature in LABEL_FEATURES:
+        return MISTAKES
+    if rule and not rule.state and not rule.missing:
+        return f"{rule.name.replace('-', ' ')} ({feature.replace('_', ' ')})"
+    return cause
 
 
 def command(config: Config, fingerprint: str) -> str:
@@ -182,12 +147,6 @@ def _reports(connection: sa.Connection, config: Config, starts: set[Any]) -> dic
         REPORTS.c.model == config.model.name, REPORTS.c.status == "done", REPORTS.c.window_start.in_(sorted(starts))
     )
     return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
-
-
-def _of_rule(row: Mapping[str, Any], rule: AlertRule) -> bool:
-    group = "performance" if row["feature"] in LABEL_FEATURES else row["rule"]
-    of_kind = rule.metric == "any" or rule.metric in (group, row["feature"])
-    return of_kind and (row["state"] == "unknown") == (rule.state == "unknown")
 
 
 def _group(alert: Alert) -> str:

@@ -6,10 +6,10 @@ was being sent when the process died is sent again under the same id: receivers 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -76,7 +76,7 @@ def messages(
     """The messages for each channel, by its name: alerts of one group share one, at most `MOST_NOTICES`."""
     notices = [(alert, context.notice(alert, event)) for alert, event in told]
     return [
-        (channel.name, Message(id=_id(channel.name, part, now), made=now, notices=tuple(part)))
+        (channel.name, Message(id=uuid.uuid4().hex, made=now, notices=tuple(part)))
         for channel in settings.channels
         for group in _groups([pair for pair in notices if _wanted(channel, *pair)], settings.group_by)
         for part in (group[first : first + MOST_NOTICES] for first in range(0, len(group), MOST_NOTICES))
@@ -96,11 +96,6 @@ def _groups(notices: Iterable[tuple[Alert, Notice]], by: str) -> Iterator[list[N
         groups.setdefault((group, notice.event == "resolved"), []).append(notice)
     for members in groups.values():
         yield sorted(members, key=lambda one: -SEVERITIES.index(one.severity))
-
-
-def _id(channel: str, notices: Sequence[Notice], now: datetime) -> str:
-    about = [channel, now.isoformat(), *(f"{one.fingerprint} {one.event}" for one in notices)]
-    return hashlib.sha256("\n".join(about).encode()).hexdigest()[:32]
 
 
 def put(connection: sa.Connection, model: str, new: Sequence[tuple[str, Message]], now: datetime) -> None:

@@ -1,0 +1,238 @@
+"""The outbox: nothing lost, nothing twice, over failures, restarts, kills and two senders."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alert_world import Receiver, config, day, drift, measured, verdict
+
+from cvkit.config import Config
+from cvkit.monitoring import alerts, outbox
+from cvkit.monitoring.channels import DeliveryError
+from cvkit.monitoring.database import OUTBOX
+from cvkit.monitoring.history import History
+from cvkit.monitoring.messages import Message
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+KILLS = 50
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Config:
+    return config(tmp_path)
+
+
+@pytest.fixture
+def history(settings: Config) -> History:
+    return History.open(settings.history_url)
+
+
+def failing(times: int, *, retry_after_s: float | None = None) -> Receiver:
+    error = DeliveryError("it is down", lasting=False, retry_after_s=retry_after_s)
+    return Receiver([error] * times)
+
+
+def round_of(settings: Config, history: History, receiver: Receiver, now: datetime) -> outbox.Delivered:
+    return outbox.deliver(settings, history, receiver, clock=lambda: now, pause_s=0)
+
+
+def test_a_channel_that_is_down_for_a_day_hears_everything_once_it_is_up(settings: Config, history: History) -> None:
+    receiver, now = failing(10_000), NOW
+    drift(history, "w")
+    alerts.update(settings, history, now)
+    tries = 0
+    while now < NOW + timedelta(days=1):
+        tries += round_of(settings, history, receiver, now).waiting
+        now += timedelta(minutes=1)
+    assert 24 <= tries <= 40  # grows to one an hour
+    receiver.failures.clear()
+    drift(history, "o", first=1)
+    alerts.update(settings, history, now)
+    round_of(settings, history, receiver, now + timedelta(hours=2))
+    assert receiver.heard == [("cam-1", "drift", "fired"), ("cam-1", "drift", "resolved")]
+
+
+def test_what_the_receiver_asks_for_is_kept(settings: Config, history: History) -> None:
+    drift(history, "w")
+    alerts.update(settings, history, NOW)
+    receiver = failing(1, retry_after_s=600)
+    round_of(settings, history, receiver, NOW)
+    assert round_of(settings, history, receiver, NOW + timedelta(seconds=599)).sent == 0
+    assert round_of(settings, history, receiver, NOW + timedelta(seconds=601)).sent == 1
+
+
+def test_given_up_after_the_time_that_was_set_and_can_be_tried_again(settings: Config, history: History) -> None:
+    drift(history, "w")
+    alerts.update(settings, history, NOW)
+    receiver = failing(3)
+    round_of(settings, history, receiver, NOW)
+    done = round_of(settings, history, receiver, NOW + timedelta(hours=73))
+    assert (done.given_up, done.errors) == (1, ("it is down",))
+    assert outbox.unsent(settings, history) == [("ops", "were given up", 1, "it is down")]
+    assert round_of(settings, history, receiver, NOW + timedelta(hours=80)).waiting == 0
+    receiver.failures.clear()
+    assert outbox.again(settings, history, NOW + timedelta(hours=80)) == 1
+    assert round_of(settings, history, receiver, NOW + timedelta(hours=80)).sent == 1
+
+
+def test_one_channel_that_is_down_does_not_hold_up_another(tmp_path: Path) -> None:
+    two = ", ".join(f"{{name: {name}, kind: webhook, url: 'http://x'}}" for name in ("bad", "good"))
+    settings = config(tmp_path, f"channels: [{two}]")
+    heard: list[str] = []
+
+    def send(channel, message: Message) -> None:
+        if channel.name == "bad":
+            raise DeliveryError("down", lasting=True)
+        heard.append(channel.name)
+
+    with History.open(settings.history_url) as history:
+        drift(history, "w")
+        alerts.update(settings, history, NOW)
+        outbox.deliver(settings, history, send, clock=lambda: NOW, pause_s=0)
+    assert heard == ["good"]
+
+
+def test_a_message_being_sent_is_left_alone_by_others_until_its_lease_is_over(settings, history) -> None:
+    drift(history, "w")
+    alerts.update(settings, history, NOW)
+
+    class Killed(BaseException):
+        pass
+
+    def die(channel, message) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        outbox.deliver(settings, history, die, clock=lambda: NOW, pause_s=0)
+    receiver = Receiver()
+    assert round_of(settings, history, receiver, NOW + timedelta(seconds=30)).sent == 0
+    assert round_of(settings, history, receiver, NOW + timedelta(minutes=5)).sent == 1
+
+
+def test_alerts_of_one_source_share_a_message_and_many_are_parted(settings: Config, history: History) -> None:
+    measured(history, 0, [verdict("a", "noise", "warning"), verdict("a", "f1", "critical"),
+                          verdict("b", "noise", "warning")])  # fmt: skip
+    receiver = Receiver()
+    alerts.update(settings, history, NOW)
+    round_of(settings, history, receiver, NOW)
+    assert [[one.rule for one in message.notices] for message in receiver.messages] == [
+        ["model-worse", "drift"],
+        ["drift"],
+    ]
+
+
+def test_a_fleet_can_share_one_message_a_rule(tmp_path: Path) -> None:
+    settings = config(tmp_path, "group_by: rule\n  channels: [{name: ops, kind: webhook, url: 'http://x'}]")
+    receiver = Receiver()
+    with History.open(settings.history_url) as history:
+        measured(history, 0, [verdict(f"cam-{n}", "noise", "warning") for n in range(25)])
+        alerts.update(settings, history, NOW)
+        round_of(settings, history, receiver, NOW)
+    assert [len(message.notices) for message in receiver.messages] == [10, 10, 5]
+
+
+def test_two_schedulers_raise_and_send_once(settings: Config, history: History) -> None:
+    measured(history, 0, [verdict(f"cam-{n}", "noise", "warning") for n in range(20)])
+    receiver, lock, errors = Receiver(), threading.Lock(), []
+
+    def send(channel, message) -> None:
+        with lock:
+            receiver(channel, message)
+
+    def scheduler() -> None:
+        with History.open(settings.history_url) as own:
+            try:
+                alerts.update(settings, own, NOW)
+                outbox.deliver(settings, own, send, clock=lambda: NOW, pause_s=0)
+            except Exception as error:  # noqa: BLE001  raised again below
+                errors.append(error)
+
+    threads = [threading.Thread(target=scheduler) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert not errors
+    assert Counter(receiver.heard) == {(f"cam-{n}", "drift", "fired"): 1 for n in range(20)}
+
+
+NIGHT = """
+import json, os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from cvkit.config import load_config
+from cvkit.monitoring import alerts, outbox
+from cvkit.monitoring.history import History
+from alert_world import measured, verdict
+
+def send(channel, message):
+    line = json.dumps([message.id, [[n.source, n.rule, n.event, n.window_start.isoformat()] for n in message.notices]])
+    handle = os.open({heard!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(handle, (line + "\\n").encode())
+    os.close(handle)
+
+settings = load_config({folder!r})
+number = int(sys.argv[1])
+print("ready", flush=True)
+with History.open(settings.history_url) as history:
+    state = "warning" if number % 2 else "ok"
+    measured(history, number, [verdict("cam-%d" % n, "noise", state) for n in range(3)])
+    alerts.update(settings, history)
+    outbox.deliver(settings, history, send, pause_s=0)
+print("done", flush=True)
+"""
+
+
+def test_killed_at_any_moment_no_alert_is_lost_and_none_is_told_twice(tmp_path: Path) -> None:
+    """A night's work is killed at random between judging and delivering, and simply called again."""
+    settings = config(
+        tmp_path, "flap_windows: 1\n  channels: [{name: ops, kind: webhook, url: 'http://x', timeout_s: 0.1}]"
+    )
+    heard = tmp_path / "heard.jsonl"
+    heard.touch()
+    text = NIGHT.format(tests=str(Path(__file__).parent), heard=str(heard), folder=str(tmp_path))
+    text = text.replace("outbox.deliver", "outbox.SPARE_S = 0.0\n    outbox.deliver")  # leases that end at once
+    script = tmp_path / "night.py"
+    script.write_text(text)
+    rng, kills, night = random.Random(0), 0, 0
+    while kills < KILLS or night % 2:
+        process = subprocess.Popen([sys.executable, str(script), str(night)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        if kills < KILLS:
+            time.sleep(rng.uniform(0.0, 0.6))
+            kills += process.poll() is None
+            process.send_signal(signal.SIGKILL)
+        finished = "done" in process.stdout.read()
+        process.wait()
+        night += finished
+    time.sleep(0.3)
+    receiver = Receiver()
+    with History.open(settings.history_url) as history:
+        outbox.deliver(settings, history, receiver, pause_s=0)
+        with history.reading() as connection:
+            assert set(connection.scalars(sa.select(OUTBOX.c.status))) == {"sent"}
+    lines = [json.loads(line) for line in heard.read_text().splitlines()]
+    messages = dict(lines) | {
+        one.id: [[n.source, n.rule, n.event, n.window_start.isoformat()] for n in one.notices]
+        for one in receiver.messages
+    }
+    told = Counter((source, event, window) for notices in messages.values() for source, _, event, window in notices)
+    expected = {
+        (f"cam-{n}", event, day(place).start.isoformat())
+        for n in range(3) for place in range(1, night, 2) for event in ("fired", "resolved")
+    }  # fmt: skip
+    told_of = set(told) & expected
+    assert set(told) <= expected
+    assert max(told.values()) == 1
+    assert told_of == expected
