@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -69,5 +70,49 @@ class Message(BaseModel):
 
 
 def moment(time: datetime) -> str:
-    """A time as messages show it."""
-    return f"{time:%Y-%m-%d %H:%M} UTC"
+    """A time as messages show it.
+
+    >>> moment(datetime.fromisoformat("2026-11-21T01:30:00+02:00"))
+    '2026-11-20 23:30 UTC'
+    """
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def test_message(channel: str, model: str, version: str, made: datetime | None = None) -> Message:  # noqa: PT028  # no test
+    """A message that only says that `channel` works; made now if not told when."""
+    made = made or datetime.now(UTC)
+    name = sha256(f"test\0{channel}\0{model}\0{made.isoformat()}".encode()).hexdigest()
+    notice = Notice(
+        fingerprint=name[:16],
+        event="test",
+        model=model,
+        version=version,
+        source="",
+        rule="test",
+        severity="info",
+        title=f"Test of the channel {channel}",
+        what="Somebody asked cvkit to send a test message. Nothing is the matter with the model.",
+        metric="none",
+        value=None,
+        low=None,
+        high=None,
+        unit="",
+        expected="this message, once, with all of its lines",
+        window_start=made,
+        window_end=made,
+        n=0,
+        since=made,
+        until=None,
+        returns=0,
+        cause="a test",
+        details=(),
+        todo="Nothing: alerts that are for this channel will arrive here.",
+        runbook="",
+        report="none: this is a test",
+        acknowledge="none: this is a test",
+        owner="",
+    )
+    return Message(id=f"test-{name[:24]}", made=made, notices=(notice,))
+
+
+test_message.__test__ = False  # type: ignore[attr-defined]  # not one of pytest's
