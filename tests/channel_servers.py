@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -99,11 +99,8 @@ def raw(behave: Callable[[socket.socket, threading.Event], None]) -> Iterator[in
             thread.join()
 
     def one(connection: socket.socket) -> None:
-        with connection:
-            try:
-                behave(connection, end)
-            except OSError:
-                pass
+        with connection, suppress(OSError):
+            behave(connection, end)
 
     thread = threading.Thread(target=serve)
     thread.start()

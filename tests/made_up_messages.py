@@ -22,7 +22,7 @@ def notice(**changes: Any) -> Notice:
         "rule": "drift",
         "severity": "critical",
         "title": "gate-1: images are darker",
-        "what": "The brightness of gate-1 left the range it had in the reference, and has stayed below it for 3 windows.",
+        "what": "The brightness of gate-1 left the range it had in the reference, for 3 windows now.",
         "metric": "brightness.mean",
         "value": 78.4,
         "low": 77.1,
@@ -46,9 +46,9 @@ def notice(**changes: Any) -> Notice:
     return Notice.model_validate({**values, **changes})
 
 
-def message(*notices: Notice, id: str = "m-20261121-gate-1") -> Message:
+def message(*notices: Notice, name: str = "m-20261121-gate-1") -> Message:
     """A message of `notices`, or of the usual one."""
-    return Message(id=id, made=MADE, notices=notices or (notice(),))
+    return Message(id=name, made=MADE, notices=notices or (notice(),))
 
 
 def channel(kind: str, **settings: Any) -> Channel:

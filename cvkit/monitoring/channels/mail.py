@@ -97,7 +97,7 @@ def _addresses(channel: Channel, texts: tuple[str, ...]) -> tuple[Address, ...]:
             made.append(Address(display_name=name, addr_spec=spec))
         except (ValueError, IndexError, MessageError):
             spec = ""
-        if "@" not in spec:
+        if "@" not in spec or not text.isprintable():
             raise DeliveryError(
                 f"the channel `{channel.name}` names an address that is none",
                 lasting=True,

@@ -67,7 +67,7 @@ def webhook(channel: Channel) -> Secret:
     """The webhook's address, which is the secret."""
     secret = read_secret(channel)
     if not (of_one_line(secret) and is_address(secret.value)):
-        raise missing(channel, "put the webhook's whole address there, https://hooks.slack.com/services/...")
+        raise missing(channel, "put the webhook's whole address there, as Slack shows it")
     if not (secret.value.startswith("https://") or is_loopback(secret.value)):
         raise missing(channel, "put an address there that begins with https://: a secret is not sent in the clear")
     return secret

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -17,7 +17,8 @@ EVENTS: Mapping[Event, str] = {
     "resolved": "over",
     "test": "test",
 }
-DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # turn text around
+# Letters that do something: control characters but for the end of a line, surrogates, and what turns text around.
+ACTIVE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +121,12 @@ def clean(text: str) -> str:
     cam\x00-1
     \u202eabc
     """
-    return "".join(map(_visible, text.replace("\r\n", "\n").replace("\t", " ").strip()))
+    return ACTIVE.sub(_spelled, text.replace("\r\n", "\n").replace("\t", " ").strip())
 
 
-def _visible(letter: str) -> str:
-    if letter == "\n" or (unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp") and letter not in DIRECTIONS):
-        return letter
-    return f"\\x{ord(letter):02x}" if ord(letter) < 256 else f"\\u{ord(letter):04x}"
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def one_line(text: str) -> str:
@@ -165,7 +165,7 @@ def is_address(text: str) -> bool:
     """
     try:
         parts = urlsplit(text)
-        named = bool(parts.hostname)
+        named = bool(parts.hostname) and parts.port != 0  # a port above 65535 is a ValueError
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and named and text.isprintable() and " " not in text
