@@ -200,7 +200,7 @@ def test_redirects_are_not_followed(hook: Callable[..., Channel], slack_channel:
     [
         silent,
         dripping(b"HTTP/1.1 200 OK\r\nX: "),
-        dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"),
+        dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", every_s=0.005),
         dripping(b"y"),
     ],
     ids=["silent", "drips headers", "drips the body", "drips no line"],

@@ -124,6 +124,7 @@ def marked() -> tuple[Notice, dict[str, str]]:
         for name, field in Notice.model_fields.items()
         if field.annotation is str and name != "event"
     }
+    numbers = {"value": 31.25, "low": 30.5, "high": 32.75, "n": 4321, "returns": 7}
     one = notice(**words, **numbers, details=("mark-detail-1", "mark-detail-2"))
     return one, {**words, "details 1": "mark-detail-1", "details 2": "mark-detail-2"}
 

@@ -126,8 +126,19 @@ def _known(channel: Channel, base: str, entry: Secret, notices: list[Notice]) ->
     reply = http.ask(channel, call)
     if not reply.good:
         raise http.refused(channel, reply)
+    found = _alerts(reply.body)
+    if found is None:
+        raise http.refused(channel, reply, words="without Alertmanager's JSON", remedy="check the address")
+    return found
+
+
+def _alerts(body: bytes) -> list[Alert] | None:
+    """The alerts in an answer; None where it is none of Alertmanager's."""
     try:
-        found = json.loads(reply.body)
+        found = json.loads(body)
     except ValueError:
-        raise http.refused(channel, reply, words="not Alertmanager's JSON") from None
-    return [one for one in found if isinstance(one, dict) and isinstance(one.get("labels"), dict)]
+        return None
+    whole = isinstance(found, list) and all(
+        isinstance(one, dict) and isinstance(one.get("labels"), dict) for one in found
+    )
+    return found if whole else None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 from cvkit.config.alerts import Channel
 from cvkit.errors import DeliveryError
@@ -23,7 +24,10 @@ UNREADABLE = -1  # one of the addresses is none that Apprise knows
 
 
 def deliver(channel: Channel, message: Message) -> None:
-    """Hand the message, as plain text, to all of Apprise's addresses in the channel's secret."""
+    """Hand the message, as plain text, to all of Apprise's addresses in the channel's secret, one after another.
+
+    Apprise cannot be stopped: what it has begun when time is up goes on until its own time-outs.
+    """
     if find_spec("apprise") is None:
         raise DeliveryError(
             f"the channel `{channel.name}` needs Apprise, which is not installed",
@@ -33,7 +37,7 @@ def deliver(channel: Channel, message: Message) -> None:
         )
     targets = addresses(read_secret(channel))
     try:
-        failed = within(channel.timeout_s, partial(_notify, message, targets, channel.timeout_s))
+        failed = within(channel.timeout_s, partial(_notify, message, _services(targets, channel.timeout_s)))
     except TimeoutError:
         failed = None
     if failed is None:
@@ -56,25 +60,33 @@ def _error(channel: Channel, found: str, remedy: str) -> DeliveryError:
     )
 
 
-def _notify(message: Message, targets: tuple[Secret, ...], seconds: float, _watch: Watch) -> int:
-    """How many addresses failed; UNREADABLE where one is none, and then nothing is sent."""
+def _services(targets: tuple[Secret, ...], seconds: float) -> list[Any]:
+    """What Apprise makes of the addresses, None for one that it does not know; this may take seconds the first time."""
     with _silent():
-        from apprise import Apprise, AppriseAsset, NotifyFormat
+        from apprise import Apprise, AppriseAsset
 
         asset = AppriseAsset(secure_logging=True, storage_mode="memory", async_mode=False)
         services = [Apprise.instantiate(target.value, asset=asset, suppress_exceptions=True) for target in targets]
-        if not targets or None in services:
-            return UNREADABLE
-        title, body = subject(message), plain(message)
-        return sum(not _one(Apprise, service, title, body, NotifyFormat.TEXT, seconds) for service in services)
+    for service in filter(None, services):
+        service.socket_connect_timeout = service.socket_read_timeout = seconds
+        service.redirects = False
+    return services
 
 
-def _one(apprise: type, service: object, title: str, body: str, form: str, seconds: float) -> bool:
-    service.socket_connect_timeout = service.socket_read_timeout = seconds  # type: ignore[attr-defined]
-    service.redirects = False  # type: ignore[attr-defined]
-    sender = apprise()
+def _notify(message: Message, services: list[Any], _watch: Watch) -> int:
+    """How many addresses failed; UNREADABLE where one is none, and then nothing is sent."""
+    if not services or None in services:
+        return UNREADABLE
+    with _silent():
+        return sum(not _one(service, subject(message), plain(message)) for service in services)
+
+
+def _one(service: Any, title: str, body: str) -> bool:
+    from apprise import Apprise, NotifyFormat
+
+    sender = Apprise()
     sender.add(service)
-    return bool(sender.notify(body=body, title=title, notify_type="info", body_format=form))
+    return bool(sender.notify(body=body, title=title, notify_type="info", body_format=NotifyFormat.TEXT))
 
 
 @contextmanager

@@ -145,8 +145,19 @@ def _transmit(channel: Channel, letter: EmailMessage, password: Secret, watch: W
             server.starttls(context=context)
             watch(server.sock)  # type: ignore[arg-type]  # connected
         if channel.user:
-            server.login(channel.user, password.value)
+            _log_in(server, channel.user, password)
         return Answer(refused=server.send_message(letter))
+
+
+def _log_in(server: smtplib.SMTP, user: str, password: Secret) -> None:
+    """Log in by one way that is offered. `smtplib`'s own `login` tries all, and servers let a wrong password wait."""
+    server.ehlo_or_helo_if_needed()
+    offered = server.esmtp_features.get("auth", "").upper().split()
+    way = next((way for way in ("PLAIN", "LOGIN", "CRAM-MD5") if way in offered), "")
+    if not way:
+        raise smtplib.SMTPNotSupportedError
+    server.user, server.password = user, password.value
+    server.auth(way, getattr(server, f"auth_{way.lower().replace('-', '_')}"))
 
 
 def _connected(channel: Channel, port: int, context: ssl.SSLContext, watch: Watch) -> smtplib.SMTP:
