@@ -78,5 +78,6 @@ def both() -> Message:
         details=(),
         todo="Nothing: it is over.",
         runbook="",
+        acknowledge="cvkit alerts ack 91b07d3c5a2e6f08 --by NAME --why REASON",
     )
     return message(notice(), over)

@@ -237,7 +237,7 @@ class AlertSettings(Section):
     )
     defaults: bool = Field(True, description="Whether cvkit's own rules hold too.")
     channels: Annotated[tuple[Channel, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
-        (), description="Where alerts are sent; see docs/how-to/alerts.md."
+        (), description="Where alerts are sent; see docs/how-to/channels.md."
     )
     repeat_hours: float = Field(24.0, ge=1, description="Hours after which an alert that still fires is sent again.")
     group_by: Literal["source", "rule", "all"] = Field("source", description="Alerts that share one message.")

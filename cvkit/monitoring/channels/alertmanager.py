@@ -128,7 +128,9 @@ def _known(channel: Channel, base: str, entry: Secret, notices: list[Notice]) ->
         raise http.refused(channel, reply)
     found = _alerts(reply.body)
     if found is None:
-        raise http.refused(channel, reply, words="without Alertmanager's JSON", remedy="check the address")
+        raise http.refused(
+            channel, reply, expected="Alertmanager's JSON", words="with something else", remedy="check the address"
+        )
     return found
 
 

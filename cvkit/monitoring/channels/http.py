@@ -72,7 +72,7 @@ def ask(channel: Channel, call: Call, *, seconds: float | None = None) -> Reply:
     )
 
 
-def refused(channel: Channel, reply: Reply, *, words: str = "", remedy: str = "") -> DeliveryError:
+def refused(channel: Channel, reply: Reply, *, words: str = "", expected: str = "", remedy: str = "") -> DeliveryError:
     """The error of an answer that is none of success.
 
     `words`: what the other side says, if that is known to hold no secret. Its own text is shown only where the
@@ -85,7 +85,7 @@ def refused(channel: Channel, reply: Reply, *, words: str = "", remedy: str = ""
         lasting=lasting,
         retry_after_s=reply.retry_after_s,
         where=where(channel),
-        expected="a status of 200 to 299",
+        expected=expected or "a status of 200 to 299",
         found=f"status {reply.status}" + (f", {said}" if said else ""),
         remedy=remedy or _remedy(reply.status),
     )
