@@ -202,7 +202,7 @@ class Channel(Section):
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> Channel:
         mail = self.kind == "email" and self.security == "none" and self.user and not is_loopback(self.host)
-        if mail or (self.secret and self.url.startswith("http://") and not is_loopback(self.url)):
+        if mail or (self.secret and urlsplit(self.url).scheme == "http" and not is_loopback(self.url)):
             raise ValueError("a secret is not sent in the clear: https://, or `security: starttls` or `tls`")
         return self
 

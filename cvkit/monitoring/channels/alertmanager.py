@@ -16,7 +16,7 @@ from cvkit.config.alerts import Channel
 from cvkit.monitoring.channels import http
 from cvkit.monitoring.channels.secrets import Secret
 from cvkit.monitoring.channels.text import headline, is_address, lines, ordered
-from cvkit.monitoring.channels.webhook import address, credentials
+from cvkit.monitoring.channels.webhook import credentials, target
 from cvkit.monitoring.messages import Message, Notice
 
 TEST_LASTS = timedelta(minutes=5)
@@ -31,7 +31,7 @@ def deliver(channel: Channel, message: Message) -> None:
     Alertmanager tells alerts apart by their labels, and severity and version are labels: what has worsened would stand
     there twice, and what was solved in another version would never end.
     """
-    start, base = monotonic(), address(channel).value.rstrip("/")
+    start, base = monotonic(), target(channel).value.rstrip("/")
     entry = credentials(channel)
     now = datetime.now(UTC)
     alerts = [alert(notice, now, timedelta(hours=channel.lasts_hours)) for notice in ordered(message)]

@@ -93,11 +93,16 @@ def _one(service: Any, title: str, body: str) -> bool:
 def _silent() -> Iterator[None]:
     """Keep the loggers quiet that write addresses with their tokens."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
-    before = [logger.disabled for logger in loggers]
+    nothing = _Nothing()  # one for each call, as several may be under way
     for logger in loggers:
-        logger.disabled = True
+        logger.addFilter(nothing)
     try:
         yield
     finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
+        for logger in loggers:
+            logger.removeFilter(nothing)
+
+
+class _Nothing(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return False

@@ -29,7 +29,7 @@ from cvkit.monitoring.messages import Message
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 SUBJECT = 200  # characters of a subject
-GREETED_AS = "cvkit.invalid"  # where this machine has no name of its own that can be said
+NOWHERE = "cvkit.invalid"  # the domain of Message-IDs where the sender has none that can be written
 
 Refused = Mapping[str, tuple[int, bytes]]
 
@@ -85,7 +85,7 @@ def _digest(text: str) -> str:
 
 def _domain(channel: Channel) -> str:
     domain = channel.sender.rpartition("@")[2].strip("> ")
-    return domain if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", domain) else GREETED_AS
+    return domain if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", domain) else NOWHERE
 
 
 def _addresses(channel: Channel, texts: tuple[str, ...]) -> tuple[Address, ...]:
@@ -111,8 +111,8 @@ def _addresses(channel: Channel, texts: tuple[str, ...]) -> tuple[Address, ...]:
 
 def _password(channel: Channel) -> Secret:
     secret = read_secret(channel) if channel.user else Secret("")
-    if not secret.value.isascii():
-        raise missing(channel, "choose a password of ASCII letters: Python's SMTP sends no others")
+    if not (channel.user.isascii() and secret.value.isascii()):
+        raise missing(channel, "choose user and password of ASCII letters: Python's SMTP sends no others")
     return secret
 
 

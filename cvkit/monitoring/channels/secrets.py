@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cvkit.config.alerts import Channel
+from cvkit.config.alerts import Channel, is_loopback
 from cvkit.errors import DeliveryError
+from cvkit.monitoring.channels.text import is_address
 
 LONGEST = 65_536  # bytes of a secret's file
 
@@ -45,13 +46,26 @@ def of_one_line(secret: Secret) -> bool:
     return secret.value.isascii() and secret.value.isprintable() and " " not in secret.value
 
 
+def address(channel: Channel, secret: Secret) -> Secret:
+    """`secret`, which is the address to send to.
+
+    Raises DeliveryError where it is none, or where a secret one leads over the network in the clear.
+    """
+    if not (of_one_line(secret) and is_address(secret.value)):
+        raise missing(channel, "put the whole address there, on one line, with %-signs for special letters")
+    if secret.whence and not secret.value.startswith("https://") and not is_loopback(secret.value):
+        raise missing(channel, "put an address there that begins with https://: a secret is not sent in the clear")
+    return secret
+
+
 def missing(channel: Channel, remedy: str) -> DeliveryError:
     """The error of a secret that is not there, or is of no use."""
+    kind, place = ("secret", channel.secret) if channel.secret else ("address", "`url`")
     return DeliveryError(
-        f"the secret of the channel `{channel.name}` is missing or cannot be used",
+        f"the {kind} of the channel `{channel.name}` is missing or cannot be used",
         lasting=True,
         where=where(channel),
-        expected=f"the secret in {channel.secret}",
+        expected=f"the {kind} in {place}",
         remedy=remedy,
     )
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from cvkit.config.alerts import Channel, is_loopback
+from cvkit.config.alerts import Channel
 from cvkit.errors import DeliveryError
 from cvkit.monitoring.channels import http
-from cvkit.monitoring.channels.secrets import Secret, missing, of_one_line, read_secret, where
+from cvkit.monitoring.channels.secrets import address, read_secret, where
 from cvkit.monitoring.channels.text import Line, footer, headline, is_address, lines, ordered, plain, shorten, subject
 from cvkit.monitoring.messages import Message, Notice
 
@@ -54,23 +54,13 @@ ANSWERS: Mapping[str, tuple[bool, str]] = {  # what Slack says: whether it lasts
 
 def deliver(channel: Channel, message: Message) -> None:
     """Post the message; in several posts, one a second, where it has more notices than fit into one."""
-    address = webhook(channel)
+    target = address(channel, read_secret(channel))
     posts = payloads(message)
     for number, payload in enumerate(posts):
         if number:
             time.sleep(PAUSE_S)
-        reply = http.ask(channel, http.Call(address, json.dumps(payload).encode()))
+        reply = http.ask(channel, http.Call(target, json.dumps(payload).encode()))
         _check(channel, reply, f"; {number} of its {len(posts)} posts had arrived" if number else "")
-
-
-def webhook(channel: Channel) -> Secret:
-    """The webhook's address, which is the secret."""
-    secret = read_secret(channel)
-    if not (of_one_line(secret) and is_address(secret.value)):
-        raise missing(channel, "put the webhook's whole address there, as Slack shows it")
-    if not (secret.value.startswith("https://") or is_loopback(secret.value)):
-        raise missing(channel, "put an address there that begins with https://: a secret is not sent in the clear")
-    return secret
 
 
 def payloads(message: Message) -> list[dict[str, Any]]:

@@ -8,8 +8,7 @@ from typing import Any
 
 from cvkit.config.alerts import Channel
 from cvkit.monitoring.channels import http
-from cvkit.monitoring.channels.secrets import Secret, missing, of_one_line, read_secret
-from cvkit.monitoring.channels.text import is_address
+from cvkit.monitoring.channels.secrets import Secret, address, missing, of_one_line, read_secret
 from cvkit.monitoring.messages import Message
 
 SCHEMA = 1  # number of the schema; it changes when a field goes or means something else, not when one is added
@@ -18,9 +17,8 @@ SCHEMA = 1  # number of the schema; it changes when a field goes or means someth
 def deliver(channel: Channel, message: Message) -> None:
     """Post the message; any status of 200 to 299 means that it has arrived."""
     body = json.dumps(payload(message)).encode()
-    target = address(channel)
     key = {"Idempotency-Key": idempotency_key(message)}
-    reply = http.ask(channel, http.Call(target, body, key, credentials(channel)))
+    reply = http.ask(channel, http.Call(target(channel), body, key, credentials(channel)))
     if not reply.good:
         raise http.refused(channel, reply)
 
@@ -48,12 +46,9 @@ def idempotency_key(message: Message) -> str:
     return json.dumps(message.id)[1:-1]
 
 
-def address(channel: Channel) -> Secret:
+def target(channel: Channel) -> Secret:
     """Where to post to: `url`, or the secret where that is the address itself."""
-    secret = Secret(channel.url) if channel.url else read_secret(channel)
-    if not (of_one_line(secret) and is_address(secret.value)):
-        raise missing(channel, "name an address that begins with https:// or http://, with %-signs for special letters")
-    return secret
+    return address(channel, Secret(channel.url) if channel.url else read_secret(channel))
 
 
 def credentials(channel: Channel) -> Secret:
