@@ -287,6 +287,13 @@ def test_a_test_message_says_that_it_is_one() -> None:
         assert "Test of the channel ops-mail" in shown
 
 
+def test_names_of_files_that_are_not_unicode_are_spelled_out() -> None:
+    one = message(notice(source="cam-\udcff", details=("\ud800",)), name="\udcff")
+    assert (one.id, one.notices[0].source, one.notices[0].details) == ("\\udcff", "cam-\\udcff", ("\\ud800",))
+    for shown in renderings(one).values():
+        shown.encode()
+
+
 def test_pages_keep_their_colours_legible() -> None:
     def light(colour: str) -> float:
         parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))

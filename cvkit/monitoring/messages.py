@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from cvkit.config.alerts import SEVERITIES, Severity
 
 Event = Literal["fired", "worsened", "repeated", "resolved", "test"]
+
+
+def unicode(value: Any) -> Any:
+    r"""Text that can be written anywhere: bytes that a file's name holds and are not Unicode are spelled out.
+
+    >>> print(unicode("cam-\udcff"))
+    cam-\udcff
+    """
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 class Notice(BaseModel):
@@ -47,6 +56,11 @@ class Notice(BaseModel):
     acknowledge: str = Field(description="Command that acknowledges it.")
     owner: str = Field(description="Who has to act; may be empty.")
 
+    @field_validator("*")
+    @classmethod
+    def _spelled(cls, value: Any) -> Any:
+        return tuple(map(unicode, value)) if isinstance(value, tuple) else unicode(value)
+
 
 class Message(BaseModel):
     """What one channel is sent at once."""
@@ -56,6 +70,11 @@ class Message(BaseModel):
     id: str = Field(description="Stays the same however often it is sent, so that a receiver can drop copies.")
     made: AwareDatetime
     notices: tuple[Notice, ...] = Field(min_length=1)
+
+    @field_validator("id")
+    @classmethod
+    def _spelled(cls, value: Any) -> Any:
+        return unicode(value)
 
     @property
     def severity(self) -> Severity:
