@@ -49,3 +49,28 @@ class StorageError(CvkitError):
     """The workspace cannot be written or its history cannot be read."""
 
     exit_code = 6
+
+
+class DeliveryError(CvkitError):
+    """A message did not reach its channel, or not all of it.
+
+    `lasting`: a person must mend something first, such as a wrong token; what is not lasting may be over at the next
+    try. `retry_after_s`: seconds the other side asks to be left alone for, or None where it names none. Its words hold
+    no secret and no part of one.
+    """
+
+    exit_code = 7
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        lasting: bool,
+        retry_after_s: float | None = None,
+        expected: str = "",
+        found: str = "",
+        where: str = "",
+        remedy: str = "",
+    ) -> None:
+        super().__init__(problem, expected=expected, found=found, where=where, remedy=remedy)
+        self.lasting, self.retry_after_s = lasting, retry_after_s

@@ -122,3 +122,35 @@ def test_create_refuses_to_overwrite_and_missing_files(tmp_path: Path, monkeypat
 def test_names_that_no_file_can_hold_on_a_line_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"model\.classes"):
         parse_config(GOOD + f"model:\n  classes: [{name}]\n", FILE)
+
+
+@pytest.mark.parametrize(
+    ("channel", "words"),
+    [
+        ("{name: a, kind: slack}", "`secret` for a channel of kind slack"),
+        ("{name: a, kind: slack, secret: https://hooks.slack.com/services/s3cr3t}", "never the secret itself"),
+        ("{name: a, kind: slack, secret: 'env:https://hooks.slack.com/s3cr3t'}", "never the secret itself"),
+        ("{name: a, kind: slack, secret: 'file:s3cr3t'}", "the whole path"),
+        ("{name: a, kind: webhook}", "`url` for a channel of kind webhook"),
+        ("{name: a, kind: webhook, url: 'https://u:s3cr3t@a.example'}", "without name and password"),
+        ("{name: a, kind: webhook, url: 'http://a.example/s3cr3t', secret: env:TOKEN}", "not sent in the clear"),
+        ("{name: a, kind: webhook, url: 'HTTP://a.example/s3cr3t', secret: env:TOKEN}", "not sent in the clear"),
+        ("{name: a, kind: webhook, url: 'https://a.example/s3cr3t', user: u}", "`secret` beside `user`"),
+        ("{name: a, kind: email, host: h, sender: a@b, to: [c@d], secret: env:P}", "`user` beside `secret`"),
+        (
+            "{name: a, kind: email, host: h, sender: a@b, to: [c@d], user: u, secret: env:P, security: none}",
+            "not sent in the clear",
+        ),
+    ],
+)
+def test_channels_are_checked_and_no_secret_is_shown(channel: str, words: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        parse_config(f"reference: {{data: data.yaml}}\nalerts: {{channels: [{channel}]}}\n", FILE)
+    assert words in str(told.value)
+    assert "s3cr3t" not in str(told.value)
+
+
+def test_a_secret_may_go_in_the_clear_on_this_machine() -> None:
+    channel = "{name: a, kind: webhook, url: 'http://127.0.0.1:9', secret: env:TOKEN}"
+    config = parse_config(f"reference: {{data: data.yaml}}\nalerts: {{channels: [{channel}]}}\n", FILE)
+    assert config.alerts.channels[0].secret == "env:TOKEN"

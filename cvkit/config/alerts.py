@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from pathlib import PurePath
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
@@ -42,14 +45,29 @@ def _metric(name: str) -> str:
 
 def _secret(text: str) -> str:
     kind, _, rest = text.partition(":")
-    if text and (kind not in ("env", "file") or not rest):
-        raise ValueError("where the secret lies, never the secret itself: env:NAME_OF_A_VARIABLE or file:PATH")
+    if text and not (kind == "env" and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", rest)) and not (kind == "file" and rest):
+        raise ValueError("where the secret lies, never the secret itself: env:NAME_OF_A_VARIABLE or file:/PATH")
+    if kind == "file" and not PurePath(rest).is_absolute() and not rest.startswith("~/"):
+        raise ValueError("the whole path, such as file:/run/secrets/slack: cvkit is not always started in one folder")
     return text
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address, or the name of a host, stays on this machine.
+
+    >>> is_loopback("http://127.0.0.1:9093/x"), is_loopback("localhost"), is_loopback("https://a.example")
+    (True, True, False)
+    """
+    host = (urlsplit(url).hostname if "://" in url else url.strip("[]")) or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _address(url: str) -> str:
     parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii() or " " in url):
         raise ValueError("an address that begins with http:// or https://")
     if parts.username or parts.password:
         raise ValueError("an address without name and password: these go into `secret`")
@@ -132,7 +150,7 @@ def matches(name: str, patterns: tuple[str, ...]) -> bool:
 NEEDED = {
     "slack": ("secret",),
     "email": ("host", "sender", "to"),
-    "webhook": ("url",),
+    "webhook": (),  # `url`, or `secret` where the address itself is one
     "alertmanager": ("url",),
     "apprise": ("secret",),
 }
@@ -147,14 +165,16 @@ class Channel(Section):
     )
     secret: Secret = Field(
         "",
-        description="Where the secret lies, env:NAME or file:PATH: Slack's webhook address, the mail server's password,"
-        " a bearer token, Apprise's addresses.",
+        description="Where the secret lies, env:NAME or file:/PATH: Slack's webhook address, the mail server's"
+        " password, a bearer token, Apprise's addresses; a webhook's address where `url` is empty.",
     )
     url: Address = Field("", description="Address of a webhook, or of Alertmanager; without secrets in it.")
     host: str = Field("", description="Mail server.")
     port: int = Field(0, ge=0, le=65535, description="Its port; 0: the usual one, 587, 465 with tls, 25 with none.")
-    security: Literal["starttls", "tls", "none"] = Field("starttls", description="How the way to it is protected.")
-    user: str = Field("", description="Name to log in with; empty: no log-in.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How the way to it is protected; none: only without a log-in, or on this machine."
+    )
+    user: str = Field("", description="Name to log in with; empty: no log-in, or a bearer token for addresses.")
     sender: str = Field("", description="Address mail comes from.")
     to: Names = Field((), description="Addresses mail goes to.")
     at_least: Severity = Field("info", description="Only alerts of this severity or worse.")
@@ -162,12 +182,28 @@ class Channel(Section):
     rules: Names = Field((), description="Only alerts of rules that match one of these; empty: all.")
     resolved: bool = Field(True, description="Whether it is told too that an alert is over.")
     timeout_s: float = Field(10.0, gt=0, le=120, description="Seconds one attempt may take.")
+    lasts_hours: float = Field(
+        72.0, gt=0, le=9000, description="Alertmanager: hours after which an alert ends there that is not repeated."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Channel:
         lacking = [name for name in NEEDED[self.kind] if not getattr(self, name)]
         if lacking:
             raise ValueError(f"`{lacking[0]}` for a channel of kind {self.kind}")
+        if self.kind == "webhook" and not (self.url or self.secret):
+            raise ValueError("`url` for a channel of kind webhook, or `secret` where the address itself is secret")
+        if self.user and not self.secret:
+            raise ValueError("`secret` beside `user`: where the password lies")
+        if self.kind == "email" and self.secret and not self.user:
+            raise ValueError("`user` beside `secret`: the name to log in with")
+        return self
+
+    @model_validator(mode="after")
+    def _not_in_the_clear(self) -> Channel:
+        mail = self.kind == "email" and self.security == "none" and self.user and not is_loopback(self.host)
+        if mail or (self.secret and urlsplit(self.url).scheme == "http" and not is_loopback(self.url)):
+            raise ValueError("a secret is not sent in the clear: https://, or `security: starttls` or `tls`")
         return self
 
     def wants(self, source: str, rule: str, severity: Severity) -> bool:
@@ -201,7 +237,7 @@ class AlertSettings(Section):
     )
     defaults: bool = Field(True, description="Whether cvkit's own rules hold too.")
     channels: Annotated[tuple[Channel, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
-        (), description="Where alerts are sent; see docs/how-to/alerts.md."
+        (), description="Where alerts are sent; see docs/how-to/channels.md."
     )
     repeat_hours: float = Field(24.0, ge=1, description="Hours after which an alert that still fires is sent again.")
     group_by: Literal["source", "rule", "all"] = Field("source", description="Alerts that share one message.")
@@ -212,6 +248,13 @@ class AlertSettings(Section):
     site: Address = Field(
         "", description="Address of the published site, for links in messages; empty: paths of files."
     )
+
+    @model_validator(mode="after")
+    def _repeated_in_time(self) -> AlertSettings:
+        short = [c.name for c in self.channels if c.kind == "alertmanager" and c.lasts_hours <= self.repeat_hours]
+        if short:
+            raise ValueError(f"`lasts_hours` of the channel {short[0]} above repeat_hours: else it ends by itself")
+        return self
 
     @property
     def all_rules(self) -> tuple[AlertRule, ...]:

@@ -179,7 +179,7 @@ def _explain(error: ValidationError, node: yaml.Node | None, file: Path) -> Conf
             found=keys[-1],
             remedy=f"remove it{nearest(keys[-1], known)}",
         )
-    secret = any(name in keys for name in ("secret", "url"))
+    secret = any(name in keys for name in ("channels", "history"))  # may hold an address with a token, or a password
     given = (
         "a value that is not shown"
         if secret

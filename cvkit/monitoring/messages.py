@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from cvkit.config.alerts import SEVERITIES, Severity
 
 Event = Literal["fired", "worsened", "repeated", "resolved", "test"]
+
+
+def unicode(value: Any) -> Any:
+    r"""Text that can be written anywhere: bytes that a file's name holds and are not Unicode are spelled out.
+
+    >>> print(unicode("cam-\udcff"))
+    cam-\udcff
+    """
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 class Notice(BaseModel):
@@ -46,6 +56,11 @@ class Notice(BaseModel):
     acknowledge: str = Field(description="Command that acknowledges it.")
     owner: str = Field(description="Who has to act; may be empty.")
 
+    @field_validator("*")
+    @classmethod
+    def _spelled(cls, value: Any) -> Any:
+        return tuple(map(unicode, value)) if isinstance(value, tuple) else unicode(value)
+
 
 class Message(BaseModel):
     """What one channel is sent at once."""
@@ -55,6 +70,11 @@ class Message(BaseModel):
     id: str = Field(description="Stays the same however often it is sent, so that a receiver can drop copies.")
     made: AwareDatetime
     notices: tuple[Notice, ...] = Field(min_length=1)
+
+    @field_validator("id")
+    @classmethod
+    def _spelled(cls, value: Any) -> Any:
+        return unicode(value)
 
     @property
     def severity(self) -> Severity:
@@ -69,5 +89,49 @@ class Message(BaseModel):
 
 
 def moment(time: datetime) -> str:
-    """A time as messages show it."""
-    return f"{time:%Y-%m-%d %H:%M} UTC"
+    """A time as messages show it.
+
+    >>> moment(datetime.fromisoformat("2026-11-21T01:30:00+02:00"))
+    '2026-11-20 23:30 UTC'
+    """
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def test_message(channel: str, model: str, version: str, made: datetime | None = None) -> Message:  # noqa: PT028  # no test
+    """A message that only says that `channel` works; made now if not told when."""
+    made = made or datetime.now(UTC)
+    name = sha256(f"test\0{channel}\0{model}\0{made.isoformat()}".encode()).hexdigest()
+    notice = Notice(
+        fingerprint=name[:16],
+        event="test",
+        model=model,
+        version=version,
+        source="",
+        rule="test",
+        severity="info",
+        title=f"Test of the channel {channel}",
+        what="Somebody asked cvkit to send a test message. Nothing is the matter with the model.",
+        metric="none",
+        value=None,
+        low=None,
+        high=None,
+        unit="",
+        expected="this message, once, with all of its lines",
+        window_start=made,
+        window_end=made,
+        n=0,
+        since=made,
+        until=None,
+        returns=0,
+        cause="a test",
+        details=(),
+        todo="Nothing: alerts that are for this channel will arrive here.",
+        runbook="",
+        report="none: this is a test",
+        acknowledge="none: this is a test",
+        owner="",
+    )
+    return Message(id=f"test-{name[:24]}", made=made, notices=(notice,))
+
+
+test_message.__test__ = False  # type: ignore[attr-defined]  # not one of pytest's

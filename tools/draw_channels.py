@@ -1,0 +1,52 @@
+"""Write what the docs show of messages: run `uv run python tools/draw_channels.py` after a change of their looks.
+
+The texts are checked by `tests/test_channels_text.py`; the picture of the mail needs chromium.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from made_up_messages import both, message  # noqa: E402
+
+from cvkit.monitoring.channels import page, slack, text, webhook  # noqa: E402
+
+CHROMIUM = "/usr/bin/chromium"
+WIDE, PHONE = 720, 390  # pixels
+
+
+def texts() -> dict[Path, str]:
+    """The files of text, and what has to be in them."""
+    (payload,) = slack.payloads(message())
+    shown = {"blocks": payload["blocks"], "mrkdwn": payload["mrkdwn"], "text": "..."}
+    reference = ROOT / "docs" / "reference"
+    return {
+        reference / "message.txt": text.plain(both()),
+        reference / "message.slack.json": json.dumps(shown, indent=1, ensure_ascii=False) + "\n",
+        reference / "message.schema.json": json.dumps(webhook.schema(), indent=2) + "\n",
+    }
+
+
+def draw(file: Path, width: int, scheme: str) -> None:
+    """A picture of the mail as a browser of this width shows it."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        view = browser.new_page(viewport={"width": width, "height": 600}, color_scheme=scheme)  # type: ignore[arg-type]
+        view.set_content(page.html(message()))
+        view.screenshot(path=str(file), full_page=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    for file, content in texts().items():
+        file.write_text(content, encoding="utf-8")
+    draw(ROOT / "docs" / "assets" / "mail.png", WIDE, "light")
+    if len(sys.argv) > 1:  # a folder for the other looks, to be looked at
+        draw(Path(sys.argv[1]) / "phone-dark.png", PHONE, "dark")
