@@ -130,7 +130,7 @@ ALERT_LOG = sa.Table(  # every transition; rows are added, never changed
     sa.Column("author", Words, nullable=False), sa.Column("why", Words, nullable=False), sa.Column("until", Moment),
 )  # fmt: skip
 for _change in ("UPDATE", "DELETE"):
-    _trigger = sa.DDL(
+    _trigger = sa.DDL(  # type: ignore[no-untyped-call]
         f"CREATE TRIGGER IF NOT EXISTS alert_log_{_change.lower()} BEFORE {_change} ON alert_log "
         "BEGIN SELECT RAISE(ABORT, 'the log of alerts can only grow'); END"
     )

@@ -166,7 +166,8 @@ def _claim(config: Config, history: History, channels: dict[str, Channel], down:
             query.order_by(OUTBOX.c.place).limit(1).with_for_update(skip_locked=True)
         ).one_or_none()
         if row is not None:
-            lease = now + timedelta(seconds=channels[row.channel].timeout_s * 2 + SPARE_S)
+            posts = len(row.body["notices"])  # at most: a channel may have to part a message
+            lease = now + timedelta(seconds=posts * (channels[row.channel].timeout_s + PAUSE_S) + SPARE_S)
             taken = {"leased_until": lease, "attempts": row.attempts + 1}
             connection.execute(OUTBOX.update().where(OUTBOX.c.place == row.place).values(taken))
     return row
