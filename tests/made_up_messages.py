@@ -53,7 +53,7 @@ def message(*notices: Notice, name: str = "m-20261121-gate-1") -> Message:
 
 def channel(kind: str, **settings: Any) -> Channel:
     """A channel of this kind that is quick to give up."""
-    return Channel.model_validate({"name": "ops", "kind": kind, "timeout_s": 5.0, **settings})
+    return Channel.model_validate({"name": "ops", "kind": kind, "timeout_s": 20.0, **settings})
 
 
 def both() -> Message:

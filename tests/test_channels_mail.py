@@ -19,7 +19,7 @@ import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from channel_servers import dripping, raw, says, silent
 from made_up_messages import both, channel, message, notice
-from test_channels_http import TOKEN, _no_proxy, failed  # noqa: F401  # the fixture looks for threads left behind
+from test_channels_http import TOKEN, _no_proxy, failed, nothing_stays  # noqa: F401  # the fixture looks for threads left behind
 
 from cvkit.config.alerts import Channel
 from cvkit.monitoring.channels import send
@@ -210,6 +210,7 @@ def test_a_letter_outside_ascii_in_a_password_is_told(monkeypatch: pytest.Monkey
 def test_one_deadline_holds_for_everything(behave: Callable[..., None], security: str) -> None:
     with raw(behave) as port:
         error = failed(mail_channel(port, security=security, timeout_s=0.6))
+        nothing_stays()  # though the server goes on
     assert "time was up" in error.problem
     assert not error.lasting
 
@@ -231,7 +232,7 @@ def test_broken_connections(behave: Callable[..., None], words: str, lasting: bo
         error = failed(mail_channel(port))
     assert words in error.problem
     assert error.lasting is lasting or not words
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10
 
 
 def test_nobody_listens_and_nobody_knows() -> None:
