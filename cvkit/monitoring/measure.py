@@ -14,7 +14,7 @@ from scipy.stats import hypergeom
 
 from cvkit.data.embeddings import matrix
 from cvkit.data.records import Records
-from cvkit.monitoring import anomalies, performance
+from cvkit.monitoring import anomalies, classes, performance
 from cvkit.monitoring.alarms import DIRECTIONS, SHARES, Key, Reading
 from cvkit.monitoring.contexts import Contexts
 from cvkit.monitoring.quality import RANGE_FINDINGS
@@ -93,6 +93,7 @@ class _Basis:
     samples: dict[str, drift.Sample]  # by feature
     counts: pd.DataFrame  # boxes per image and class, of those of `distinct` that have predictions
     count_chunks: NDArray[np.intp] | None  # of `counts`
+    classes: classes.ByImage  # boxes and their confidence on these images
     usual: pd.DataFrame  # its own findings
     directions: projection.Projection | None  # of its embeddings
     along: list[drift.Sample]  # of the embeddings, for each direction
@@ -191,6 +192,7 @@ def _prepared(reference: Reference, part: str | None, length: timedelta) -> _Bas
     return _Basis(
         known, distinct, chunks, {name: one for name, one in samples.items() if one.values.size},
         _boxes_by_class(reference.predictions, distinct[predicted]), None if chunks is None else chunks[predicted],
+        classes.by_image(reference.predictions, distinct.loc[predicted, "image_id"]),
         reference.findings[reference.findings["image_id"].isin(known["image_id"])],
         directions, [drift.prepare(column, chunks) for column in along.T], context(reference, part or ""),
     )  # fmt: skip
@@ -226,6 +228,9 @@ def _measure_source(
                 yield {"source": source, "feature": name, "metric": "ks", "n": n, "n_reference": 0}
         mix = _class_mix(records.predictions, _predicted(distinct), basis)
         yield from ({**row, "source": source} for row in mix)
+        each = classes.by_image(records.predictions, _predicted(distinct)["image_id"])
+        found = classes.measure(each, basis.classes, basis.count_chunks, records.classes)
+        yield from ({**row, "source": source} for row in found)
         seen = _embedding(_along(distinct, embeddings, basis), basis)
         yield from ({**row, "source": source} for row in seen)
 
@@ -269,8 +274,8 @@ def _embedding(along: Floats, basis: _Basis) -> Iterator[Row]:
 def _same_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis) -> tuple[Floats, Floats]:
     """Boxes per image and class of a window and the reference, with the classes of either, as in ordinary contexts."""
     current = _boxes_by_class(predictions, predicted)
-    classes = sorted({*current.columns, *basis.counts.columns})
-    now, then = (table.reindex(columns=classes, fill_value=0).to_numpy(float) for table in (current, basis.counts))
+    either = sorted({*current.columns, *basis.counts.columns})
+    now, then = (table.reindex(columns=either, fill_value=0).to_numpy(float) for table in (current, basis.counts))
     if basis.contexts is None:
         return now, then
     cells = basis.contexts.tell(basis.distinct[basis.distinct["boxes"].notna()])
