@@ -28,6 +28,7 @@ from cvkit.deployment.panels import (
     state_number,
     states,
 )
+from cvkit.monitoring.rules import DRIFT_TESTS
 
 RATE = "$__rate_interval"
 OF_MODEL = 'model="$model"'
@@ -148,20 +149,20 @@ def _confidence() -> list[Panel]:
         lines("Boxes a second", "By class.", [Query(classes, "{{class}}")], "ops"),
         lines("Brightness now", "Mean grey level of the last frame looked at.",
               [Query(f"{names.BRIGHTNESS}{{{HERE}}}", "{{source}}")], "none"),
-        _measured_panel("Mean confidence of a window", "confidence", "mean", "percentunit"),
-        _measured_panel("Boxes per image of a window", "boxes", "mean", "none"),
+        _measured_panel("Mean confidence of a window", "confidence", "percentunit"),
+        _measured_panel("Boxes per image of a window", "boxes", "none"),
     ]  # fmt: skip
 
 
 def _drift() -> list[Panel]:
     verdicts = f'max by (feature) (cvkit_verdict_state{{{HERE},rule="drift"}})'
-    effect = f'max by (feature) (abs(cvkit_measurement_effect{{{HERE},metric="mean"}}))'
-    effects = Query(f'abs(cvkit_measurement_effect{{{HERE},metric="mean"}})', now=True)
+    moved = f'abs(cvkit_measurement_effect{{{HERE},metric=~"{"|".join(DRIFT_TESTS)}"}})'
+    effect, effects = f"max by (feature) ({moved})", Query(moved, now=True)
     return [
         states("Verdicts of drift", "Worst over the sources chosen.", Query(verdicts, "{{feature}}"), HALF),
         lines("Size of the change", "Reference standard deviations; the source that moved most.",
               [Query(effect, "{{feature}}")], "none"),
-        _measured_panel("$feature", "$feature", "mean", "none"),
+        _measured_panel("$feature", "$feature", "none"),
         spread("Changes of all sources and features", "How many moved how far, reference standard deviations.",
                effects, "none"),
     ]  # fmt: skip
@@ -181,14 +182,13 @@ def _quality() -> list[Panel]:
 
 def _performance() -> list[Panel]:
     coverage = f'cvkit_measurement{{{HERE},feature="performance",metric="coverage"}}'
-    pairs = [(name, feature, metric) for name, feature in (("by labels", "performance"), ("estimated", "estimate"))
-             for metric in ("ap", "precision", "recall")]  # fmt: skip
+    labelled = lines("Images with labels", "Share of the window's images.", [Query(coverage, "{{source}}")],
+                     "percentunit")  # fmt: skip
     return [
-        *(_measured_panel(f"{metric.capitalize() if metric != 'ap' else 'AP'} {name}", feature, metric,
-                          "percentunit", THIRD) for name, feature, metric in pairs),
-        _measured_panel("F1 by labels", "performance", "f1", "percentunit"),
-        limited(lines("Images with labels", "Share of the window's images.", [Query(coverage, "{{source}}")],
-                      "percentunit"), 1.0),
+        *(_quality_panel(metric, feature) for feature in ("performance", "estimate")
+          for metric in ("ap", "precision", "recall")),
+        _measured_panel("F1 of the images, by labels", "f1", "percentunit"),
+        limited(labelled, 1.0),
     ]  # fmt: skip
 
 
@@ -204,26 +204,42 @@ def _alerts() -> list[Panel]:
     ]  # fmt: skip
 
 
-def _measured_panel(title: str, feature: str, metric: str, unit: str, span: int = HALF) -> Panel:
-    """A measurement with its interval, and where 95 % of healthy windows lie."""
-    about = f'{{{HERE},feature="{feature}",metric="{metric}"}}'
+def _measured_panel(title: str, feature: str, unit: str) -> Panel:
+    """The mean of a feature with its interval, and where 95 % of healthy windows lie."""
     low, high = "healthy, from", "healthy, to"
+    words = "Mean of each window with its interval, and the band where 95 % of healthy windows lie."
+    about = f'{{{HERE},feature="{feature}",metric="mean"}}'
     queries = [
-        Query(f"cvkit_measurement{about}", "{{source}}"),
-        Query(f"cvkit_measurement_low{about}", "{{source}} interval from"),
-        Query(f"cvkit_measurement_high{about}", "{{source}} interval to"),
+        *_with_interval(about),
         Query(f"min(cvkit_measurement_expected_low{about})", low),
         Query(f"max(cvkit_measurement_expected_high{about})", high),
     ]
-    words = "Measured, the ends of its interval, and the band where 95 % of healthy windows lie."
-    return banded(lines(title, words, queries, unit, span), low, high)
+    return banded(lines(title, words, queries, unit), low, high)
+
+
+def _quality_panel(metric: str, feature: str) -> Panel:
+    """How good the model is, with the interval, and what it was on the reference."""
+    kind, band = {"performance": ("by labels", "95 % interval"), "estimate": ("estimated", "90 % band")}[feature]
+    about = f'{{{HERE},feature="{feature}",metric="{metric}"}}'
+    queries = [*_with_interval(about), Query(f"cvkit_measurement_expected{about}", "{{source}} reference")]
+    words = f"Of each window, with its {band}, and what it was on the reference."
+    name = "AP" if metric == "ap" else metric.capitalize()
+    return lines(f"{name} {kind}", words, queries, "percentunit", THIRD)
+
+
+def _with_interval(about: str) -> list[Query]:
+    return [
+        Query(f"cvkit_measurement{about}", "{{source}}"),
+        Query(f"cvkit_measurement_low{about}", "{{source}} from"),
+        Query(f"cvkit_measurement_high{about}", "{{source}} to"),
+    ]
 
 
 def _variables() -> Iterable[Any]:
     asked: Mapping[str, tuple[str, bool]] = {
         "model": ("label_values(cvkit_window_end_timestamp_seconds, model)", False),
         "source": (f"label_values(cvkit_source_state{{{OF_MODEL}}}, source)", True),
-        "feature": (f'label_values(cvkit_verdict_state{{{OF_MODEL},rule="drift"}}, feature)', False),
+        "feature": (f'label_values(cvkit_measurement{{{OF_MODEL},metric="mean"}}, feature)', False),
     }
     for name, (query, every) in asked.items():
         made = dashboard.QueryVariable(name).label(name.capitalize()).query(query).datasource(source())

@@ -21,7 +21,16 @@ from prometheus_client.registry import Collector
 from cvkit.config import Config
 from cvkit.errors import StorageError
 from cvkit.monitoring import series
-from cvkit.monitoring.prometheus import METRICS, MOST_SERIES, build_info, errors, families, single
+from cvkit.monitoring.prometheus import (
+    MOST_SERIES,
+    build_info,
+    errors,
+    gauges,
+    header,
+    inside,
+    number,
+    single,
+)
 from cvkit.storage import replacing
 
 log = logging.getLogger(__name__)
@@ -54,12 +63,11 @@ class Scraper:
         self.url, self.model, self.most = url, model, most
         self.errors = 0
         self._known: tuple[Any, ...] = ()
-        self._made: list[Metric] = []
-        self._encoded: dict[str, bytes] = {}
+        self._text = b""
         self._one = threading.Lock()
 
-    def metrics(self, encoder: Encoder, kind: str) -> bytes:
-        """The exposition as `encoder` writes it, whose content type is `kind`."""
+    def metrics(self, encoder: Encoder) -> bytes:
+        """The exposition; `encoder` writes what the formats write differently."""
         with self._one:
             try:
                 self._refresh()
@@ -67,27 +75,24 @@ class Scraper:
                 self.errors += 1
                 log.error("%s", error)
                 return encoder(Given(self._about(up=False)))
-            if kind not in self._encoded:
-                self._encoded[kind] = encoder(Given(self._made)).removesuffix(OPENMETRICS_END)
-            return self._encoded[kind] + encoder(Given(self._about(up=True)))
+            return self._text + encoder(Given(self._about(up=True)))
 
     def _refresh(self) -> None:
         with series.opened(self.url) as engine:
             if (state := series.state_of(engine, self.model)) != self._known:
-                self._made = families(series.newest(engine, self.model), self.most)
-                self._known, self._encoded = state, {}
+                self._text = gauges(series.newest(engine, self.model), self.most).encode()
+                self._known = state
 
     def _about(self, up: bool) -> list[Metric]:
         return [build_info(), single("cvkit_up", self.model, float(up)), errors(self.model, self.errors)]
 
 
-def once(config: Config, most: int = MOST_SERIES) -> CollectorRegistry:
-    """The metrics as they are now. Raises StorageError where the history cannot be read."""
+def once(config: Config, most: int = MOST_SERIES) -> bytes:
+    """The metrics as they are now, in Prometheus's text. Raises StorageError where the history cannot be read."""
+    model = config.model.name
     with series.opened(config.history_url) as engine:
-        made = families(series.newest(engine, config.model.name), most)
-    registry = CollectorRegistry()
-    registry.register(Given([*made, build_info(), single("cvkit_up", config.model.name, 1.0)]))
-    return registry
+        text = gauges(series.newest(engine, model), most)
+    return text.encode() + exposition.generate_latest(Given([build_info(), single("cvkit_up", model, 1.0)]))
 
 
 def application(scraper: Scraper) -> Callable[..., list[bytes]]:
@@ -110,7 +115,7 @@ def _page(scraper: Scraper, environ: Mapping[str, str]) -> tuple[str, str, bytes
         return "405 Method Not Allowed", "text/plain", b"only GET\n"
     if environ.get("PATH_INFO") == "/metrics":
         encoder, kind = exposition.choose_encoder(environ.get("HTTP_ACCEPT", ""))
-        return "200 OK", kind, scraper.metrics(encoder, kind)
+        return "200 OK", kind, scraper.metrics(encoder)
     if environ.get("PATH_INFO") in ("", "/"):
         return "200 OK", "text/html; charset=utf-8", INDEX
     return "404 Not Found", "text/plain", b"the metrics are at /metrics\n"
@@ -149,9 +154,14 @@ def push(config: Config, gateway: str, job: str) -> None:
 
     Raises StorageError where the history cannot be read or the Pushgateway does not take them.
     """
-    registry = once(config)
+    body = once(config)
+
+    def send(url: str, method: str, timeout: float | None, headers: Any, data: bytes) -> Callable[[], None]:
+        return exposition.default_handler(url, method, timeout, headers, body)
+
     try:
-        exposition.push_to_gateway(gateway, job, registry, {"model": config.model.name}, SLOWEST_S)
+        group = {"model": config.model.name}
+        exposition.push_to_gateway(gateway, job, CollectorRegistry(), group, SLOWEST_S, handler=send)
     except (OSError, ValueError) as error:
         raise StorageError(
             "the Pushgateway did not take the metrics", where=gateway, expected="a Pushgateway that answers there",
@@ -161,7 +171,7 @@ def push(config: Config, gateway: str, job: str) -> None:
 
 def textfile(config: Config, file: Path) -> None:
     """Write the metrics to a file for node_exporter's textfile collector, whole or not at all."""
-    content = exposition.generate_latest(once(config))
+    content = once(config)
     with replacing(file) as part:
         part.write_bytes(content)
 
@@ -179,8 +189,7 @@ def backfill(
     it continues what is scraped. Memory does not grow with the history.
     """
     with series.opened(config.history_url) as engine, replacing(file) as part:
-        written = _write(part, engine, config.model.name, (start, end), labels or {})
-    return written
+        return _write(part, engine, config.model.name, (start, end), labels or {})
 
 
 def _write(
@@ -189,24 +198,13 @@ def _write(
     written = 0
     with file.open("w", encoding="utf-8", newline="\n") as lines:
         for column in series.columns():
-            lines.write(f"# HELP {column.name} {METRICS[column.name].words}.\n# TYPE {column.name} gauge\n")
-            for point in series.points(engine, column, model, *stretch):
-                lines.write(_line(column, point, more))
+            lines.write(header(column.name))
+            about, known = "", None
+            for values, value, time in series.points(engine, column, model, *stretch):
+                if values != known:
+                    labels = {**dict(zip(column.labels, values, strict=True)), **more}
+                    about, known = f"{column.name}{{{inside(labels)}}}", values
+                lines.write(f"{about} {number(value)} {time:.3f}\n")
                 written += 1
         lines.write(OPENMETRICS_END.decode())
     return written
-
-
-def _line(column: series.Column, point: series.Point, more: Mapping[str, str]) -> str:
-    values, number, time = point
-    labels = {**dict(zip(column.labels, values, strict=True)), **more}
-    inside = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items() if text)
-    return f"{column.name}{{{inside}}} {_number(number)} {time:.3f}\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-
-
-def _number(value: float) -> str:
-    return repr(value).replace("inf", "Inf").replace("nan", "NaN")

@@ -1,4 +1,4 @@
-"""Prometheus: what is known of a model's newest window as metric families. Frames in, families out; nothing is read.
+"""Prometheus: what is known of a model's newest window, as metrics. Frames in, text out; nothing is read.
 
 Labels are bounded: model, version, source, feature, metric, class, rule, severity, state, channel, status; never an id
 or a path. So is the number of series: what does not fit is left out, the least telling first, and counted.
@@ -6,15 +6,15 @@ or a path. So is the number of series: what does not fit is left out, the least 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.samples import Sample
 
 from cvkit import __version__
-from cvkit.tables import MEASUREMENTS, STATES, STATISTICS, TIME, VERDICTS, empty, worst
+from cvkit.tables import MEASUREMENTS, STATES, STATISTICS, TIME, VERDICTS, empty
 
 MOST_SERIES = 100_000  # of one scrape
 STATE_VALUES: Mapping[str, int] = {state: number for number, state in enumerate(STATES)}
@@ -110,32 +110,43 @@ class Table:
     metrics: tuple[str, ...]
 
 
-def families(newest: Newest, most: int = MOST_SERIES) -> list[Metric]:
-    """The metric families, of at most `most` series and the two that count them.
+def gauges(newest: Newest, most: int = MOST_SERIES) -> str:
+    """The metrics as text, of at most `most` series and the two that count them.
 
-    Where there are more, rows are left out from the end: first measurements, distances
-    before means, shares and counts; then verdicts. Of two rows with the same labels the first is given.
+    All are gauges without a time, which Prometheus's text and OpenMetrics write alike. Where there are more, rows are
+    left out from the end: first measurements, distances before means, shares and counts; then verdicts. Of two rows
+    with the same labels the first is given.
     """
-    made, left, out = [], most, 0
+    parts, left, out = [], most, 0
     for table in _tables(newest):
         kept, dropped = _within(table, left)
-        given = [family(name, kept.rows, kept.labels, name) for name in table.metrics]
-        left -= sum(len(one.samples) for one in given)
+        given = _text(kept)
+        left -= sum(len(lines) for lines in given.values())
         out += dropped
-        made += given
-    counted = ("cvkit_series", most - left), ("cvkit_series_left_out", out)
-    return [*(single(name, newest.model, value) for name, value in counted), *made]
+        parts += [_headed(name, lines) for name, lines in given.items()]
+    model = f'{{model="{escaped(newest.model)}"}}'
+    counted = {"cvkit_series": most - left, "cvkit_series_left_out": out}
+    return "".join([*(_headed(name, [f"{name}{model} {value}\n"]) for name, value in counted.items()), *parts])
 
 
-def family(name: str, rows: pd.DataFrame, labels: Sequence[str], column: str) -> Metric:
-    """A gauge with a sample for each row that has a number in `column`."""
-    made = GaugeMetricFamily(name, METRICS[name].words, labels=labels)
-    known = rows[rows[column].notna()]
-    values = known[column].astype("float64").tolist()
-    sets = zip(*(known[label].tolist() for label in labels), strict=True)
-    for texts, value in zip(sets, values, strict=True):
-        made.samples.append(Sample(name, dict(zip(labels, texts, strict=True)), value))
-    return made
+def inside(labels: Mapping[str, str]) -> str:
+    """Labels as they stand between braces; empty ones are as if they were not there."""
+    return ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items() if value)
+
+
+def escaped(text: str) -> str:
+    """The value of a label, between quotes."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def number(value: float) -> str:
+    """A number as both formats write it."""
+    return repr(value) if math.isfinite(value) else "+Inf" if value > 0 else "-Inf" if value < 0 else "NaN"
+
+
+def header(name: str) -> str:
+    """The lines that say what a gauge is."""
+    return f"# HELP {name} {METRICS[name].words}.\n# TYPE {name} gauge\n"
 
 
 def single(name: str, model: str, value: float) -> Metric:
@@ -169,11 +180,8 @@ def measured(measurements: pd.DataFrame) -> pd.DataFrame:
 
 def source_states(verdicts: pd.DataFrame) -> pd.DataFrame:
     """The worst state of each source, as a number."""
-    rows = [
-        {**dict(zip(SOURCE, key, strict=True)), "cvkit_source_state": STATE_VALUES[worst(list(part["state"]))]}
-        for key, part in verdicts.groupby(list(SOURCE), sort=True)
-    ]
-    return pd.DataFrame(rows, columns=[*SOURCE, "cvkit_source_state"])
+    states = verdicts[list(SOURCE)].assign(cvkit_source_state=verdicts["state"].map(STATE_VALUES))
+    return states.groupby(list(SOURCE), sort=True, as_index=False).max()
 
 
 def _tables(newest: Newest) -> Iterator[Table]:
@@ -235,3 +243,19 @@ def _within(table: Table, most: int) -> tuple[Table, int]:
     once = ~rows.duplicated(list(table.labels))
     fits = once & (series.where(once, 0).cumsum() <= most)
     return Table(table.labels, rows[fits], table.metrics), int(series[~fits].sum())
+
+
+def _text(table: Table) -> dict[str, list[str]]:
+    """The lines of each metric; the labels of a row are written once for all of them."""
+    columns = [table.rows[label] for label in table.labels]
+    written = [column.map({text: f'{name}="{escaped(text)}",' for text in column.unique()}).tolist()
+               for name, column in zip(table.labels, columns, strict=True)]  # fmt: skip
+    sets = ["{" + "".join(texts)[:-1] + "} " for texts in zip(*written, strict=True)]
+    return {
+        name: [f"{name}{labels}{number(value)}\n" for labels, value in zip(sets, values, strict=True) if value == value]
+        for name, values in ((name, table.rows[name].astype("float64").tolist()) for name in table.metrics)
+    }
+
+
+def _headed(name: str, lines: Sequence[str]) -> str:
+    return header(name) + "".join(lines)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from cvkit.monitoring.prometheus import (
 from cvkit.monitoring.prometheus import JUDGED as OF_VERDICT
 from cvkit.monitoring.prometheus import MEASURED as OF_MEASUREMENT
 from cvkit.monitoring.prometheus import RUNS as RUN_COLUMNS
-from cvkit.tables import conform, empty
+from cvkit.tables import MEASUREMENTS, VERDICTS, conform, empty
 
 BUSY_SECONDS = 2.0  # how long a scrape waits for the history: Prometheus itself gives up after 10
 AT_ONCE = 5_000  # rows held in memory while years are written
@@ -67,15 +67,18 @@ def opened(url: str) -> Iterator[sa.Engine]:
 def newest(engine: sa.Engine, model: str) -> Newest:
     """What is known of the newest window of a model that was measured, of the version that measured it last."""
     history = History(engine)
-    runs = newest_runs(engine, model)
     alerts, deliveries = _alerts(history, model), _deliveries(history)
-    done = runs[runs["status"] == "done"].to_dict("records")
-    if not done:
-        return Newest(model, runs=runs, alerts=alerts, deliveries=deliveries)
-    start = done[0]["window_start"].to_pydatetime()
-    stretch = {"start": start, "end": start + timedelta(microseconds=1), "model": model, "version": done[0]["version"]}
-    tables = [read(**stretch) for read in (history.measurements, history.verdicts)]
-    measurements, verdicts = (one[one["window_end"] == done[0]["window_end"]] for one in tables)
+    with engine.begin() as connection:  # one moment of the history
+        rows = {status: _newest_run(connection, model, status) for status in ("done", "failed")}
+        runs = conform(
+            pd.DataFrame([row for row in rows.values() if row]).drop(columns="id", errors="ignore"), RUN_COLUMNS
+        )
+        if not rows["done"]:
+            return Newest(model, runs=runs, alerts=alerts, deliveries=deliveries)
+        measurements, verdicts = (
+            _of_run(connection, table, columns, rows["done"])
+            for table, columns in ((MEASURED, MEASUREMENTS), (JUDGED, VERDICTS))
+        )
     return Newest(model, runs, measurements, verdicts, alerts, deliveries)
 
 
@@ -92,25 +95,6 @@ def state_of(engine: sa.Engine, model: str) -> tuple[Any, ...]:
     history = History(engine)
     told = [frame.to_json(orient="values") for frame in (_alerts(history, model), _deliveries(history))]
     return (*known, *told)
-
-
-def newest_runs(engine: sa.Engine, model: str) -> pd.DataFrame:
-    """Of a model the newest window of each status, done and failed, and when one last ended so.
-
-    Of several versions that measured that window, the one that did so last.
-    """
-    about = [RUNS.c[name] for name in (*RUN_COLUMNS, "finished") if name in RUNS.c]
-    newest_end = sa.select(sa.func.max(RUNS.c.window_end)).where(RUNS.c.model == model)
-    found = []
-    with engine.begin() as connection:
-        for status in ("done", "failed"):
-            same = RUNS.c.model == model, RUNS.c.status == status
-            end = newest_end.where(RUNS.c.status == status).scalar_subquery()
-            query = sa.select(*about).where(*same, RUNS.c.window_end == end).order_by(RUNS.c.finished.desc())
-            last = connection.execute(sa.select(sa.func.max(RUNS.c.finished)).where(*same)).scalar()
-            if (row := connection.execute(query.limit(1)).mappings().one_or_none()) is not None:
-                found.append({**{name: row[name] for name in RUN_COLUMNS if name in row}, "last": last})
-    return conform(pd.DataFrame(found), RUN_COLUMNS) if found else empty(RUN_COLUMNS)
 
 
 def columns() -> list[Column]:
@@ -155,6 +139,24 @@ def points(
             if (here := (*labels, window_end)) != before:
                 yield tuple(labels), float(value), window_end.timestamp()
             before = here
+
+
+def _newest_run(connection: sa.Connection, model: str, status: str) -> dict[str, Any]:
+    """The newest window that ended so; of several versions that measured it, the one that did so last."""
+    same = RUNS.c.model == model, RUNS.c.status == status
+    about = [RUNS.c.id, *(RUNS.c[name] for name in RUN_COLUMNS if name in RUNS.c)]
+    query = sa.select(*about).where(*same).order_by(RUNS.c.window_end.desc(), RUNS.c.finished.desc()).limit(1)
+    row = connection.execute(query).mappings().one_or_none()
+    last = connection.execute(sa.select(sa.func.max(RUNS.c.finished)).where(*same)).scalar()
+    return {**row, "last": last} if row is not None else {}
+
+
+def _of_run(
+    connection: sa.Connection, table: sa.Table, columns: Mapping[str, str], run: dict[str, Any]
+) -> pd.DataFrame:
+    query = sa.select(*(table.c[name] for name in columns)).where(table.c.run == run["id"])
+    frame = conform(pd.DataFrame(connection.execute(query).all(), columns=list(columns)), columns)
+    return frame.assign(**{name: run[name] for name in MODEL})
 
 
 def _sqlite_file(url: str) -> Path | None:
