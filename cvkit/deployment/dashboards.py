@@ -28,13 +28,14 @@ from cvkit.deployment.panels import (
     state_number,
     states,
 )
+from cvkit.deployment.promql import MISSED_WINDOWS
 from cvkit.monitoring.rules import DRIFT_TESTS
 
 RATE = "$__rate_interval"
 OF_MODEL = 'model="$model"'
 HERE = f'{OF_MODEL},source=~"$source"'
 OF_SOURCE = 'source=~"$source"'  # of what the recorder counts whatever the model
-RUNS_EVERY = {"ok": None, "warning": 2.0, "critical": 3.0}  # windows since the end of the newest
+RUNS_EVERY = {"ok": None, "critical": float(MISSED_WINDOWS)}  # windows since the end of the newest
 
 
 def fleet() -> str:
@@ -48,7 +49,8 @@ def fleet() -> str:
     made = _with(made, [
         states("State of each model", "Worst verdict over its sources.", Query(state, "{{model}} {{version}}")),
         lines("Sources that stand out", "How many have a warning or worse.", [Query(worse, "{{model}}")], "short"),
-        lines("Age of the newest window", "In windows; above 2 a run was missed.", [Query(age, "{{model}}")], "none"),
+        limited(lines("Age of the newest window", "In windows; above the line a run was missed.",
+                      [Query(age, "{{model}}")], "none"), MISSED_WINDOWS),
         lines("Alerts that fire", "By severity.", [Query(f"count by (model, severity) ({alerts})",
                                                          "{{model}} {{severity}}")], "short"),
         lines("F1 by labels, worst source", "Of windows that have labels.", [Query(f1, "{{model}}")], "percentunit"),
@@ -188,7 +190,7 @@ def _performance() -> list[Panel]:
         *(_quality_panel(metric, feature) for feature in ("performance", "estimate")
           for metric in ("ap", "precision", "recall")),
         _measured_panel("F1 of the images, by labels", "f1", "percentunit"),
-        limited(labelled, 1.0),
+        labelled,
     ]  # fmt: skip
 
 

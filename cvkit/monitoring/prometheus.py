@@ -247,7 +247,7 @@ def _within(table: Table, most: int) -> tuple[Table, int]:
 
 def _text(table: Table) -> dict[str, list[str]]:
     """The lines of each metric; the labels of a row are written once for all of them."""
-    columns = [table.rows[label] for label in table.labels]
+    columns = [table.rows[label].fillna("") for label in table.labels]  # a database may know no class of a number
     written = [column.map({text: f'{name}="{escaped(text)}",' for text in column.unique()}).tolist()
                for name, column in zip(table.labels, columns, strict=True)]  # fmt: skip
     sets = ["{" + "".join(texts)[:-1] + "} " for texts in zip(*written, strict=True)]

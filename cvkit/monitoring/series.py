@@ -93,7 +93,7 @@ def state_of(engine: sa.Engine, model: str) -> tuple[Any, ...]:
     with engine.begin() as connection:
         known = connection.execute(about).one(), connection.execute(rows).scalar_one()
     history = History(engine)
-    told = [frame.to_json(orient="values") for frame in (_alerts(history, model), _deliveries(history))]
+    told = [frame.to_csv() for frame in (_alerts(history, model), _deliveries(history))]
     return (*known, *told)
 
 
