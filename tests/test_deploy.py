@@ -133,9 +133,8 @@ def test_an_alert_is_as_severe_as_its_verdict_where_the_rule_says_nothing(own: C
     assert [rule["labels"]["severity"] for rule in alerts(own)["CvkitAnything"]] == ["info", "warning", "critical"]
     assert [rule["labels"]["severity"] for rule in alerts(own)["CvkitDrift"]] == ["warning", "critical"]
     assert [rule["labels"]["severity"] for rule in alerts(own)["CvkitLight"]] == ["critical"]
-    assert [rule["expr"][-4:] for rule in alerts(own)["CvkitAnything"]] == ["= 1", "= 2", "= 3"] or [
-        rule["expr"].rsplit(" ", 2)[1:] for rule in alerts(own)["CvkitAnything"]
-    ] == [[">=", "1"], [">=", "2"], [">=", "3"]]
+    limits = [rule["expr"].rsplit(" ", 2)[1:] for rule in alerts(own)["CvkitAnything"]]
+    assert limits == [[">=", "1"], [">=", "2"], [">=", "3"]]
 
 
 def test_conditions_speak_of_metrics_that_are_told(own: Config) -> None:
@@ -184,10 +183,10 @@ def rule_tests(own: Config, folder: Path, changed: dict[str, dict[str, float | N
     tool("promtool", "test", "rules", "tests.yml", folder=folder)
 
 
-def series(config: Config, metric: str, value: float, **labels: str) -> dict[str, str]:
+def series(config: Config, name: str, value: float, /, **labels: str) -> dict[str, str]:
     about = {"model": config.model.name, "version": "v1", "source": "cam-7", **labels}
-    inside = ",".join(f"{name}={quoted(text)}" for name, text in about.items() if text)
-    return {"series": f"{metric}{{{inside}}}", "values": f"{value}x300"}
+    inside = ",".join(f"{label}={quoted(text)}" for label, text in about.items() if text)
+    return {"series": f"{name}{{{inside}}}", "values": f"{value}x300"}
 
 
 @pytest.mark.parametrize(
@@ -230,7 +229,7 @@ def test_a_missed_run_and_metrics_that_are_gone_fire_in_time(plain: Config, tmp_
         return {"expr": firing, "eval_time": f"{hour}h", "exp_samples": [{"labels": "{}", "value": int(yes)}]}
 
     checks = [
-        fires("CvkitNotMeasured", 48, False), fires("CvkitNotMeasured", 71, False), fires("CvkitNotMeasured", 60, False),
+        fires("CvkitNotMeasured", 48, False), fires("CvkitNotMeasured", 59, False),
         fires("CvkitMetricsGone", 59, False), fires("CvkitMetricsGone", 62, True),
     ]  # fmt: skip
     late = [{"series": f'{end}{{model="model",version="v1"}}', "values": "0x60"},
