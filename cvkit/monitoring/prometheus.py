@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
@@ -119,8 +120,7 @@ def gauges(newest: Newest, most: int = MOST_SERIES) -> str:
     """
     parts, left, out = [], most, 0
     for table in _tables(newest):
-        kept, dropped = _within(table, left)
-        given = _text(kept)
+        given, dropped = _lines(table, left)
         left -= sum(len(lines) for lines in given.values())
         out += dropped
         parts += [_headed(name, lines) for name, lines in given.items()]
@@ -236,25 +236,34 @@ def _seconds(times: pd.Series) -> pd.Series:
     return (pd.to_datetime(times, utc=True) - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
 
 
-def _within(table: Table, most: int) -> tuple[Table, int]:
-    """The first rows of a table that make at most `most` series, and how many series are left out."""
-    rows = table.rows
-    series = rows[list(table.metrics)].notna().sum(axis=1)
-    once = ~rows.duplicated(list(table.labels))
-    fits = once & (series.where(once, 0).cumsum() <= most)
-    return Table(table.labels, rows[fits], table.metrics), int(series[~fits].sum())
+def _lines(table: Table, most: int) -> tuple[dict[str, list[str]], int]:
+    """The lines of each metric, of the first rows that make at most `most` series, and how many series are left out.
 
-
-def _text(table: Table) -> dict[str, list[str]]:
-    """The lines of each metric; the labels of a row are written once for all of them."""
-    columns = [table.rows[label].fillna("") for label in table.labels]  # a database may know no class of a number
-    written = [column.map({text: f'{name}="{escaped(text)}",' for text in column.unique()}).tolist()
-               for name, column in zip(table.labels, columns, strict=True)]  # fmt: skip
-    sets = ["{" + "".join(texts)[:-1] + "} " for texts in zip(*written, strict=True)]
-    return {
-        name: [f"{name}{labels}{number(value)}\n" for labels, value in zip(sets, values, strict=True) if value == value]
-        for name, values in ((name, table.rows[name].astype("float64").tolist()) for name in table.metrics)
+    Plain lists and one matrix: there are tens of thousands of lines, and each costs what is done for it here.
+    """
+    columns = [table.rows[name].fillna("").tolist() for name in table.labels]  # a number may have no class
+    labels, numbers = list(zip(*columns, strict=True)), table.rows[list(table.metrics)].to_numpy("float64")
+    series = (~np.isnan(numbers)).sum(axis=1)
+    places = dict(zip(reversed(labels), range(len(labels) - 1, -1, -1), strict=True))  # the first of each
+    once = np.zeros(len(labels), bool)
+    once[list(places.values())] = True
+    fits = once & (np.cumsum(np.where(once, series, 0)) <= most)
+    sets = _sets(table.labels, [one for one, fit in zip(labels, fits.tolist(), strict=True) if fit])
+    lines = {
+        name: [
+            f"{name}{{{text}}} {number(value)}\n" for text, value in zip(sets, values, strict=True) if value == value
+        ]
+        for name, values in zip(table.metrics, numbers[fits].T.tolist(), strict=True)
     }
+    return lines, int(series[~fits].sum())
+
+
+def _sets(names: Sequence[str], labels: Sequence[tuple[str, ...]]) -> list[str]:
+    """What stands between braces; each value is escaped once, however often it comes."""
+    known: dict[tuple[str, str], str] = {}
+    for name, values in zip(names, zip(*labels, strict=True), strict=True) if labels else ():
+        known.update({(name, text): f'{name}="{escaped(text)}"' for text in set(values)})
+    return [",".join([known[pair] for pair in zip(names, one, strict=True)]) for one in labels]
 
 
 def _headed(name: str, lines: Sequence[str]) -> str:
