@@ -47,7 +47,7 @@ def record(config: Config, window: Window, *, sick: bool = True, sources: Sequen
 
 
 def measured(source: str, *, ill: bool = False) -> list[dict[str, Any]]:
-    here = {"source": source, "n": 24, "n_reference": 300}
+    here = {"source": source, "n": 60, "n_reference": 300}
     band = [{**here, "feature": name, "metric": "mean", "value": usual, "low": 0.99 * usual, "high": 1.01 * usual,
              "expected": usual, "expected_low": 0.9 * usual, "expected_high": 1.1 * usual}
             for name, usual in MEANS.items()]  # fmt: skip

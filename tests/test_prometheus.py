@@ -442,7 +442,7 @@ def test_the_memory_of_a_backfill_does_not_grow_with_the_history(
         made_up.record(config, made_up.today(days))
     peak()
     few = peak()
-    for days in range(12, 52):
+    for days in range(12, 34):
         made_up.record(config, made_up.today(days))
     assert peak() < 1.5 * few
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from cvkit.config import Config
 from cvkit.deployment import names
-from cvkit.deployment.promql import Condition, conditions, quoted, selector
+from cvkit.deployment.promql import Condition, conditions, missed, quoted, selector
 
 Settings = dict[str, Any]
 
@@ -154,6 +154,11 @@ def _itself(config: Config, grafana: str) -> list[Settings]:
     up, left_out = selector("cvkit_up", model), selector("cvkit_series_left_out", model)
     told = {
         "CvkitMetricsGone": (f"absent({up})", "critical", "{{ $labels.model }}: cvkit's metrics do not come in"),
+        "CvkitRunMissed": (
+            str(missed(config)),
+            "critical",
+            "{{ $labels.model }}: no window was measured when one was due",
+        ),
         "CvkitHistoryUnreadable": (f"{up} == 0", "critical", "{{ $labels.model }}: the history cannot be read"),
         "CvkitSeriesLeftOut": (f"{left_out} > 0", "warning", "{{ $labels.model }}: too many series for one scrape"),
     }
@@ -174,11 +179,11 @@ def _meaning(condition: Condition, value: str) -> str:
     rule = condition.rule
     lasting = f", {rule.for_windows} windows in a row" if rule.for_windows > 1 else ""
     if rule.metric == "runs":
-        return "A window could not be measured, or none was when one was due."
+        return "The newest window could not be measured."
     if rule.missing:
         return f"The newest window has no {rule.feature} of it{lasting}."
     if rule.state:
-        worse = "" if condition.state == "critical" else " or worse"
+        worse = " or critical" if condition.state == "warning" else ""
         return f"A verdict of {_plain(rule.metric)} is {condition.state}{worse}{lasting}."
     limits = [
         f"{word} {limit:g}" for word, limit in (("above", rule.above), ("below", rule.below)) if limit is not None

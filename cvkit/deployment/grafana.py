@@ -15,7 +15,7 @@ from grafana_foundation_sdk.models.alerting import RelativeTimeRange
 from cvkit.config import Config
 from cvkit.deployment import names
 from cvkit.deployment.alerting import EVALUATE, GONE, Settings, duration, labels, said_by
-from cvkit.deployment.promql import Comparison, Condition, conditions, quoted, selector
+from cvkit.deployment.promql import Comparison, Condition, conditions, missed, quoted, selector
 
 EXPRESSIONS = "__expr__"  # Grafana's own name for the source of expressions
 LOOK_BACK = RelativeTimeRange(from_val=600, to=0)
@@ -59,7 +59,7 @@ def alert_rules(config: Config, grafana: str) -> Settings:
         "apiVersion": 1,
         "groups": [
             {"orgId": 1, "name": f"cvkit {_raw(config.model.name)}", "folder": names.FOLDER, "interval": EVALUATE,
-             "rules": [*rules, _gone(config)]}
+             "rules": [*rules, *_itself(config)]}
         ],
     }  # fmt: skip
 
@@ -72,12 +72,20 @@ def _rule(condition: Condition, config: Config, grafana: str) -> Settings:
     return _plain(made.annotations(said_by(condition, config, grafana, VALUE)).build())
 
 
-def _gone(config: Config) -> Settings:
-    up = selector("cvkit_up", f"model={quoted(config.model.name)}")
-    made = _asked(f"metrics gone {config.model.name}", (Comparison(f"min by (model) ({up})", "<", 1),))
-    made = made.no_data_state("Alerting").for_val(duration(GONE)).labels({"severity": "critical"})
-    words = "cvkit's metrics do not come in, or its history cannot be read"
-    return _plain(made.annotations({"summary": words}).build())
+def _itself(config: Config) -> list[Settings]:
+    """What is not told is no good news: here no data is an alert."""
+    up = Comparison(f"min by (model) ({selector('cvkit_up', f'model={quoted(config.model.name)}')})", "<", 1)
+    told = {
+        "metrics gone": (up, "cvkit's metrics do not come in, or its history cannot be read"),
+        "run missed": (missed(config), "no window was measured when one was due"),
+    }
+    return [
+        _plain(
+            _asked(f"{title} {config.model.name}", (one,)).no_data_state("Alerting").for_val(duration(GONE))
+            .labels({"severity": "critical"}).annotations({"summary": words}).build()
+        )
+        for title, (one, words) in told.items()
+    ]  # fmt: skip
 
 
 def _asked(title: str, comparisons: tuple[Comparison, ...]) -> build.Rule:

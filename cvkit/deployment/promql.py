@@ -13,8 +13,8 @@ from cvkit.tables import LABEL_FEATURES, STATES
 
 BY_SOURCE = "model, version, source"
 BY_MODEL = "model"
-SEVERITY_OF = {"unknown": "info", "warning": "warning", "critical": "critical"}  # of an alert, by its verdict's state
-MISSED_WINDOWS = 2  # windows after the end of the newest measured one from which a run is missed: it had one to be made
+SEVERITY_OF = {"unknown": "info", "critical": "critical"}  # of an alert, by its verdict's state
+MISSED_WINDOWS = 2  # windows after the end of the newest that was measured: the next one had a window's time to be
 LATE_SHARE = 24  # a condition has to last 1/24 of a window longer than windows in a row: a run may be a little late
 
 
@@ -116,18 +116,19 @@ def selector(metric: str, *matchers: str) -> str:
 def _of_rule(rule: AlertRule, config: Config) -> Iterator[Condition]:
     window, more = config.window_length, rule.for_windows - 1
     lasting = more * window + window / LATE_SHARE if more else timedelta()
-    if rule.state and not rule.severity:
-        for state in STATES[STATES.index(rule.state) :]:
-            yield Condition(rule, SEVERITY_OF[state], (_state(rule, config, state),), lasting, state)
+    if rule.state == "warning" and not rule.severity:
+        for state in ("warning", "critical"):
+            yield Condition(rule, state, (_state(rule, config, state),), lasting, state)
     else:
-        yield Condition(rule, rule.severity or "warning", tuple(_comparisons(rule, config)), lasting, rule.state)
+        severity = rule.severity or SEVERITY_OF.get(rule.state, "warning")
+        yield Condition(rule, severity, tuple(_comparisons(rule, config)), lasting, rule.state)
 
 
 def _comparisons(rule: AlertRule, config: Config) -> Iterator[Comparison]:
     if rule.state:
         yield _state(rule, config, rule.state)
     elif rule.metric == "runs":
-        yield from _missed(config)
+        yield _failed(config)
     elif rule.missing:
         yield _missing(rule, config)
     elif rule.change is not None:
@@ -137,24 +138,32 @@ def _comparisons(rule: AlertRule, config: Config) -> Iterator[Comparison]:
 
 
 def _state(rule: AlertRule, config: Config, state: str) -> Comparison:
-    f1 = "|".join(LABEL_FEATURES)
+    """Verdicts of a group or a feature; what is judged by labels is of the group performance whatever its rule."""
+    by_labels = "|".join(LABEL_FEATURES)
     group = {
         "any": (),
-        "data": ('rule="data"',),
-        "drift": ('rule="drift"', f'feature!~"{f1}"'),
-        "quality": ('rule="quality"',),
-        "performance": ('rule="drift"', f'feature=~"{f1}"'),
+        "performance": (f'feature=~"{by_labels}"',),
+        **{name: (f'rule="{name}"', f'feature!~"{by_labels}"') for name in ("data", "drift", "quality")},
     }.get(rule.metric, (f"feature={quoted(rule.feature)}",))
     verdicts = selector("cvkit_verdict_state", *_about(rule, config), *group)
-    return Comparison(f"max by ({BY_SOURCE}) ({verdicts})", ">=", STATE_VALUES[state])
+    value = STATE_VALUES[state]
+    if state == "unknown":  # one that is unknown is not less so for a worse one beside it
+        return Comparison(f"max by ({BY_SOURCE}) ({verdicts} == bool {value})", ">=", 1)
+    return Comparison(f"max by ({BY_SOURCE}) ({verdicts})", ">=", value)
 
 
-def _missed(config: Config) -> Iterator[Comparison]:
+def _failed(config: Config) -> Comparison:
     model = f"model={quoted(config.model.name)}"
     end = f"max by ({BY_MODEL}) ({selector('cvkit_window_end_timestamp_seconds', model)})"
     failed = f"max by ({BY_MODEL}) ({selector('cvkit_failed_window_end_timestamp_seconds', model)})"
-    yield Comparison(f"time() - {end}", ">", MISSED_WINDOWS * config.window_length.total_seconds())
-    yield Comparison(f"({failed} or {end}) - {end}", ">", 0)
+    return Comparison(f"({failed} or {end}) - ({end} or 0 * {failed})", ">", 0)
+
+
+def missed(config: Config) -> Comparison:
+    """A run that did not come: windows have passed since the newest that was measured."""
+    end = selector("cvkit_window_end_timestamp_seconds", f"model={quoted(config.model.name)}")
+    limit = MISSED_WINDOWS * config.window_length.total_seconds()
+    return Comparison(f"time() - max by ({BY_MODEL}) ({end})", ">", limit)
 
 
 def _missing(rule: AlertRule, config: Config) -> Comparison:
@@ -162,7 +171,7 @@ def _missing(rule: AlertRule, config: Config) -> Comparison:
     if (rule.feature, rule.statistic) == ("images", "count"):
         return Comparison(f"max by ({BY_SOURCE}) ({images})", "<=", 0)
     there = f"count by ({BY_SOURCE}) ({_measured('cvkit_measurement', rule, config)})"
-    return Comparison(f"({there} or 0 * max by ({BY_SOURCE}) ({images}))", "<=", 0)
+    return Comparison(f"({there} or 0 * max by ({BY_SOURCE}) ({images} > 0))", "<=", 0)
 
 
 def _beyond(rule: AlertRule, config: Config) -> Iterator[Comparison]:
@@ -175,16 +184,21 @@ def _beyond(rule: AlertRule, config: Config) -> Iterator[Comparison]:
 def _changed(rule: AlertRule, config: Config) -> Iterator[Comparison]:
     expected = _measured("cvkit_measurement_expected", rule, config)
     for end, highest, sign in (("low", "max", ">"), ("high", "min", "<")):
-        change = f"(({_near_end(end, rule, config)}) - {expected}) / abs({expected})"
-        yield Comparison(
-            f"{highest} by ({BY_SOURCE}) ({change})", sign, float(f"{'-' if sign == '<' else ''}{rule.change}")
-        )
+        change = f"(({_near_end(end, rule, config)}) - {expected}) / abs({expected} != 0)"
+        limit = float(rule.change or 0.0)
+        yield Comparison(f"{highest} by ({BY_SOURCE}) ({change})", sign, -limit if sign == "<" else limit)
 
 
 def _near_end(end: str, rule: AlertRule, config: Config) -> str:
-    """The end of the interval that has to be beyond the limit; the value where there is none."""
+    """The end of the interval that has to be beyond the limit; the value where there is none.
+
+    Nothing where a mean or a share is from too few images.
+    """
     value = _measured("cvkit_measurement", rule, config)
-    return f"{_measured(f'cvkit_measurement_{end}', rule, config)} or {value}" if rule.sure else value
+    known = f"({_measured(f'cvkit_measurement_{end}', rule, config)} or {value})" if rule.sure else value
+    if rule.statistic not in ("mean", "share"):
+        return known
+    return f"{known} and {_measured('cvkit_measurement_values', rule, config)} >= {config.rules.minimum_images}"
 
 
 def _measured(metric: str, rule: AlertRule, config: Config) -> str:
