@@ -151,12 +151,7 @@ def rule_tests(own: Config, folder: Path, changed: dict[str, dict[str, float | N
     """Let promtool say which alerts fire of a source whose metrics are as usual but for `changed`, by metric."""
     deployment.write(own, folder, DEFAULT_URL)
     told: list[dict[str, str]] = []
-    for metric in (
-        "cvkit_measurement",
-        "cvkit_measurement_low",
-        "cvkit_measurement_high",
-        "cvkit_measurement_expected",
-    ):
+    for metric in ("cvkit_measurement", *(f"cvkit_measurement_{end}" for end in ("low", "high", "expected", "values"))):
         width = {"cvkit_measurement_low": 0.99, "cvkit_measurement_high": 1.01}.get(metric, 1.0)
         for feature, usual in HEALTHY.items():
             usual_here = 500 if metric == "cvkit_measurement_values" else usual * width
@@ -186,7 +181,7 @@ def rule_tests(own: Config, folder: Path, changed: dict[str, dict[str, float | N
 def series(config: Config, name: str, value: float, /, **labels: str) -> dict[str, str]:
     about = {"model": config.model.name, "version": "v1", "source": "cam-7", **labels}
     inside = ",".join(f"{label}={quoted(text)}" for label, text in about.items() if text)
-    return {"series": f"{name}{{{inside}}}", "values": f"{value}x300"}
+    return {"series": f"{name}{{{inside}}}", "values": f"{value}+0x300"}
 
 
 @pytest.mark.parametrize(
@@ -236,7 +231,7 @@ def test_a_missed_run_and_metrics_that_are_gone_fire_in_time(plain: Config, tmp_
         fires("CvkitNotMeasured", 48, False), fires("CvkitRunMissed", 59, False),
         fires("CvkitMetricsGone", 59, False), fires("CvkitMetricsGone", 62, True),
     ]  # fmt: skip
-    late = [{"series": f'{end}{{model="model",version="v1"}}', "values": "0x60"},
+    late = [{"series": f'{end}{{model="model",version="v1"}}', "values": "0+0x60"},
             {"series": 'cvkit_up{model="model"}', "values": "1x60"}]  # fmt: skip
     failed = [*shown, {"series": 'cvkit_failed_window_end_timestamp_seconds{model="model",version="v2"}',
                        "values": "_x30 172800x30"}]  # fmt: skip

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from cvkit.config import AlertRule, Config
 from cvkit.monitoring.prometheus import STATE_VALUES
-from cvkit.tables import LABEL_FEATURES, STATES
+from cvkit.tables import LABEL_FEATURES
 
 BY_SOURCE = "model, version, source"
 BY_MODEL = "model"
