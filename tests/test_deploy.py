@@ -220,8 +220,8 @@ def test_a_missed_run_and_metrics_that_are_gone_fire_in_time(plain: Config, tmp_
     folder = tmp_path / "out"
     deployment.write(plain, folder, DEFAULT_URL)
     end = "cvkit_window_end_timestamp_seconds"
-    shown = [{"series": f'{end}{{model="model",version="v1"}}', "values": f"{86400}x60 _x20"},
-             {"series": 'cvkit_up{model="model"}', "values": "1x60 _x20"}]  # fmt: skip
+    shown = [{"series": f'{end}{{model="model",version="v1"}}', "values": f"{86400}x720 _x240"},
+             {"series": 'cvkit_up{model="model"}', "values": "1x720 _x240"}]  # fmt: skip
 
     def fires(name: str, hour: int, yes: bool) -> dict[str, Any]:
         firing = f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) > bool 0 or vector(0)'
@@ -231,15 +231,15 @@ def test_a_missed_run_and_metrics_that_are_gone_fire_in_time(plain: Config, tmp_
         fires("CvkitNotMeasured", 48, False), fires("CvkitRunMissed", 59, False),
         fires("CvkitMetricsGone", 59, False), fires("CvkitMetricsGone", 62, True),
     ]  # fmt: skip
-    late = [{"series": f'{end}{{model="model",version="v1"}}', "values": "0+0x60"},
-            {"series": 'cvkit_up{model="model"}', "values": "1x60"}]  # fmt: skip
+    late = [{"series": f'{end}{{model="model",version="v1"}}', "values": "0+0x720"},
+            {"series": 'cvkit_up{model="model"}', "values": "1x720"}]  # fmt: skip
     failed = [*shown, {"series": 'cvkit_failed_window_end_timestamp_seconds{model="model",version="v2"}',
-                       "values": "_x30 172800x30"}]  # fmt: skip
+                       "values": "_x360 172800x360"}]  # fmt: skip
     tests = {"rule_files": ["cvkit-rules.yml"], "evaluation_interval": "10m", "tests": [
-        {"interval": "1h", "input_series": shown, "promql_expr_test": checks},
-        {"interval": "1h", "input_series": late, "promql_expr_test": [
+        {"interval": "5m", "input_series": shown, "promql_expr_test": checks},
+        {"interval": "5m", "input_series": late, "promql_expr_test": [
             fires("CvkitRunMissed", 47, False), fires("CvkitRunMissed", 49, True)]},
-        {"interval": "1h", "input_series": failed, "promql_expr_test": [
+        {"interval": "5m", "input_series": failed, "promql_expr_test": [
             fires("CvkitNotMeasured", 29, False), fires("CvkitNotMeasured", 40, True)]},
     ]}  # fmt: skip
     (folder / "tests.yml").write_text(yaml.safe_dump(tests))
