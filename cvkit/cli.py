@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from cvkit import __version__, errors
-from cvkit.commands import alerts
+from cvkit.commands import alerts, metrics
 from cvkit.storage import storage_error
 from cvkit.tables import STATES
 
@@ -301,6 +301,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--serve", action="store_true", help="serve it and rebuild on changes")
     command.add_argument("--address", default="127.0.0.1:8000", help="with --serve: host:port (default: %(default)s)")
     alerts.add(commands, _workspace_command, _say)
+    metrics.add(commands, _workspace_command, _say)
     _command(commands, "schema", schema)
     return parser
 

@@ -84,6 +84,15 @@ def test_given_up_after_the_time_that_was_set_and_can_be_tried_again(settings: C
     assert round_of(settings, history, receiver, NOW + timedelta(hours=80)).sent == 1
 
 
+def test_what_waits_and_what_was_sent_is_counted(settings: Config, history: History) -> None:
+    measured(history, 0, [verdict("a", "noise", "warning"), verdict("b", "noise", "warning")])
+    alerts.update(settings, history, NOW)
+    round_of(settings, history, Receiver([DeliveryError("no", lasting=True)]), NOW)
+    counts = outbox.counts(history, "m").set_index("status")
+    assert counts.loc["waiting", ["channel", "n"]].tolist() == ["ops", 2]
+    assert counts.loc["waiting", "oldest"] == NOW
+
+
 def test_one_channel_that_is_down_does_not_hold_up_another(tmp_path: Path) -> None:
     two = ", ".join(f"{{name: {name}, kind: webhook, url: 'http://x'}}" for name in ("bad", "good"))
     settings = config(tmp_path, f"channels: [{two}]")

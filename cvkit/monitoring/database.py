@@ -153,10 +153,11 @@ OUTBOX = sa.Table(
 )  # fmt: skip
 
 
-def connect(url: str) -> sa.Engine:
+def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
     """An engine for the history at a SQLAlchemy URL, its tables made where there are none.
 
-    Raises StorageError where it cannot be opened, is no database, or was written by another version of cvkit.
+    SQLite waits `busy_s` seconds for other processes. Raises StorageError where it cannot be opened, is no database, or
+    was written by another version of cvkit.
     """
     with explained(url):
         address = sa.make_url(url)
@@ -165,7 +166,7 @@ def connect(url: str) -> sa.Engine:
             address = _to_read_only(address)
         engine = sa.create_engine(address)
         if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _prepare_sqlite)
+            sa.event.listen(engine, "connect", lambda made, record: _prepare_sqlite(made, busy_s))
             sa.event.listen(engine, "begin", _begin_sqlite)
         try:
             _check_schema(engine)
@@ -225,11 +226,11 @@ def _found_schema(engine: sa.Engine) -> int | None:
         return connection.execute(sa.select(sa.func.max(schema_table.c.version))).scalar()
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, busy_s: float) -> None:
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, not where sqlite3 guesses
-    for pragma in (f"busy_timeout={int(BUSY_SECONDS * 1000)}", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={int(busy_s * 1000)}", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
-    deadline = time.monotonic() + BUSY_SECONDS
+    deadline = time.monotonic() + busy_s
     while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         try:
             connection.execute("PRAGMA journal_mode=WAL")

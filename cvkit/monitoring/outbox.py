@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import sqlalchemy as sa
 
 from cvkit.config import Config
@@ -203,6 +204,15 @@ def unsent(config: Config, history: History) -> list[tuple[str, str, int, str]]:
     for row in rows:
         groups.setdefault((row.channel, words[row.status]), []).append(row.error)
     return [(channel, status, len(errors), errors[-1]) for (channel, status), errors in groups.items()]
+
+
+def counts(history: History, model: str) -> pd.DataFrame:
+    """Messages by channel and status: how many (`n`), and when the oldest of them was made (`oldest`)."""
+    oldest = sa.func.min(OUTBOX.c.made, type_=OUTBOX.c.made.type)
+    query = sa.select(OUTBOX.c.channel, OUTBOX.c.status, sa.func.count(), oldest).where(OUTBOX.c.model == model)
+    with history.reading() as connection:
+        rows = connection.execute(query.group_by(OUTBOX.c.channel, OUTBOX.c.status)).all()
+    return pd.DataFrame(rows, columns=["channel", "status", "n", "oldest"])
 
 
 def try_out(config: Config, name: str = "", send: Send = send) -> dict[str, str]:
