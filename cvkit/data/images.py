@@ -174,7 +174,7 @@ def measure_strips(strips: NDArray[np.uint8], height: int) -> ImageFacts:
     if len(strips) != len(layout.strip_rows) or strips.shape[2:] not in ((), (3,)):
         raise ValueError(f"expected the strips of a picture of {height} rows, grey or RGB, not {strips.shape}")
     dhash, numbers = _properties(np.ascontiguousarray(strips), layout)
-    content = hashlib.sha256(np.ascontiguousarray(strips)).hexdigest()[:32]
+    content = hashlib.sha256(strips.tobytes()).hexdigest()[:32]
     return ImageFacts(content, dhash, "", "", "", "", float(strips.shape[1]), float(height), *numbers)
 
 

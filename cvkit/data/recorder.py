@@ -20,10 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from cvkit.data import recorder_metrics
 from cvkit.data.images import take_strips
-from cvkit.data.recorder_files import EPOCH, Boxes, Deployed, Record, readable
+from cvkit.data.recorder_files import EPOCH, UNKNOWN_VERSION, Boxes, Deployed, Record, readable
 from cvkit.data.recorder_frames import Chooser
 from cvkit.data.recorder_ultralytics import Attachment
-from cvkit.data.recorder_writer import UNKNOWN_VERSION, Guard, Store, Writer, log, weights_version
+from cvkit.data.recorder_writer import Guard, Store, Writer, log, weights_version
 from cvkit.errors import ConfigError, CvkitError
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class Recorder:
     ------
     ConfigError
         For settings that cannot be, here and nowhere else.
+
     """
 
     def __init__(
@@ -198,6 +199,7 @@ class Recorder:
             The image's file; without, the frame gets a name of its own.
         size
             Width and height in pixels, where `image` does not tell.
+
         """
         with self.guard:
             self.take(boxes, image, latency_s, time, image_id, size, self._settings.deployed)
@@ -242,9 +244,18 @@ class Recorder:
             strips, picture, kept = self._chosen(pixels, rows)
             writer.put(
                 Record(
-                    moment, writer.number(), name, int(width), int(height), float(latency_s), rows, deployed, strips,
-                    picture, kept,
-                )  # fmt: skip
+                    moment,
+                    writer.number(),
+                    name,
+                    int(width),
+                    int(height),
+                    float(latency_s),
+                    rows,
+                    deployed,
+                    strips,
+                    picture,
+                    kept,
+                )
             )
 
     def _chosen(
@@ -257,7 +268,9 @@ class Recorder:
         strips = None
         if now >= self._next_look:
             strips = take_strips(pixels)
-            self._next_look = now + (1 / self._settings.properties_per_s if self._settings.properties_per_s else math.inf)
+            self._next_look = now + (
+                1 / self._settings.properties_per_s if self._settings.properties_per_s else math.inf
+            )
         kept = self._chooser.choose(now, rows[:, 4], strips)
         if not kept:
             return strips, None, ""

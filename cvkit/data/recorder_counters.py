@@ -44,6 +44,12 @@ class Loss:
         """Records that died with the process."""
         return self.accepted - self.written
 
+    @property
+    def words(self) -> str:
+        """All of it in words."""
+        dropped = f"; {self.dropped} more were dropped before" if self.dropped else ""
+        return f"{self.lost} records were lost when the process {self.process} died{dropped}"
+
 
 class Counters:
     """The counters of this process; raises OSError where they cannot be written."""

@@ -20,6 +20,7 @@ from cvkit.storage import replacing, safe_name
 FORMAT = "1"  # of the files: raised when a column changes
 FRAMES = "frames"  # folder of kept frames, beside those of the dates
 MADE = "recorded/"  # what ids of frames begin with that are no files
+UNKNOWN_VERSION = "external"  # where neither weights nor anybody says it
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BOX = ("x1", "y1", "x2", "y2", "confidence", "class_id")  # columns of a record's boxes
 TEXT = ("content", "mode", "file_format", "damage", "damage_detail")  # facts in words
@@ -154,5 +155,3 @@ def _facts(facts: Sequence[ImageFacts | None]) -> dict[str, pa.Array]:
             if name not in ("content", "dhash")
         },
     }
-
-

@@ -23,7 +23,7 @@ import numpy as np
 from cvkit.data import recorder_counters, recorder_files, recorder_frames, recorder_metrics
 from cvkit.data.images import ImageFacts, measure_strips
 from cvkit.data.recorder_counters import Counters, Loss
-from cvkit.data.recorder_files import Deployed, Looked, Record
+from cvkit.data.recorder_files import UNKNOWN_VERSION, Deployed, Looked, Record
 from cvkit.errors import StorageError
 
 log = logging.getLogger("cvkit.recorder")
@@ -31,7 +31,6 @@ log = logging.getLogger("cvkit.recorder")
 TICK_S = 0.5  # between looks into the queue: metrics are as live as that
 STALLED_S = 1.0  # a store that keeps a write so long is left alone by the model's thread
 ROW_BYTES = 600  # of memory that a record takes beside its boxes and pixels
-UNKNOWN_VERSION = "external"
 
 Done = TypeVar("Done")
 
@@ -108,12 +107,12 @@ class Writer:
             self.counts.refused += 1
             self.tell_once("full", "records are dropped: the store is slower than the model, full, or closed")
             return
+        if self._thread is None:
+            self._start()
         self._held += size
         self.counts.accepted += 1
         self._queue.append((record, size))
         self._note(recorder_counters.ACCEPTED, self.counts.accepted)
-        if self._thread is None:
-            self._start()
         if len(self._queue) >= self.store.file_rows and not self._wake.is_set():
             self._wake.set()
 
@@ -191,13 +190,12 @@ class Writer:
     def _begin(self) -> None:
         """Open the counters, and tell what was lost before; again and again where the store is not there yet."""
         if self._counters is None:
-            with suppress(OSError):
-                records, source = self.store.records, self.store.source
-                self._counters = self._timed(lambda: Counters(records, self._process, source))
-                self._note(recorder_counters.ACCEPTED, self.counts.accepted)
-                self.found += (found := self._timed(lambda: recorder_counters.sweep(records)))
-                for loss in found:
-                    log.warning("%s: %s", loss.source or "recorder", words_of(loss))
+            records, source = self.store.records, self.store.source
+            self._counters = self._timed(lambda: Counters(records, self._process, source))
+            self._note(recorder_counters.ACCEPTED, self.counts.accepted)
+            self.found += (found := self._timed(lambda: recorder_counters.sweep(records)))
+            for loss in found:
+                log.warning("%s: %s", loss.source or "recorder", loss.words)
         self._note_losses()
 
     def _note_losses(self) -> None:
@@ -319,12 +317,6 @@ class Writer:
 
     def _writer_failed(self, error: Exception) -> None:
         self.tell_once(f"writer {type(error).__name__}", "the recorder could not do part of its work", error)
-
-
-def words_of(loss: Loss) -> str:
-    """A loss in words."""
-    dropped = f"; {loss.dropped} more were dropped before" if loss.dropped else ""
-    return f"{loss.lost} records were lost when the process {loss.process} died{dropped}"
 
 
 def weights_version(weights: Path) -> str:
