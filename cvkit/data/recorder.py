@@ -11,25 +11,25 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cvkit.data import recorder_given as given_as
 from cvkit.data import recorder_metrics
 from cvkit.data.images import take_strips
-from cvkit.data.recorder_files import EPOCH, UNKNOWN_VERSION, Boxes, Deployed, Record, readable
+from cvkit.data.recorder_files import UNKNOWN_VERSION, Boxes, Deployed, Record, readable
 from cvkit.data.recorder_frames import Chooser
 from cvkit.data.recorder_ultralytics import Attachment
 from cvkit.data.recorder_writer import Guard, Store, Writer, log, weights_version
-from cvkit.errors import ConfigError, CvkitError
+from cvkit.errors import CvkitError
 
 if TYPE_CHECKING:
     from cvkit.config import Config
 
-LATEST_US = 253_402_300_800_000_000  # the year 10000
 FOLDER = "recorded"
 
 
@@ -53,19 +53,6 @@ class Seen:
     boxes: ArrayLike | None = None
     image_id: str = ""
     time: datetime | float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    workspace: Path
-    source: str
-    deployed: Deployed
-    store: Store
-    properties_per_s: float
-    confidence: float
-    close_s: float
-    metrics_port: int | None
-    metrics_address: str
 
 
 class Recorder:
@@ -129,20 +116,18 @@ class Recorder:
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "workspace", "source")}
         self._given = (functools.partial(Recorder, **given), (workspace, source))  # as another process makes its own
-        _check(given)
+        given_as.check(given)
         place = Path(os.path.abspath(workspace))  # noqa: PTH100  links stay as they are
         self._config = _config(place)
         names = dict(classes) if isinstance(classes, Mapping) else dict(enumerate(classes))
-        named = model or (self._config.model.name if self._config else "model")
-        records = self._config.captures.records if self._config else ""
-        store = Store(
-            place, place / (records or FOLDER), readable(source), flush_s, file_rows, queue_bytes, frames_per_hour,
-            frame_bytes_per_day, channels,
+        self._deployed = Deployed(model or (self._config.model.name if self._config else "model"), version, names)
+        records = place / ((self._config.captures.records if self._config else "") or FOLDER)
+        self._store = Store(
+            place, records, readable(source), flush_s, file_rows, queue_bytes, frames_per_hour, frame_bytes_per_day,
+            channels,
         )  # fmt: skip
-        self._settings = _Settings(
-            place, readable(source), Deployed(named, version, names), store, properties_per_s, confidence, close_s,
-            metrics_port, metrics_address,
-        )  # fmt: skip
+        self._look_every_s = 1 / properties_per_s if properties_per_s else math.inf
+        self._confidence, self._close_s, self._address = confidence, close_s, metrics_address
         self._attached: list[Attachment] = []
         self.metrics_port = self._serve(metrics_port)
         self._begin()
@@ -150,8 +135,8 @@ class Recorder:
 
     def _begin(self) -> None:
         self.guard = Guard(self._failed)
-        self._writer = Writer(self._settings.store, self._version_of, _end_with_process)
-        self._chooser = Chooser(self._settings.store.frames_per_hour, self._settings.confidence)
+        self._writer = Writer(self._store, self._version_of, _end_with_process)
+        self._chooser = Chooser(self._store.frames_per_hour, self._confidence)
         self._next_look = -math.inf
 
     # -- recording ----------------------------------------------------------------------------------------------
@@ -163,7 +148,7 @@ class Recorder:
         of the model is counted when the next batch begins, or with `detach`. Raises ConfigError for a task without
         boxes, such as classification.
         """
-        attachment = Attachment(model, self, self._settings.deployed)
+        attachment = Attachment(model, self, self._deployed)
         self._attached.append(attachment)
         return self
 
@@ -202,7 +187,7 @@ class Recorder:
 
         """
         with self.guard:
-            self.take(boxes, image, latency_s, time, image_id, size, self._settings.deployed)
+            self.take(boxes, image, latency_s, time, image_id, size, self._deployed)
 
     @contextmanager
     def frame(self, image: Any = None, **known: Any) -> Iterator[Seen]:
@@ -236,8 +221,8 @@ class Recorder:
         deployed: Deployed,
     ) -> None:
         """As `record`, of a model of its own; raises whatever the arguments are good for."""
-        rows, pixels = _rows(boxes), _pixels(image)
-        moment, name = _time_us(time), self._image_name(image_id) if image_id else ""
+        rows, pixels = given_as.rows(boxes), given_as.pixels(image)
+        moment, name = given_as.time_us(time), self._image_name(image_id) if image_id else ""
         width, height = (pixels.shape[1], pixels.shape[0]) if pixels is not None else size or (0, 0)
         writer = self._writer
         with writer.lock:
@@ -268,9 +253,7 @@ class Recorder:
         strips = None
         if now >= self._next_look:
             strips = take_strips(pixels)
-            self._next_look = now + (
-                1 / self._settings.properties_per_s if self._settings.properties_per_s else math.inf
-            )
+            self._next_look = now + self._look_every_s
         kept = self._chooser.choose(now, rows[:, 4], strips)
         if not kept:
             return strips, None, ""
@@ -278,7 +261,7 @@ class Recorder:
 
     def _image_name(self, image_id: str | os.PathLike[str]) -> str:
         """A file's path as seen from the workspace, with `/`; all of it where it lies elsewhere."""
-        path, home = os.fspath(image_id), f"{self._settings.workspace}{os.sep}"
+        path, home = os.fspath(image_id), f"{self._store.workspace}{os.sep}"
         return readable((path[len(home) :] if path.startswith(home) else path).replace(os.sep, "/"))
 
     # -- its end, and what it did -------------------------------------------------------------------------------
@@ -291,10 +274,10 @@ class Recorder:
         """Detach, write what is left and end; records that come later are dropped."""
         _living.discard(self)
         self.detach()
-        self._writer.close(self._settings.close_s)
+        self._writer.close(self._close_s)
         if self.metrics_port is not None:
             with self.guard:
-                recorder_metrics.end_serving(self.metrics_port, self._settings.metrics_address)
+                recorder_metrics.end_serving(self.metrics_port, self._address)
             self.metrics_port = None
 
     def stats(self) -> Stats:
@@ -320,9 +303,9 @@ class Recorder:
         if port is None:
             return None
         try:
-            return recorder_metrics.serve(port, self._settings.metrics_address)
+            return recorder_metrics.serve(port, self._address)
         except OSError as error:
-            log.warning("%s: no metrics at port %d: %s", self._settings.source or "recorder", port, error)
+            log.warning("%s: no metrics at port %d: %s", self._store.source or "recorder", port, error)
             return None
 
     def _failed(self, error: Exception) -> None:
@@ -342,22 +325,6 @@ class Recorder:
         self._begin()
 
 
-def _check(given: Mapping[str, Any]) -> None:
-    """Raise ConfigError for settings that cannot be."""
-    positive = ("flush_s", "file_rows", "queue_bytes")
-    other = ("properties_per_s", "frames_per_hour", "frame_bytes_per_day", "confidence", "close_s")
-    for name in (*positive, *other):
-        value = given[name]
-        good = isinstance(value, int | float) and not math.isnan(value) and value >= 0 and (value or name in other)
-        if not good:
-            raise ConfigError(
-                f"a recorder cannot have `{name}` so", expected="a number above 0" if name in positive else "0 or more",
-                found=repr(value), remedy="correct it where the recorder is made",
-            )  # fmt: skip
-    if given["channels"] not in ("bgr", "rgb"):
-        raise ConfigError("a recorder knows no such order of colours", expected="bgr or rgb", found=given["channels"])
-
-
 def _config(workspace: Path) -> Config | None:
     """The workspace's settings; None where there are none, or none that can be used: the model runs all the same."""
     from cvkit.config import load_config
@@ -369,44 +336,6 @@ def _config(workspace: Path) -> Config | None:
     except CvkitError as error:
         log.warning("the recorder goes on without cvkit.yml: %s", error)
         return None
-
-
-def _rows(boxes: ArrayLike | None) -> Boxes:
-    """A copy of boxes as (n, 6)."""
-    if boxes is None:
-        return np.empty((0, 6), np.float32)
-    told: Any = boxes
-    rows = np.array(told.cpu() if hasattr(told, "cpu") else told, np.float32)
-    if rows.size == 0:
-        return np.empty((0, 6), np.float32)
-    if rows.ndim != 2 or rows.shape[1] != 6:
-        raise ValueError(f"boxes have six columns: x1, y1, x2, y2, confidence, class; not {rows.shape}")
-    return rows
-
-
-def _pixels(image: Any) -> NDArray[np.uint8] | None:
-    """Pixels that can be looked at: grey or three colours of 8 bits; None for anything else."""
-    if image is None:
-        return None
-    pixels = image if isinstance(image, np.ndarray) else np.asarray(image)
-    if pixels.dtype != np.uint8 or not pixels.size or pixels.ndim not in (2, 3):
-        return None
-    if pixels.ndim == 3 and pixels.shape[2] != 3:
-        return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels[:, :, :3] if pixels.shape[2] == 4 else None
-    return pixels
-
-
-def _time_us(time: datetime | float | None) -> int:
-    if time is None:
-        return clock.time_ns() // 1000
-    if isinstance(time, datetime):
-        moment = time if time.tzinfo else time.replace(tzinfo=UTC)
-        found = (moment - EPOCH) // timedelta(microseconds=1)
-    else:
-        found = int(time * 1e6)
-    if not 0 <= found < LATEST_US:
-        raise ValueError(f"a time between 1970 and 9999, not {time!r}")
-    return found
 
 
 # -- the process ----------------------------------------------------------------------------------------------------

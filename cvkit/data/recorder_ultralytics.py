@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from cvkit.data.recorder_files import Deployed
 from cvkit.errors import ConfigError
 
-if TYPE_CHECKING:
-    from cvkit.data.recorder import Recorder
-
 BOXED = ("detect", "segment", "pose")  # tasks whose results have boxes
 BEGIN, END = "on_predict_batch_start", "on_predict_batch_end"  # latency is known at the end only
+
+
+class Taker(Protocol):
+    """What listens: a recorder."""
+
+    @property
+    def guard(self) -> AbstractContextManager[None]:
+        """Holds what goes wrong."""
+
+    def take(
+        self,
+        boxes: Any,
+        image: Any,
+        latency_s: float,
+        time: None,
+        image_id: str,
+        size: tuple[int, int],
+        deployed: Deployed,
+    ) -> None:
+        """Take a frame."""
+
+    def error(self) -> None:
+        """Count an error of the model."""
 
 
 class Attachment:
     """A model and the recorder that listens to it."""
 
-    def __init__(self, model: Any, recorder: Recorder, known: Deployed) -> None:
+    def __init__(self, model: Any, recorder: Taker, known: Deployed) -> None:
         if model.task not in BOXED:
             raise ConfigError(
                 "the recorder records boxes, and this model has none", expected=", ".join(BOXED), found=str(model.task),

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,7 +52,7 @@ class Store:
     channels: str
 
 
-class Guard:
+class Guard(AbstractContextManager[None]):
     """The one place where every exception ends: a recorder that fails must neither stop nor slow its model."""
 
     __slots__ = ("_tell",)
