@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -112,22 +112,36 @@ def to_table(looked: Sequence[Looked], source: str, process: str) -> pa.Table:
     records = [one.record for one in looked]
     deployed, n = records[0].deployed, len(records)
     columns = {
-        "image_id": pa.array([one.image_id or made_id(one, source, process) for one in records], pa.string()),
-        "time": pa.array(np.array([one.time_us for one in records], np.int64)).cast(pa.timestamp("us", tz="UTC")),
-        "source": pa.repeat(source, n),
-        "model": pa.repeat(readable(deployed.model), n),
-        "version": pa.repeat(readable(deployed.version), n),
-        "width": pa.array(np.array([one.width for one in records], np.int32)),
-        "height": pa.array(np.array([one.height for one in records], np.int32)),
-        "latency_s": pa.array(np.array([one.latency_s for one in records], np.float64)),
+        "image_id": _words([one.image_id or made_id(one, source, process) for one in records]),
+        "time": _numbers([one.time_us for one in records], pa.timestamp("us", tz="UTC")),
+        "source": _words([source] * n),
+        "model": _words([readable(deployed.model)] * n),
+        "version": _words([readable(deployed.version)] * n),
+        "width": _numbers([one.width for one in records], pa.int32()),
+        "height": _numbers([one.height for one in records], pa.int32()),
+        "latency_s": _numbers([one.latency_s for one in records], pa.float64()),
         **_boxes([one.boxes for one in records]),
         **_facts([one.facts for one in looked]),
-        "kept": pa.array([one.record.kept if one.frame else "" for one in looked], pa.string()),
-        "frame": pa.array([one.frame for one in looked], pa.string()),
+        "kept": _words([one.record.kept if one.frame else "" for one in looked]),
+        "frame": _words([one.frame for one in looked]),
     }
     names = {str(number): readable(name) for number, name in (deployed.classes or {}).items()}
     about = {"format": FORMAT, "source": source, "classes": names}
-    return pa.table(columns, metadata={"cvkit": json.dumps(about)})
+    return pa.Table.from_arrays([*columns.values()], names=[*columns], metadata={"cvkit": json.dumps(about)})
+
+
+def _numbers(values: Sequence[float] | NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """A column of numbers. From memory as it is: pyarrow's own conversions import pandas, seconds into the run."""
+    dtype = np.int64 if pa.types.is_timestamp(kind) else kind.to_pandas_dtype()
+    memory = np.ascontiguousarray(values, dtype)
+    return pa.Array.from_buffers(kind, len(memory), [None, pa.py_buffer(memory)])
+
+
+def _words(values: Sequence[str]) -> pa.Array:
+    """A column of text."""
+    encoded = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    return pa.Array.from_buffers(pa.string(), len(encoded), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
 
 
 def _boxes(boxes: Sequence[Boxes]) -> dict[str, pa.Array]:
@@ -135,11 +149,9 @@ def _boxes(boxes: Sequence[Boxes]) -> dict[str, pa.Array]:
     rows = np.concatenate(boxes) if boxes else np.empty((0, len(BOX)), np.float32)
     # A class that is no number is -1, which no model knows: the reader says so.
     kinds = np.nan_to_num(rows[:, 5], nan=-1, posinf=-1, neginf=-1).clip(-1, 2**24).astype(np.int32)
-    values = [*(np.ascontiguousarray(rows[:, place]) for place in range(5)), kinds]
-    return {
-        name: pa.ListArray.from_arrays(pa.array(ends), pa.array(column))
-        for name, column in zip(BOX, values, strict=True)
-    }
+    values = [*(_numbers(rows[:, place], pa.float32()) for place in range(5)), _numbers(kinds, pa.int32())]
+    offsets = _numbers(ends, pa.int32())
+    return {name: pa.ListArray.from_arrays(offsets, column) for name, column in zip(BOX, values, strict=True)}
 
 
 def _facts(facts: Sequence[ImageFacts | None]) -> dict[str, pa.Array]:
@@ -147,10 +159,10 @@ def _facts(facts: Sequence[ImageFacts | None]) -> dict[str, pa.Array]:
     nothing = ImageFacts()
     told = [one or nothing for one in facts]
     return {
-        "content": pa.array([one.content for one in told], pa.string()),
-        "dhash": pa.array([one.dhash for one in told], pa.uint64()),
+        "content": _words([one.content for one in told]),
+        "dhash": _numbers(np.array([one.dhash for one in told], np.uint64), pa.uint64()),
         **{
-            name: pa.array([float(getattr(one, name)) for one in told], pa.float64())
+            name: _numbers([getattr(one, name) for one in told], pa.float64())
             for name in KNOWN
             if name not in ("content", "dhash")
         },

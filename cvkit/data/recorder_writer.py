@@ -152,7 +152,8 @@ class Writer:
         """Log something the first time it happens; afterwards it is only counted."""
         if kind not in self._told:
             self._told.add(kind)
-            cause = f" ({type(error).__name__}: {error})" if error else ""
+            said = f"{error.problem}: {error.found}" if isinstance(error, StorageError) else error
+            cause = f" ({type(error).__name__}: {said})" if error else ""
             log.warning("%s: %s%s", self.store.source or "recorder", words, cause)
 
     def _start(self) -> None:
@@ -180,7 +181,7 @@ class Writer:
                 self._look()
             if closing or tickets or time.monotonic() >= due or len(self._looked) >= self.store.file_rows:
                 with self._writer_guard:
-                    self._write()
+                    self._write(last=closing)
                 due = time.monotonic() + self.store.flush_s
             for ticket in tickets:
                 ticket.set()
@@ -252,8 +253,8 @@ class Writer:
         self.counts.kept += 1
         return path.relative_to(self.store.workspace).as_posix()
 
-    def _write(self) -> None:
-        """Write what was looked at, a file for each date and model; what cannot be written now waits."""
+    def _write(self, *, last: bool) -> None:
+        """Write what was looked at, a file for each date and model; what cannot be written waits, if it may."""
         taken = [self._looked[place] for place in range(len(self._looked))]
         sizes = {id(one): size for one, size in taken}
         for (day, _), group in recorder_files.grouped([one for one, _ in taken]).items():
@@ -261,9 +262,9 @@ class Writer:
                 self._write_file(day, group)
             except StorageError as error:
                 self.tell_once("store", "records wait in memory: they cannot be written", error)
-                if self._closing:
-                    self._give_up(group)
-                continue
+                if not last:
+                    continue
+                self._give_up(group)
             except (ValueError, TypeError, ArithmeticError) as error:  # a record that no file can hold
                 self.tell_once("unfit", f"{len(group)} records are dropped: no file can hold them", error)
                 self._give_up(group)
