@@ -327,10 +327,10 @@ class Recorder:
 
 def _config(workspace: Path) -> Config | None:
     """The workspace's settings; None where there are none, or none that can be used: the model runs all the same."""
-    from cvkit.config import load_config
-
     if not (workspace / "cvkit.yml").is_file():
         return None
+    from cvkit.config import load_config  # takes a while, which a workspace without settings need not wait for
+
     try:
         return load_config(workspace)
     except CvkitError as error:
