@@ -277,7 +277,9 @@ def test_a_kill_at_any_moment_leaves_whole_files_and_says_what_was_lost(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kills = 16
-    subprocess.run([sys.executable, "-c", KILLED, tmp_path, str(kills)], check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path, str(kills)], capture_output=True, text=True, check=True
+    )
     rows = records(tmp_path)  # every file that a reader sees is whole
     ids = rows["image_id"].to_pylist()
     assert len(ids) == len(set(ids))
@@ -298,8 +300,10 @@ def test_a_kill_at_any_moment_leaves_whole_files_and_says_what_was_lost(
     with cvkit.Recorder(tmp_path, "next") as made:
         made.record()
         made.flush()
-        assert made.stats().lost_before == lost
-    assert "records were lost when the process" in caplog.text
+        before = made.stats().lost_before  # what the recorders among the killed had not told yet
+    heard = [line for line in (told.stderr + caplog.text).splitlines() if "records were lost when the process" in line]
+    assert before == sum(known[source].lost for source in known if f"{source}: " in caplog.text)
+    assert sorted(line.split(": ")[-2].split()[-1] for line in heard) == sorted(known)  # each was told, once
     assert not list((tmp_path / "recorded").rglob("*.part"))  # what was half written is cleared away
     assert sum(one.lost for one in recorder_counters.losses(tmp_path / "recorded")) == lost  # readers still see it
     with cvkit.Recorder(tmp_path, "later") as made:
