@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 
 SLACK = timedelta(days=1)  # a file of the captures may be recorded so much earlier or later than it was taken
 NAMED = ["image_id", "time", "source"]
-FACTS = [*NAMED, "version", "width", "height", *KNOWN, "frame"]
+SIZE = ["width", "height"]  # pixels; 0 in files where nobody said
+FACTS = [*NAMED, "version", *SIZE, *KNOWN, "frame"]
 CUT = "~"  # in a folder's name that was cut: then it does not tell the source
 
 
@@ -91,6 +92,7 @@ def read(config: Config, window: Window, files: pd.DataFrame, here: Sequence[str
     paths = dict(zip(files["image_id"], files["path"], strict=True))
     table, classes, problems = _read(config, window, [*FACTS, *BOX], {name: paths[name] for name in here})
     rows = _by_image(table, files)
+    rows[SIZE] = rows[SIZE].where(rows[SIZE] > 0).astype(float)
     own = _own_frames(config, rows, window, files, pattern)
     _tell_losses(config, window)
     frames = rows[own]
@@ -99,7 +101,7 @@ def read(config: Config, window: Window, files: pd.DataFrame, here: Sequence[str
     measured = images["image_id"][(images["path"] == "") | frames["frame"].ne("").to_numpy()]
     return Recorded(
         images, _facts(frames[frames["image_id"].isin(measured)]), _boxes(table, told, classes),
-        told[["image_id", "width", "height"]], {} if not classes else classes[max(classes)], problems,
+        told[["image_id", *SIZE]], {} if not classes else classes[max(classes)], problems,
     )  # fmt: skip
 
 
@@ -113,14 +115,14 @@ def add(records: Records, recorded: Recorded) -> Records:
     images = records.images
     open_ids = set(images.loc[~images["predicted"], "image_id"])
     covered = recorded.covered[recorded.covered["image_id"].isin(open_ids)].set_index("image_id")
-    sizes = covered[["width", "height"]].reindex(images["image_id"]).reset_index(drop=True)
+    sizes = covered[SIZE].reindex(images["image_id"]).reset_index(drop=True)
     images = images.assign(
         width=images["width"].fillna(sizes["width"]), height=images["height"].fillna(sizes["height"]),
         predicted=images["predicted"] | images["image_id"].isin(covered.index),
     )  # fmt: skip
     classes = records.classes or recorded.classes
     raw = recorded.boxes[recorded.boxes["image_id"].isin(open_ids)]
-    by_id = images.set_index("image_id")[["width", "height"]]
+    by_id = images.set_index("image_id")[SIZE]
     boxes, wrong, _ = checked(Said(), raw, by_id, by_id_or_name(classes), scored=True)
     problems = findings_table([*recorded.problems, *wrong], images)
     return replace(
@@ -238,10 +240,8 @@ def _image_table(config: Config, frames: pd.DataFrame) -> pd.DataFrame:
         sizes.append(status.st_size if status else 0)
         changed.append(status.st_mtime_ns if status else 0)
     dates = frames["time"].dt.strftime("%Y-%m-%d")
-    table = frames[["image_id", "source", "time"]].assign(
+    table = frames[["image_id", "source", "time", *SIZE]].assign(
         path=paths, bytes=sizes, modified_ns=changed, date=dates, clock="",
-        width=frames["width"].where(frames["width"] > 0).astype(float),
-        height=frames["height"].where(frames["height"] > 0).astype(float),
     )  # fmt: skip
     return table.astype({"bytes": "int64", "modified_ns": "int64"}).reset_index(drop=True)
 
@@ -259,8 +259,7 @@ def _status(path: Path | None) -> os.stat_result | None:
 def _facts(frames: pd.DataFrame) -> pd.DataFrame:
     """What was measured of frames when they passed; NaN where they were not looked at, which is no damage."""
     words = dict.fromkeys(("mode", "file_format", "damage", "damage_detail"), "")
-    sizes = {name: frames[name].where(frames[name] > 0).astype(float) for name in ("width", "height")}
-    return frames[["image_id", *KNOWN]].assign(**words, **sizes).reset_index(drop=True)
+    return frames[["image_id", *SIZE, *KNOWN]].assign(**words).reset_index(drop=True)
 
 
 def _boxes(table: pa.Table, rows: pd.DataFrame, classes: Mapping[str, dict[int, str]]) -> pd.DataFrame:
