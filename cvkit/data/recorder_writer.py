@@ -255,7 +255,7 @@ class Writer:
 
     def _write(self, *, last: bool) -> None:
         """Write what was looked at, a file for each date and model; what cannot be written waits, if it may."""
-        taken = [self._looked[place] for place in range(len(self._looked))]
+        taken = list(self._looked)
         sizes = {id(one): size for one, size in taken}
         for (day, _), group in recorder_files.grouped([one for one, _ in taken]).items():
             try:
