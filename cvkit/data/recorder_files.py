@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -68,6 +69,7 @@ def readable(text: str) -> str:
     return str(text).encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
 
 
+@functools.lru_cache(maxsize=64)
 def source_folder(source: str) -> str:
     """The folder of a source's files, whatever it is called."""
     return f"source={safe_name(source)}"
