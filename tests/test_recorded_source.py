@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from test_notebook_rules import NOTEBOOKS, of_day, run
 
 import cvkit
 from cvkit import demo_world
@@ -118,6 +120,14 @@ def test_pictures_that_are_not_there_are_not_shown_nor_asked_for(recorded_only: 
         assert shown.empty
     with pytest.raises(DataError, match="no image to ask for"):
         labelling.plan(recorded_only, [WINDOW], 5)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run_without_a_single_picture(
+    recorded_only: Config, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = run(path, monkeypatch, config=str(recorded_only.path), **of_day(DAY))
+    assert sum(isinstance(thing, Figure) for thing in shown) >= 3
 
 
 def test_a_dark_recorded_camera_is_found(recorded_only: Config, tmp_path: Path) -> None:

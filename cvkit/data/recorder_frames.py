@@ -8,6 +8,7 @@ usual slot, the median of the last ones.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import statistics
@@ -39,21 +40,22 @@ class _Slots:
 
     ends: float = 0.0
     open: bool = False
-    most: float = -np.inf
+    most: float = -math.inf
     past: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    limit: float = np.inf
+    limit: float = math.inf
 
     def turn(self, now: float, length: float) -> None:
         """Begin a new slot."""
-        if np.isfinite(self.most):
+        if math.isfinite(self.most):
             self.past.append(self.most)
             self.limit = statistics.median(self.past)
-        self.ends, self.open, self.most = now + length, True, -np.inf
+        self.ends, self.open, self.most = now + length, True, -math.inf
 
-    def take(self, score: float, fewest: float = -np.inf) -> bool:
+    def take(self, score: float, fewest: float = -math.inf) -> bool:
         """Whether a frame of this score is the slot's."""
-        self.most = max(self.most, score)
-        if self.open and score >= max(self.limit, fewest):
+        if score > self.most:
+            self.most = score
+        if self.open and score >= self.limit and score >= fewest:
             self.open = False
             return True
         return False
@@ -63,7 +65,8 @@ class Chooser:
     """Chooses frames of one source, `per_hour` an hour at most; `cut` is the confidence the model cuts at."""
 
     def __init__(self, per_hour: float, cut: float, seed: int | None = None) -> None:
-        self._length = 3600 * len(KINDS) / per_hour if per_hour > 0 else np.inf
+        self._length = 3600 * len(KINDS) / per_hour if per_hour > 0 else math.inf
+        self._chooses = per_hour > 0
         self._cut = cut
         self._random = random.Random(seed)  # noqa: S311  a sample, no secret
         self._uniform, self._uncertain, self._odd = _Slots(), _Slots(), _Slots()
@@ -76,9 +79,10 @@ class Chooser:
 
         `confidence` (n,) of its boxes; `strips` of its pixels where they were looked at: without, it is never odd.
         """
-        if not np.isfinite(self._length):
+        if not self._chooses:
             return ""
-        self._turn(now)
+        if now >= self._uniform.ends:
+            self._turn(now)
         odd = strips is not None and self._odd.take(self._oddness(strips), ODD_FROM)
         unsure = len(confidence) > 0 and self._uncertain.take(self._doubt(confidence))
         if self._uniform.open and now >= self._moment:
@@ -87,18 +91,16 @@ class Chooser:
         return "odd" if odd else "uncertain" if unsure else ""
 
     def _turn(self, now: float) -> None:
-        if now >= self._uniform.ends:
-            self._moment = now + self._random.random() * self._length
-            for slots in (self._uniform, self._uncertain, self._odd):
-                slots.turn(now, self._length)
-            if not self._odd.past:
-                self._odd.limit = ODD_FROM  # what is odd at all is known before a slot has passed
+        self._moment = now + self._random.random() * self._length
+        for slots in (self._uniform, self._uncertain, self._odd):
+            slots.turn(now, self._length)
+        if not self._odd.past:
+            self._odd.limit = ODD_FROM  # what is odd at all is known before a slot has passed
 
     def _doubt(self, confidence: NDArray[np.float32]) -> float:
         """0 for a sure frame, 1 for one with a box right at the cut: the least sure box counts."""
-        far = np.abs(confidence - self._cut)
-        nearest = float(np.fmin.reduce(far))
-        return 1 - nearest / max(self._cut, 1 - self._cut) if np.isfinite(nearest) else -np.inf
+        nearest = float(np.fmin.reduce(np.abs(confidence - self._cut)))
+        return 1 - nearest / max(self._cut, 1 - self._cut) if math.isfinite(nearest) else -math.inf
 
     def _oddness(self, strips: Picture) -> float:
         """Standard deviations of the strips' level and contrast from their running mean, the largest of them."""
@@ -110,9 +112,9 @@ class Chooser:
             self._mean += weight * away
             self._variance += weight * (away**2 - self._variance)
             self._seen += 1
-            return score if self._seen > LEARNT_FROM else -np.inf
+            return score if self._seen > LEARNT_FROM else -math.inf
         self._seen, self._mean, self._variance = 1, look, np.zeros_like(look)
-        return -np.inf
+        return -math.inf
 
 
 def encode(picture: Picture) -> bytes:
