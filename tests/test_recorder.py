@@ -245,7 +245,7 @@ def test_the_end_of_the_interpreter_writes_what_is_left(tmp_path: Path) -> None:
         "import cvkit, numpy, sys\nr = cvkit.Recorder(sys.argv[1], properties_per_s=1e9)\nr.record()\nr.flush()\n"
         "for _ in range(49): r.record([[1, 2, 3, 4, .5, 0]], image=numpy.zeros((9, 9, 3), 'u1'))\n"
         "heavy = [m for m in ('torch', 'ultralytics', 'pandas', 'matplotlib', 'evidently') if m in sys.modules]\n"
-        "print(heavy)"
+        "print(heavy)\ndel r"  # nobody holds it any more
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -135,7 +135,7 @@ class Recorder:
 
     def _begin(self) -> None:
         self.guard = Guard(self._failed)
-        self._writer = Writer(self._store, self._version_of, _end_with_process)
+        self._writer = Writer(self._store, self._version_of, self._started)
         self._chooser = Chooser(self._store.frames_per_hour, self._confidence)
         self._next_look = -math.inf
 
@@ -273,6 +273,7 @@ class Recorder:
     def close(self) -> None:
         """Detach, write what is left and end; records that come later are dropped."""
         _living.discard(self)
+        _open.discard(self)
         self.detach()
         self._writer.close(self._close_s)
         if self.metrics_port is not None:
@@ -313,6 +314,11 @@ class Recorder:
         self._writer.counts.failed += 1
         self._writer.tell_once(f"record {type(error).__name__}", "records are dropped: they cannot be used", error)
 
+    def _started(self) -> None:
+        """With the first record of a process: what is not closed is kept until the process ends."""
+        _open.add(self)
+        _end_with_process()
+
     def _version_of(self, deployed: Deployed) -> str:
         if deployed.weights:
             return weights_version(Path(deployed.weights))
@@ -341,6 +347,7 @@ def _config(workspace: Path) -> Config | None:
 # -- the process ----------------------------------------------------------------------------------------------------
 
 _living: weakref.WeakSet[Recorder] = weakref.WeakSet()
+_open: set[Recorder] = set()  # those that have recorded something
 _promised = {"pid": 0}
 
 
@@ -355,12 +362,13 @@ def _end_with_process() -> None:
 
 
 def _close_all() -> None:
-    for recorder in list(_living):
+    for recorder in list(_open):
         recorder.close()
 
 
 def _forget_parent() -> None:
     _promised["pid"] = 0
+    _open.clear()
     for recorder in list(_living):
         recorder.after_fork()
 

@@ -107,7 +107,7 @@ def sweep(records: Path) -> list[Loss]:
     found = []
     for path, loss in _dead(records):
         if path.suffix == LIVING:
-            for part in records.glob(f"**/.{loss.process}-*.part"):  # what it was writing when it died
+            for part in records.glob(f"*/*/.{loss.process}-*.part"):  # what it was writing when it died
                 part.unlink(missing_ok=True)
             with suppress(OSError):  # another recorder was first
                 if loss.lost or loss.dropped:

@@ -6,6 +6,7 @@ its models and versions, and the first `MOST_CLASSES` classes that were seen; wh
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import threading
@@ -89,7 +90,8 @@ class Metrics:
         self.source, self.counts, self.waiting = source, counts, waiting
         self.tallies: dict[Key, Tally] = {}
         self.lock = threading.Lock()
-        _living.add(self)
+        with _lock:
+            _living.add(self)
 
     def add(self, looked: Sequence[Looked]) -> None:
         """Count some records."""
@@ -117,7 +119,8 @@ class Metrics:
 
     def close(self) -> None:
         """Show no more of this recorder."""
-        _living.discard(self)
+        with _lock:
+            _living.discard(self)
 
 
 def _class_label(kind: float, classes: dict[int, str], seen: dict[str, int]) -> str:
@@ -131,13 +134,14 @@ class _AllRecorders(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metric families at this moment."""
-        recorders = sorted(_living, key=lambda one: one.source)
+        with _lock:
+            recorders = sorted(_living, key=lambda one: one.source)
         yield from _own_counts(recorders)
         tallies: dict[Key, list[Tally]] = defaultdict(list)
         for one in recorders:
             with one.lock:
                 for key, tally in one.tallies.items():
-                    tallies[key].append(tally)
+                    tallies[key].append(copy.deepcopy(tally))
         yield from _of_models(tallies)
 
 
@@ -198,7 +202,7 @@ def _add_spread(family: HistogramMetricFamily, key: Key, parts: Sequence[Spread]
 
 _living: weakref.WeakSet[Metrics] = weakref.WeakSet()
 _servers: dict[tuple[str, int], tuple[Any, threading.Thread, int]] = {}
-_server_lock = threading.Lock()
+_lock, _server_lock = threading.Lock(), threading.Lock()
 
 
 @functools.cache
@@ -243,8 +247,8 @@ def end_serving(port: int, address: str) -> None:
 
 def _forget_parent() -> None:
     """In a forked child: the parent's servers and recorders are not its own."""
-    global _server_lock
-    _server_lock = threading.Lock()
+    global _lock, _server_lock
+    _lock, _server_lock = threading.Lock(), threading.Lock()
     for server, _, _ in _servers.values():
         server.socket.close()
     _servers.clear()
