@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from cvkit.config import Config as Config
     from cvkit.config import load_config as load_config
+    from cvkit.data.recorder import Recorder as Recorder
     from cvkit.errors import CvkitError as CvkitError
     from cvkit.monitoring.history import History as History
     from cvkit.monitoring.monitor import Observation as Observation
@@ -21,6 +22,7 @@ _HOMES = {
     "CvkitError": "cvkit.errors",
     "History": "cvkit.monitoring.history",
     "Observation": "cvkit.monitoring.monitor",
+    "Recorder": "cvkit.data.recorder",
     "Window": "cvkit.tables",
     "load_config": "cvkit.config",
     "observe": "cvkit.monitoring.monitor",

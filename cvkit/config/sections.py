@@ -41,6 +41,7 @@ class CaptureSettings(Section):
     time_zone: TimeZone = Field("UTC", description="Zone of times that name none.")
     predictions: str = Field("", description="Pattern of prediction files (.parquet, .jsonl, .txt); empty: none.")
     labels: str = Field("", description="Pattern of label files (YOLO .txt, COCO .json, VOC .xml); empty: none yet.")
+    records: str = Field("recorded", description="Folder of what a cvkit.Recorder recorded; empty: none is read.")
     label_classes: Names = Field(
         (), description="Class names as YOLO labels number them, where that is not as the model does."
     )

@@ -30,7 +30,7 @@ def extract(
     """
     if not config.model.weights or not config.model.embeddings:
         return pd.DataFrame(columns=list(COLUMNS))
-    images = records.images[~records.images["image_id"].isin(known["image_id"])]
+    images = records.images[~records.images["image_id"].isin(known["image_id"]) & (records.images["path"] != "")]
     if images.empty:
         return known
 

@@ -29,7 +29,8 @@ def extract(
 ) -> pd.DataFrame:
     """The table FEATURES of `records`: one row per image, in the order of `records.images`.
 
-    What comes from pixels is computed once per image file and kept in `cache_folder`; what comes from predictions is
+    What comes from pixels is computed once per image file and kept in `cache_folder`, but for images of which it is
+    known already (`records.known`); what comes from predictions is
     computed each time, which is cheap, and so is what comes from labels. Features of pixels that cannot be read are
     NaN, as are those of images without predictions, or labels; an image on which the model found nothing has 0 boxes
     and NaN for the boxes' properties.
@@ -47,7 +48,11 @@ def extract(
                 progress(done, len(records.images))
         return pd.DataFrame(rows).astype({"dhash": "uint64"})
 
-    facts = cache.by_image(cache_folder, records.images, compute, FACTS)
+    known = records.known
+    files = records.images if known is None else records.images[~records.images["image_id"].isin(known["image_id"])]
+    facts = cache.by_image(cache_folder, files, compute, FACTS)
+    if known is not None and len(known):
+        facts = pd.concat([facts, known], ignore_index=True) if len(facts) else known
     wide = records.images[["image_id", "source", "time"]].merge(facts, on="image_id", how="left")
     sized = records.images.assign(
         width=records.images["width"].fillna(wide["width"]), height=records.images["height"].fillna(wide["height"])
@@ -55,6 +60,11 @@ def extract(
     good = f1_of_images(labelled(records.images, records.predictions, records.labels), config.model.confidence)
     told = from_boxes(sized, records.predictions).merge(good, on="image_id", how="left")
     return conform(wide.merge(told, on="image_id", how="left"), FEATURES)
+
+
+def copies(features: pd.DataFrame) -> pd.Series:
+    """Whether each image has the content of an earlier one; of unknown content it is like no other."""
+    return features["content"].duplicated() & (features["content"] != "")
 
 
 def from_boxes(records: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -49,7 +49,7 @@ from cvkit.data.headers import (
     words,
 )  # fmt: skip
 
-__all__ = ["Header", "ImageFacts", "header", "measure"]
+__all__ = ["Header", "ImageFacts", "header", "measure", "measure_strips", "take_strips"]
 
 PIXEL_LIMIT = 100_000_000  # of one picture; larger ones are not decoded. 300 MB as JPEG, 400 MB in other formats
 KEPT_BYTES = 2**25  # of pixels, that a thread keeps for its next picture; enough for 11 million pixels
@@ -156,6 +156,26 @@ def measure(path: str | os.PathLike[str]) -> ImageFacts:
         return _measure_other(data, content)
     except BROKEN as error:
         return ImageFacts(content, damage="unreadable", damage_detail=words(error))
+
+
+def take_strips(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A copy of the rows that the properties look at, of a picture (rows, columns[, channels]): 51 of them or less."""
+    return np.take(pixels, _layout(pixels.shape[1], pixels.shape[0]).strip_rows, axis=0)
+
+
+def measure_strips(strips: NDArray[np.uint8], height: int) -> ImageFacts:
+    """The seven properties and the perceptual hash, as `measure` has them, of a picture that is in memory.
+
+    `strips` are those of a picture of `height` rows (`take_strips`): grey (rows, columns), or RGB in three channels.
+    `content` is a hash of the strips, so it is that of no file; mode and format are "", as there is no file. Raises
+    ValueError where the strips are not those of such a picture.
+    """
+    layout = _layout(strips.shape[1], height)
+    if len(strips) != len(layout.strip_rows) or strips.shape[2:] not in ((), (3,)):
+        raise ValueError(f"expected the strips of a picture of {height} rows, grey or RGB, not {strips.shape}")
+    dhash, numbers = _properties(np.ascontiguousarray(strips), layout)
+    content = hashlib.sha256(strips.tobytes()).hexdigest()[:32]
+    return ImageFacts(content, dhash, "", "", "", "", float(strips.shape[1]), float(height), *numbers)
 
 
 def _measure_jpeg(data: bytes, frame: Frame, content: str) -> ImageFacts:

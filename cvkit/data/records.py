@@ -21,3 +21,5 @@ class Records:
     labels: pd.DataFrame  # tables.BOXES, confidence NaN
     findings: pd.DataFrame  # tables.FINDINGS
     classes: dict[int, str]  # names the model knows, by class id; empty where nobody said
+    # What is known of images whose pixels are gone, or were measured when they passed: image_id, and as `ImageFacts`.
+    known: pd.DataFrame | None = None

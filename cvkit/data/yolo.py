@@ -196,7 +196,7 @@ def predict_missing(
     Beside them the embeddings that the same pass gave: `image_id` and `embedding`. Without weights nothing is
     predicted. The model is loaded only when an image is not in the cache.
     """
-    images = records.images[~records.images["predicted"]]
+    images = records.images[~records.images["predicted"] & (records.images["path"] != "")]
     if images.empty or not config.model.weights:
         return records, pd.DataFrame(columns=["image_id", "embedding"])
 

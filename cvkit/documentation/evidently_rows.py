@@ -87,7 +87,7 @@ def _images(features: pd.DataFrame, source: str) -> pd.DataFrame:
     """Readable images, each content once a source: what cvkit measures drift on."""
     mine = features[features["source"] == source] if source else features
     readable = mine[mine["damage"].isin(["", "truncated"])]
-    return readable[~readable.duplicated(["source", "content"])]
+    return readable[~(readable.duplicated(["source", "content"]) & (readable["content"] != ""))]
 
 
 def _known(observation: Observation, source: str) -> pd.DataFrame:

@@ -11,7 +11,9 @@ import pandas as pd
 
 from cvkit.config import Config
 from cvkit.data import label_plans
+from cvkit.data.features import copies
 from cvkit.data.labelled import IOU, f1_of_images, labelled
+from cvkit.data.recorder_files import MADE
 from cvkit.data.sources.exports import file_names
 from cvkit.errors import ConfigError, DataError
 from cvkit.monitoring import monitor
@@ -145,10 +147,14 @@ def choose(
 def _candidates(
     seen: Observation, known: Correctness | None, config: Config, source: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Readable images of a window with what is expected of them, and the boxes that are deployed on them."""
+    """Readable images of a window with what is expected of them, and the boxes that are deployed on them.
+
+    Not frames that a recorder took which are no files of the captures: nobody could say where their labels belong.
+    """
     images = seen.records.images.drop(columns=["width", "height"])
+    images = images[(images["path"] != "") & ~images["image_id"].str.startswith(MADE)]
     rows = images.merge(seen.features[["image_id", "damage", "content", "width", "height"]], on="image_id")
-    rows = rows[rows["labelled"] | ~rows["content"].duplicated()].drop(columns="content")  # copies tell nothing new
+    rows = rows[rows["labelled"] | ~copies(rows)].drop(columns="content")  # copies tell nothing new
     rows = rows[rows["damage"].isin(["", "truncated"]) & (rows["source"].eq(source) if source else True)]
     odd = seen.anomalies.loc[seen.anomalies["flagged"], ["image_id", "p_value"]]
     rows = rows.merge(odd.rename(columns={"p_value": "strange"}), on="image_id", how="left").reset_index(drop=True)

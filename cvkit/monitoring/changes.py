@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cvkit.data.embeddings import matrix
+from cvkit.data.features import copies
 from cvkit.monitoring import alarms
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference, ordinary, ordinary_reference
@@ -80,7 +81,7 @@ def together(observation: Observation, *, most: int = MOST_ROWS, seed: int = 0) 
 
 
 def _drawn(features: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    distinct = features.drop_duplicates("content")
+    distinct = features[~copies(features)]
     return distinct.sample(min(most, len(distinct)), random_state=seed).sort_values(["time", "image_id"])
 
 

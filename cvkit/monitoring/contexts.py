@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from cvkit.data.embeddings import matrix
+from cvkit.data.features import copies
 from cvkit.stats.change import matching
 from cvkit.stats.change.matching import Matching
 from cvkit.stats.change.projection import unit
@@ -36,7 +37,7 @@ def learn(reference: pd.DataFrame, embeddings: pd.DataFrame, match: Sequence[str
     """
     if not match:
         return None
-    good = reference[reference["damage"].isin(["", "truncated"])].drop_duplicates("content")
+    good = reference[reference["damage"].isin(["", "truncated"]) & ~copies(reference)]
     told = teller(good, match, time_zone)
     cells = told(good)
     numbers = matching.learn(good[list(WATCHED)].to_numpy(float), cells)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from cvkit.config import Config
 from cvkit.data import corruptions, yolo
 from cvkit.data.embeddings import matrix
+from cvkit.data.features import copies
 from cvkit.data.labelled import CORNERS
 from cvkit.data.records import Records
 from cvkit.monitoring.identity import reference_folder
@@ -88,7 +89,7 @@ def of_source(
     """
     readable = features["damage"].isin(["", "truncated"]) & features["boxes"].notna()
     images = features[(features["source"] == source) & readable]
-    images = images[~images["content"].duplicated()]
+    images = images[~copies(images)]
     vectors, width = matrix(embeddings, images["image_id"]), estimator.knowledge.centre.size
     if width:
         vectors = vectors if vectors.size else np.full((len(images), width), np.nan)
@@ -164,7 +165,7 @@ def _chosen(config: Config, reference: Reference) -> pd.DataFrame:
     """The images to learn from: labelled, whole, still there, each content once; at most `estimate_images` of them."""
     if not config.model.weights or not config.model.estimate_images:
         return reference.images[:0]
-    whole = reference.features[(reference.features["damage"] == "") & ~reference.features["content"].duplicated()]
+    whole = reference.features[(reference.features["damage"] == "") & ~copies(reference.features)]
     images = reference.images[reference.images["labelled"] & reference.images["image_id"].isin(whole["image_id"])]
     images = images[images["path"].map(lambda path: Path(path).is_file()).astype(bool)]
     return images.iloc[_some(len(images), config.model.estimate_images)]

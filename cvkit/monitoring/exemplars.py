@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cvkit.data.features import copies
 from cvkit.monitoring import anomalies
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import ordinary
@@ -63,7 +64,7 @@ def worst_images(observation: Observation, *, most: int = 9, copies: int = 2) ->
     of images found for being alike, `copies` of a source.
     """
     findings = observation.findings[observation.findings["finding"].isin(VISIBLE)]
-    about = findings.merge(observation.records.images[["image_id", "path"]], on="image_id")
+    about = findings.merge(_with_pixels(observation.records.images), on="image_id")
     if about.empty:
         return pd.DataFrame(columns=list(COLUMNS))
     about["rank"] = about["finding"].map(VISIBLE.index)
@@ -123,11 +124,11 @@ def moved_images(observation: Observation, feature: str, source: str, *, most: i
     usual, _ = ordinary(observation.reference, observation.features, observation.embeddings)
     expected = _reference_part(observation, source)[feature].mean()
     current = _of(observation.features, source).assign(usual=usual[feature])
-    current = current[current["damage"] == ""].dropna(subset="usual").drop_duplicates("content")
+    current = current[(current["damage"] == "") & ~copies(current)].dropna(subset="usual")
     side = np.sign(current["usual"].mean() - expected) or 1.0
     far = current.assign(distance=side * (current["usual"] - expected)).dropna(subset="distance")
-    chosen = far.sort_values(["distance", "image_id"], ascending=[False, True]).head(most)
-    chosen = chosen.merge(observation.records.images[["image_id", "path"]], on="image_id")
+    shown = far.merge(_with_pixels(observation.records.images), on="image_id")
+    chosen = shown.sort_values(["distance", "image_id"], ascending=[False, True]).head(most)
     numbers = chosen[feature]
     captions = [
         f"{_whence(row)}\n{_name(feature)} {value:.3g}" for row, value in zip(chosen.itertuples(), numbers, strict=True)
@@ -152,6 +153,7 @@ def typical_image(observation: Observation, feature: str, source: str) -> pd.Dat
 def strangest(observation: Observation, *, most: int = 6) -> pd.DataFrame:
     """The window's strangest images, each followed by the reference image that is most like it, where it is there."""
     judged = observation.anomalies.dropna(subset="score")
+    judged = judged[judged["image_id"].isin(_with_pixels(observation.records.images)["image_id"])]
     judged = judged.assign(times=judged["score"] / judged["usual"])
     chosen = judged.sort_values(["p_value", "times", "image_id"], ascending=[True, False, True]).head(most)
     signs = np.where(chosen["flagged"], "flagged", "not flagged")
@@ -173,7 +175,7 @@ def most_mistaken(observation: Observation, *, most: int = 4, best: bool = False
     quality = quality.assign(wrong=quality["false"] + quality["missed"])
     ties = "objects" if best else "wrong"
     quality = quality.sort_values(["f1", ties, "image_id"], ascending=[not best, False, True])
-    chosen = quality.head(most).merge(records.images[["image_id", "path"]], on="image_id")
+    chosen = quality.merge(_with_pixels(records.images), on="image_id").head(most)
     told = [("said", records.predictions), ("true", records.labels[records.labels["aside"] == ""])]
     parts = []
     for row in chosen.to_dict("records"):
@@ -216,7 +218,8 @@ def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _picture(images: pd.DataFrame, image_id: str, caption: str, predicted: pd.DataFrame) -> pd.DataFrame:
-    return _with_boxes(images[images["image_id"] == image_id].assign(caption=caption), predicted)
+    found = images[(images["image_id"] == image_id) & (images["path"] != "")]
+    return _with_boxes(found.assign(caption=caption), predicted)
 
 
 def gallery(observation: Observation, pairs: list[tuple[str, str]], *, columns: int = 3) -> pd.DataFrame:
@@ -236,6 +239,11 @@ def most_mixed(observation: Observation) -> str:
         if len(then) and len(now):
             distances[source] = float(then.sub(now, fill_value=0.0).abs().sum()) / 2
     return max(distances, key=lambda source: distances[source], default="")
+
+
+def _with_pixels(images: pd.DataFrame) -> pd.DataFrame:
+    """Images of which there is a file to look at: recorded frames need not be kept."""
+    return images.loc[images["path"] != "", ["image_id", "path"]]
 
 
 def _of(table: pd.DataFrame, source: str) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
 from cvkit.data.embeddings import matrix
+from cvkit.data.features import copies
 from cvkit.data.records import Records
 from cvkit.monitoring import anomalies, classes, performance
 from cvkit.monitoring.alarms import DIRECTIONS, SHARES, Key, Reading
@@ -299,7 +300,7 @@ def _predicted(images: pd.DataFrame) -> pd.DataFrame:
 def _distinct(features: pd.DataFrame, aside: Collection[str] = ()) -> pd.DataFrame:
     """Readable images but those `aside`, each content once."""
     readable = features[features["damage"].isin(["", "truncated"]) & ~features["image_id"].isin(list(aside))]
-    return readable[~readable["content"].duplicated()]
+    return readable[~copies(readable)]
 
 
 def _chunks(times: pd.Series, length: timedelta) -> NDArray[np.intp] | None:

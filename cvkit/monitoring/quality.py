@@ -54,13 +54,14 @@ def learn(features: pd.DataFrame, *, fence: float = 3.0, margin: float = 0.5, fi
     """
     good = features[features["damage"] == ""]
     ordered = features.sort_values(["time", "image_id"])
-    sizes = sorted({(float(w), float(h)) for w, h in zip(good["width"], good["height"], strict=True)})
+    sized = good.dropna(subset=["width", "height"])
+    sizes = sorted({(float(w), float(h)) for w, h in zip(sized["width"], sized["height"], strict=True)})
     return Limits(
         ranges={name: _fences(good[name].to_numpy(), fence, margin) for name, _ in set(RANGE_FINDINGS.values())},
-        modes=tuple(sorted(set(good["mode"]))),
+        modes=tuple(sorted(set(good["mode"]) - {""})),
         sizes=tuple(sizes) if len(sizes) <= fixed_sizes else (),
-        near_bits=_near_bits(ordered),
-        longest_run=int(_run_lengths(_unchanged(ordered, near_bits=0)).max(initial=1)),
+        near_bits=_near_bits(ordered[ordered["content"] != ""]),
+        longest_run=int(_run_lengths(_unchanged(ordered[ordered["content"] != ""], near_bits=0)).max(initial=1)),
         longest_pause_s=_longest_pause(features["time"]),
     )
 
@@ -115,10 +116,10 @@ def _unexpected_kind(features: pd.DataFrame, limits: Limits) -> pd.DataFrame:
     read = features[features["damage"].isin(["", "truncated"])]
     suffix = read["image_id"].str.extract(r"(\.[^./]+)$", expand=False).str.lower()
     named = suffix.map(SUFFIX_FORMATS)
-    misnamed = read[named.notna() & (named != read["file_format"])]
-    mode = read[~read["mode"].isin(limits.modes)]
+    misnamed = read[named.notna() & (named != read["file_format"]) & (read["file_format"] != "")]
+    mode = read[~read["mode"].isin([*limits.modes, ""])]  # of a frame that came without a file nothing says it
     pairs = pd.Series(list(zip(read["width"], read["height"], strict=True)), index=read.index, dtype=object)
-    size = read[~pairs.isin(list(limits.sizes))] if limits.sizes else read.iloc[:0]
+    size = read[~pairs.isin(list(limits.sizes)) & read["width"].notna()] if limits.sizes else read.iloc[:0]
     expected_size = ", ".join(f"{w:.0f}x{h:.0f}" for w, h in limits.sizes)
     size_words = [
         f"{w:.0f}x{h:.0f} pixels, expected {expected_size}"

@@ -14,7 +14,7 @@ import pandas as pd
 from cvkit.config import Config
 from cvkit.data.headers import Header
 from cvkit.data.records import Records
-from cvkit.data.sources import listing, patterns, times
+from cvkit.data.sources import listing, patterns, recorded, times
 from cvkit.data.sources import told as told_by
 from cvkit.data.sources.classes import by_id_or_name, by_labels, class_names
 from cvkit.data.sources.patterns import Pattern, compile_pattern, workspace
@@ -33,7 +33,7 @@ Wanted = Callable[[str], bool]
 
 
 def load_captures(config: Config, window: Window) -> Records:
-    """Images taken in `window`, and the predictions and labels that came with them.
+    """Images taken in `window`, recorded frames among them, and the predictions and labels that came with them.
 
     Sources and times are read as `captures` in cvkit.yml says; a window without images gives empty tables. What
     cannot be used becomes a finding. An image whose time nothing tells is in no window, and in the findings of all.
@@ -46,29 +46,33 @@ def load_captures(config: Config, window: Window) -> Records:
     undated = any(one is not None and "date" not in one.fields for one in told.values())  # may speak of any image
     problems: list[Problem] = []
     images = _list_images(config, pattern, (lambda date: True) if undated else wanted, problems)
-    if images.empty and not patterns.any_match(pattern):
+    if images.empty and not patterns.any_match(pattern) and not recorded.dates(config):
         raise _no_images(config, pattern)
     near = images[images["date"].map(wanted).astype(bool)]
     near = near.assign(time=_image_times(near, config, problems))
     here = near[(near["time"] >= window.start) & (near["time"] < window.end)].reset_index(drop=True)
+    frames = recorded.read(config, window, images, here["image_id"].tolist(), pattern)
+    elsewhere = set(images["image_id"]) - set(here["image_id"]) - set(near.loc[near["time"].isna(), "image_id"])
+    if len(frames.images):
+        here, images = (pd.concat([one, frames.images], ignore_index=True) for one in (here, images))
     said = told_by.read(config, told, images, frozenset(here["image_id"]), wanted, _middle_in(window, config, pattern))
     classes = class_names(config)
-    elsewhere = set(images["image_id"]) - set(here["image_id"]) - set(near.loc[near["time"].isna(), "image_id"])
     records = listing.assemble(
         config, here, (said["predictions"], by_id_or_name(classes)),
         (said["labels"], by_labels(config.captures.label_classes, classes)),
         [row for row in problems if row["image_id"] not in elsewhere], classes,
     )  # fmt: skip
     log.debug("%s: %d images of %d listed", window, len(here), len(images))
-    return records
+    return recorded.add(records, frames)
 
 
 def image_count(config: Config, window: Window) -> int:
-    """How many images lie there for `window`; nothing that was said about them is read."""
+    """How many images lie there for `window`, or were recorded; nothing that was said about them is read."""
     pattern = images_pattern(config)
     images = _list_images(config, pattern, _dates_around(window, config, pattern), [])
     moments = _image_times(images, config, [])
-    return int(((moments >= window.start) & (moments < window.end)).sum())
+    lying = int(((moments >= window.start) & (moments < window.end)).sum())
+    return lying + recorded.count(config, window, images, pattern)
 
 
 def labels_state(config: Config, window: Window) -> str:
@@ -99,15 +103,15 @@ def capture_dates(config: Config) -> list[date]:
         edges = {min(known, key=lambda day: known[day]), max(known, key=lambda day: known[day])} if known else set()
         images = _list_images(config, pattern, lambda day: not edges or day in edges, [])
         found |= {moment.date() for moment in _image_times(images, config, []).dropna()}
-    return sorted(found)
+    return sorted(found | set(recorded.dates(config)))
 
 
 def source_names(config: Config) -> set[str]:
-    """The sources that the captures' paths name; {""} where the pattern names none."""
-    pattern = images_pattern(config)
+    """The sources that the captures' paths name, {""} where the pattern names none; and those that were recorded."""
+    pattern, names = images_pattern(config), recorded.source_names(config)
     if "source" not in pattern.fields:
-        return {""}
-    return set(_list_images(config, pattern, lambda date: True, [])["source"])
+        return {"", *names}
+    return names | set(_list_images(config, pattern, lambda date: True, [])["source"])
 
 
 def clock(config: Config, now: datetime) -> datetime:
@@ -170,6 +174,7 @@ def _list_images(config: Config, pattern: Pattern, wanted: Wanted, problems: lis
     found = patterns.matching(pattern, wanted, unlisted)
     if not Path(pattern.text).suffix or pattern.text.endswith("*"):  # then the pattern does not say what is an image
         found = [file for file in found if patterns.is_image(file.path)]
+    found = recorded.without_kept(config, found)
     root = id_root(config, pattern)
     good = [file for file in found if clean(file.path) == file.path]
     problems += [

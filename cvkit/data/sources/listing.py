@@ -77,7 +77,7 @@ def assemble(
     )  # fmt: skip
     table = conform(sized[[name for name in IMAGES if name in sized]], IMAGES)
     table = table.sort_values(["source", "time", "image_id"], ignore_index=True)
-    predicted, labelled = (_in_order(boxes, table) for boxes in tables)
+    predicted, labelled = (in_order(boxes, table) for boxes in tables)
     return Records(table, predicted, labelled, findings_table(problems, table), classes)
 
 
@@ -93,7 +93,7 @@ def _sizes(images: pd.DataFrame, wanted: set[str], config: Config) -> pd.DataFra
     return sizes.set_index(pd.Index(images["image_id"]))
 
 
-def _in_order(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+def in_order(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """`boxes` in the order of `images`; those of one image stay as their file has them."""
     rank = pd.Series(range(len(images)), index=images["image_id"])
     order = boxes["image_id"].map(rank).sort_values(kind="stable").index
