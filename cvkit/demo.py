@@ -15,7 +15,7 @@ from cvkit import demo_world, job, workspace
 from cvkit.config import Config
 from cvkit.documentation import site
 from cvkit.errors import ConfigError
-from cvkit.monitoring import monitor
+from cvkit.monitoring import alert_text, alerts, monitor
 from cvkit.monitoring.history import History
 
 CHECKPOINT = Path(__file__).with_name("demo.pt")
@@ -37,9 +37,13 @@ def run(
     outcome = job.run(config, windows, reports=reported_days)
     site.build(config)
     say(f"\n{outcome.summary}")
+    with History.open(config.history_url) as history:
+        raised = alerts.table(history, config.model.name)
+    say(f"\nAlerts, which go to the channels that you name in cvkit.yml:\n{alert_text.table(raised)}")
     for failure in outcome.failures:
         say(f"failed: {failure}")
     say(f"\nDone in {time.perf_counter() - started:.0f} s. Look at it:\n  {_command()} site --serve --config {folder}")
+    say(f"Say that somebody is on it:\n  {_command()} alerts ack drift@cam-1 --why 'lens is cleaned' --config {folder}")
     return outcome
 
 

@@ -16,7 +16,7 @@ from cronsim import CronSim
 from cvkit import job as main_job
 from cvkit.config import Config, JobSettings
 from cvkit.data import sources
-from cvkit.errors import BusyError, CvkitError, StorageError
+from cvkit.errors import BusyError, CvkitError, DataError, StorageError
 from cvkit.monitoring import monitor
 from cvkit.monitoring.history import History
 from cvkit.storage import lock, safe_name
@@ -70,7 +70,7 @@ def due(config: Config, history: History, now: datetime) -> list[Slot]:
 
 
 def run_due(config: Config, now: datetime | None = None, execute: Execute | None = None) -> list[Outcome]:
-    """Run every slot that is due: once, never two of a job at the same time. Returns what came of each.
+    """Run every slot that is due: once, never two of a job at the same time; then tell of alerts. What came of each.
 
     A slot whose job is at work in another process is `busy`: it and the job's later ones stay due.
     """
@@ -80,7 +80,17 @@ def run_due(config: Config, now: datetime | None = None, execute: Execute | None
         for slot in due(config, history, now):
             if not any(outcome.status == "busy" and outcome.slot.job == slot.job for outcome in outcomes):
                 outcomes.append(_run_slot(config, history, slot, now, execute or _measure_and_report))
+        for error in _told(config, history):
+            log.warning("not delivered, will be tried again: %s", error)
     return outcomes
+
+
+def _told(config: Config, history: History) -> tuple[str, ...]:
+    """Tell what is due: snoozes end, alerts are repeated, and messages that failed are tried again by the clock."""
+    try:
+        return main_job.tell(config, history)[1]
+    except DataError:  # nothing was measured yet, and the weights that name the version are not there: slots say so
+        return ()
 
 
 def serve(

@@ -15,7 +15,7 @@ import pytest
 from cvkit import demo, demo_world, job
 from cvkit.config import Config
 from cvkit.errors import ConfigError
-from cvkit.monitoring import diagnosis, monitor
+from cvkit.monitoring import alerts, diagnosis, monitor
 from cvkit.monitoring.history import History
 from cvkit.tables import Window
 
@@ -72,6 +72,20 @@ def test_reports_and_history_give_the_same_numbers(measured: tuple[Config, job.O
     shown = [reason for reason in told["reason"] if reason in text]
     assert len(told) >= 10
     assert len(shown) >= 8, "the reports list the first reasons of each source in the history's very words"
+
+
+def test_the_demo_ends_with_its_alerts(measured: tuple[Config, job.Outcome]) -> None:
+    config, outcome = measured
+    open_ones = {(alert.source, alert.rule): alert for alert in outcome.told.alerts}
+    assert {source for source, _ in open_ones} == {demo_world.DIRTY_CAMERA, demo_world.SPRING_CAMERA}
+    assert {rule for _, rule in open_ones} == {"drift", "bad-images", "model-worse"}
+    dirt = open_ones[demo_world.DIRTY_CAMERA, "drift"]
+    assert dirt.facts["cause"].startswith("picture less sharp: dirty lens")
+    with History.open(config.history_url) as history:
+        notice = alerts.notice(config, history, dirt)
+    assert "cvkit site --serve" in notice.report  # the newest day has no report in this test
+    assert notice.n >= 20
+    assert notice.low < notice.value < notice.high  # type: ignore[operator]
 
 
 def _text(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal
@@ -142,24 +142,40 @@ def verdicts(connection: sa.Connection, found: pd.DataFrame, since: datetime, fe
     """Verdicts of the windows `found` that decide rules, with their windows.
 
     Of windows from `since` on: all that are not ok, those on `features`, and of the others that are ok one for each
-    source, rule and window, which says enough. Of all windows those on labels, which come late.
+    source, rule and window, which says enough. Of all windows those on labels, which come late. Without their reasons:
+    see `reasons`.
     """
-    told = [JUDGED.c[name] for name in VERDICTS]
+    told = [JUDGED.c[name] for name in VERDICTS if name != "reason"]
     own = sorted({*LABEL_FEATURES, *features})
     recent = [int(run) for run in found.loc[found["window_start"] >= since, "id"]]
     all_of_them = [int(run) for run in found["id"]]
     late = sa.and_(JUDGED.c.run.in_(all_of_them), JUDGED.c.feature.in_(sorted(LABEL_FEATURES)))
     new = sa.and_(JUDGED.c.run.in_(recent), sa.or_(JUDGED.c.state != "ok", JUDGED.c.feature.in_(own)))
     rows = pd.DataFrame(
-        connection.execute(sa.select(JUDGED.c.run, *told).where(sa.or_(late, new))).all(), columns=["run", *VERDICTS]
+        connection.execute(sa.select(JUDGED.c.run, *told).where(sa.or_(late, new))).all(),
+        columns=["run", *(column.name for column in told)],
     )
     healthy = sa.select(JUDGED.c.run, JUDGED.c.source, JUDGED.c.rule, sa.func.min(JUDGED.c.feature)).where(
         JUDGED.c.run.in_(recent), JUDGED.c.state == "ok", JUDGED.c.feature.not_in(own)
     )
     healthy = healthy.group_by(JUDGED.c.run, JUDGED.c.source, JUDGED.c.rule)
     well = pd.DataFrame(connection.execute(healthy).all(), columns=["run", "source", "rule", "feature"])
-    rows = pd.concat([rows, well.assign(state="ok", reason="")], ignore_index=True)
+    rows = pd.concat([rows, well.assign(state="ok")], ignore_index=True).assign(reason="")
     return _with_windows(rows, VERDICTS, found)
+
+
+def reasons(
+    connection: sa.Connection, model: str, version: str, starts: Collection[datetime]
+) -> dict[tuple[str, datetime, str], str]:
+    """The reasons of the verdicts that are not ok in the windows that begin at `starts`, by source, start, feature."""
+    query = sa.select(JUDGED.c.source, RUNS.c.window_start, JUDGED.c.feature, JUDGED.c.reason).join_from(JUDGED, RUNS)
+    query = query.where(
+        RUNS.c.model == model,
+        RUNS.c.version == version,
+        RUNS.c.window_start.in_(sorted(starts)),
+        JUDGED.c.state != "ok",
+    )
+    return {(source, start, feature): reason for source, start, feature, reason in connection.execute(query)}
 
 
 def measurements(connection: sa.Connection, found: pd.DataFrame, wanted: Iterable[tuple[str, str]]) -> pd.DataFrame:

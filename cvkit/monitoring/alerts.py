@@ -7,6 +7,7 @@ transaction with the messages that tell of it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,8 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from cvkit.config import Config
 from cvkit.config.alerts import SEVERITIES, AlertRule
@@ -54,7 +57,8 @@ def update(config: Config, history: History, now: datetime | None = None) -> Jud
         known = store.alerts(connection, model)
         looks = conditions.looks(rules, past, config.rules.minimum_images)
         found, entries = judge(rules, looks, known, now, model, version, config.alerts.flap_windows)
-        standing, by_name = Standing.of(past), {rule.name: rule for rule in rules}
+        by_name = {rule.name: rule for rule in rules}
+        standing = _standing(connection, model, version, past, found.values())
         found = inhibit({name: one if known.get(name) is one else led(one, by_name.get(one.rule), standing)
                          for name, one in found.items()}, rules)  # fmt: skip
         told = outbox.to_tell(found.values(), config.alerts, now)
@@ -89,9 +93,10 @@ def replay(config: Config, history: History) -> list[Replayed]:
     looks = conditions.looks(rules, past, config.rules.minimum_images)
     by_name = {rule.name: rule for rule in rules}
     found: dict[str, dict[str, tuple[tuple[datetime, datetime, bool], ...]]] = {rule.name: {} for rule in rules}
-    for name, source, rows in _by_rule_and_source(looks):
-        course = conditions.course([row["breached"] for row in rows], by_name[name].for_windows, settings.flap_windows)
-        starts = [_time(row["window_start"]) for row in rows]
+    for name, source, looked in _by_rule_and_source(looks):
+        breached = looked["breached"].tolist()
+        course = conditions.course(breached, by_name[name].for_windows, settings.flap_windows)
+        starts = [_time(start) for start in looked["window_start"]]
         if course.stretches:
             found[name][source] = tuple(
                 (starts[first], starts[last], course.firing and place == len(course.stretches) - 1)
@@ -107,7 +112,9 @@ def notice(config: Config, history: History, alert: Alert) -> Notice:
         rules = store.overridden(config.alerts.all_rules, store.overrides(connection, alert.model, datetime.now(UTC)))
         version = alert.version or history.current_version(config)
         past = read_past(connection, alert.model, version, rules, EVERYTHING, EVERYTHING)
-        return Context.of(config, connection, Standing.of(past), rules, [(alert, event)]).notice(alert, event)
+        return Context.of(
+            config, connection, _standing(connection, alert.model, version, past, [alert]), rules, [(alert, event)]
+        ).notice(alert, event)
 
 
 def table(history: History, model: str) -> pd.DataFrame:
@@ -116,6 +123,11 @@ def table(history: History, model: str) -> pd.DataFrame:
         found = list(store.alerts(connection, model).values())
     rows = [{**{name: getattr(one, name) for name in store.NAMES}, "what": one.facts.get("cause", "")} for one in found]
     return pd.DataFrame(rows, columns=[*store.NAMES, "what"])
+
+
+def _standing(connection: sa.Connection, model: str, version: str, past: Past, about: Iterable[Alert]) -> Standing:
+    seen = {alert.seen_start for alert in about}
+    return Standing.of(past, seen, store.reasons(connection, model, version, seen))
 
 
 def read_past(
@@ -147,7 +159,7 @@ def judge(
     by_name = {rule.name: rule for rule in rules}
     for name, source, mine in _by_rule_and_source(looks):
         fingerprint = fingerprint_of(model, source, name)
-        course = conditions.course([row["breached"] for row in mine], by_name[name].for_windows, flap)
+        course = conditions.course(mine["breached"].tolist(), by_name[name].for_windows, flap)
         identity = fingerprint, model, version, source, name
         after, happened = _after(known.get(fingerprint), identity, course, mine, now)
         if after is None:
@@ -162,13 +174,23 @@ def judge(
     return found, entries
 
 
-def _by_rule_and_source(looks: pd.DataFrame) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    """The looks of each rule at each source, oldest first."""
-    rows: list[dict[str, Any]] = looks.to_dict("records")  # type: ignore[assignment]
-    for (rule, source), group in itertools.groupby(rows, key=lambda row: (row["rule"], row["source"])):
-        yield rule, source, list(group)
+def _by_rule_and_source(looks: pd.DataFrame) -> Iterator[tuple[str, str, Looked]]:
+    """The looks of each rule at each source, oldest first, as columns: ten thousand frames would take minutes."""
+    columns = {str(name): _column(looks[name]) for name in looks}
+    changes = (looks[["rule", "source"]] != looks[["rule", "source"]].shift()).any(axis=1).to_numpy()
+    starts = [*np.flatnonzero(changes).tolist(), len(looks)]
+    for first, last in itertools.pairwise(starts):
+        part = {name: values[first:last] for name, values in columns.items()}
+        yield str(part["rule"][0]), str(part["source"][0]), part
 
 
+def _column(values: pd.Series) -> NDArray[Any]:
+    """Times as numpy has them, in UTC: objects are slow to make, and few are needed."""
+    timed = isinstance(values.dtype, pd.DatetimeTZDtype)
+    return values.dt.tz_localize(None).to_numpy() if timed else values.to_numpy(object)
+
+
+Looked = Mapping[str, NDArray[Any]]  # columns of LOOKS
 Happened = list[tuple[Action, str]]
 
 
@@ -176,14 +198,14 @@ def _after(
     before: Alert | None,
     identity: tuple[str, str, str, str, str],
     course: conditions.Course,
-    rows: Sequence[dict[str, Any]],
+    looked: Looked,
     now: datetime,
 ) -> tuple[Alert | None, Happened]:
     """An alert after a look at the row of windows, and what happened to it."""
     if not course.firing:
-        return _ended(before, course, rows, now)
-    newest = next(row for row in reversed(rows) if row["breached"])
-    since = _time(rows[course.since]["window_start"])
+        return _ended(before, course, looked, now)
+    newest = _row(looked, int(np.flatnonzero(looked["breached"])[-1]))
+    since = _time(looked["window_start"][course.since])
     if before is not None and before.open and course.since == 0:
         since = min(since, before.since)
     seen = Alert(
@@ -192,11 +214,12 @@ def _after(
     )  # fmt: skip
     if before is None:
         return seen, [("fired", "")]
-    seen = replace(seen, sent=before.sent, told_severity=before.told_severity, inhibited=before.inhibited)
+    kept = ["sent", "told_severity", "inhibited"]
+    if before.state != "resolved":
+        kept += ["state", "changed", "author", "why", "hushed", "snoozed_until"]
+    after = replace(seen, **{name: getattr(before, name) for name in kept})
     if before.state == "resolved":
-        return seen, [("fired", "")]
-    kept = {name: getattr(before, name) for name in ("state", "changed", "author", "why", "hushed", "snoozed_until")}
-    after = replace(seen, **kept)
+        return after, [("fired", "")]
     return (after, []) if before.state == "disabled" else _louder(before, after, now)
 
 
@@ -216,12 +239,11 @@ def _louder(before: Alert, after: Alert, now: datetime) -> tuple[Alert, Happened
 
 
 def _ended(
-    before: Alert | None, course: conditions.Course, rows: Sequence[dict[str, Any]], now: datetime
+    before: Alert | None, course: conditions.Course, looked: Looked, now: datetime
 ) -> tuple[Alert | None, Happened]:
     if before is None or not before.open:
         return None, []
-    over = rows[course.until] if course.until >= 0 else rows[-1]
-    until = _time(over["window_start"])
+    until = _time(looked["window_start"][course.until])
     if before.state == "disabled":
         return replace(before, until=until), []
     return replace(before, state="resolved", until=until, changed=now, hushed="", snoozed_until=None), [
@@ -279,8 +301,13 @@ def _rank(severity: str) -> int:
     return SEVERITIES.index(severity)
 
 
+@functools.lru_cache(maxsize=1024)
 def _time(moment: Any) -> datetime:
-    return moment.to_pydatetime() if isinstance(moment, pd.Timestamp) else moment
+    return pd.Timestamp(moment, tz="UTC").to_pydatetime()
+
+
+def _row(looked: Looked, place: int) -> dict[str, Any]:
+    return {name: values[place] for name, values in looked.items()}
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -45,33 +45,41 @@ NOT_JUDGED = ("too little data to judge by", "find out why so few images come, o
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Verdicts that are not ok."""
+    """Verdicts that are not ok, in the windows that alerts were last seen in."""
 
-    rows: Mapping[str, Mapping[str, Mapping[Any, Verdict]]]  # by source, feature and start of the window
-    windows: Sequence[Any]  # starts of all windows, oldest first
+    rows: Mapping[tuple[str, Any], Mapping[str, Verdict]]  # by source and start of the window, by feature
 
     @classmethod
-    def of(cls, past: Past) -> Standing:
-        """What is not ok in the past."""
-        found: dict[str, dict[str, dict[Any, Verdict]]] = {}
-        for row in past.verdicts[past.verdicts["state"] != "ok"].to_dict("records"):
-            found.setdefault(row["source"], {}).setdefault(row["feature"], {})[row["window_start"]] = row
-        return cls(found, sorted(past.runs["window_start"]))
+    def of(cls, past: Past, seen: Collection[datetime], reasons: Mapping[tuple[str, Any, str], str]) -> Standing:
+        """What is not ok in the windows that start at `seen`; of each verdict too the number of the window
+        `since` which it stands out.
 
-    def at(self, source: str, seen: Any) -> dict[str, Verdict]:
-        """What is not ok of a source in the window that starts at `seen`, by feature."""
-        start = pd.Timestamp(seen)
-        return {feature: rows[start] for feature, rows in self.rows.get(source, {}).items() if start in rows}
+        `reasons` of these verdicts by source, start of the window and feature.
+        """
+        bad = past.verdicts.loc[past.verdicts["state"] != "ok", ["source", "rule", "feature", "state", "window_start"]]
+        bad = bad.assign(since=_since(bad, past.runs["window_start"]))
+        found: dict[tuple[str, Any], dict[str, Verdict]] = {}
+        for start in seen:
+            here = bad[bad["window_start"] == start].drop(columns="window_start")
+            for row in here.to_dict("records"):
+                row["reason"] = reasons.get((row["source"], start, row["feature"]), "")
+                found.setdefault((row["source"], start), {})[row["feature"]] = row
+        return cls(found)
 
-    def since(self, source: str, features: Mapping[str, Verdict], seen: Any) -> dict[str, Any]:
-        """Start of the unbroken row of windows, up to the one at `seen`, in which each feature stood out."""
-        start = pd.Timestamp(seen)
-        back = [one for one in reversed(self.windows) if one <= start]
-        bad = {feature: self.rows[source][feature] for feature, row in features.items() if row["state"] != "unknown"}
-        return {
-            feature: list(itertools.takewhile(lambda one: one in rows and rows[one]["state"] != "unknown", back))[-1]  # noqa: B023
-            for feature, rows in bad.items()
-        }
+    def at(self, alert: Alert) -> Mapping[str, Verdict]:
+        """What is not ok of an alert's source in the window that it was last seen in, by feature."""
+        return self.rows.get((alert.source, alert.seen_start), {})
+
+
+def _since(bad: pd.DataFrame, windows: pd.Series) -> pd.Series:
+    """Number of the window that begins the unbroken row, up to each verdict's own, in which its feature stood out."""
+    place = bad["window_start"].map({start: number for number, start in enumerate(sorted(set(windows)))})
+    ordered = bad.assign(place=place).sort_values(["source", "feature", "place"], kind="stable")
+    key = ["source", "feature"]
+    goes_on = (ordered[key] == ordered[key].shift()).all(axis=1) & (ordered["place"] == ordered["place"].shift() + 1)
+    certain = ordered["state"] != "unknown"
+    row = (~(goes_on & certain & certain.shift(fill_value=False))).cumsum()
+    return ordered.groupby(row)["place"].transform("first")
 
 
 def led(alert: Alert, rule: AlertRule | None, standing: Standing) -> Alert:
@@ -79,19 +87,18 @@ def led(alert: Alert, rule: AlertRule | None, standing: Standing) -> Alert:
 
     Of mistakes of the model the cause is what else stands out at that source; where nothing does, the mistakes.
     """
-    here = standing.at(alert.source, alert.seen_start)
-    mine = {feature: row for feature, row in here.items() if rule and of_rule(row, rule)}
+    here = standing.at(alert)
     facts = dict(alert.facts)
     if rule and rule.metric == "runs":
         return replace(alert, facts=facts | {"cause": NOT_MEASURED[0]})
     if rule and rule.state == "unknown":
         return replace(alert, facts=facts | {"cause": NOT_JUDGED[0]})
-    since = standing.since(alert.source, here, alert.seen_start)
-    if own := {feature: since[feature] for feature in mine if feature in since}:
+    since = {feature: row["since"] for feature, row in here.items() if row["state"] != "unknown"}
+    if own := {feature: start for feature, start in since.items() if rule and of_rule(here[feature], rule)}:
         first = foremost(own)
-        facts |= {"feature": first, "reason": mine[first]["reason"]}
+        facts |= {"feature": first, "reason": here[first]["reason"]}
     others = {feature: start for feature, start in since.items() if feature not in LABEL_FEATURES}
-    facts["cause"] = likely(others or since or {str(facts.get("feature")): alert.since})
+    facts["cause"] = likely(others or since or {str(facts.get("feature")): 0})
     return replace(alert, facts=facts)
 
 

@@ -35,6 +35,7 @@ CAUSES: tuple[tuple[str, frozenset[str]], ...] = (
     ("odd images among the others", frozenset({"strange"})),
     ("the model sees other objects than before", frozenset({*PREDICTION_FEATURES, "class_mix"})),
 )
+RANKS = {feature: rank for rank, (_, features) in reversed(list(enumerate(CAUSES))) for feature in features}
 # What the picture as a whole may show: the first to stand out names the cause.
 PICTURE = tuple(cause for cause, _ in CAUSES[8:12])
 # Causes that bring others of the list with them: a dirty lens takes contrast too, and moves predictions. A broken line
@@ -199,7 +200,7 @@ def _order(feature: str, since: Any) -> tuple[int, Any, int]:
 
 def telling(feature: str) -> int:
     """Place of a feature's cause in `CAUSES`: the lower, the more it tells."""
-    return next((rank for rank, (_, features) in enumerate(CAUSES) if feature in features), len(CAUSES) - 1)
+    return RANKS.get(feature, len(CAUSES) - 1)
 
 
 def _belongs(stretch: _Stretch, row: dict[str, Any], lag: pd.Timedelta) -> bool:

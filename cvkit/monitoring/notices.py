@@ -86,7 +86,7 @@ class Context:
 
     def _details(self, alert: Alert, rule: AlertRule | None) -> tuple[str, ...]:
         """The other verdicts that an alert rests on, the worst first."""
-        rows = [row for row in self.standing.at(alert.source, alert.seen_start).values() if rule and of_rule(row, rule)]
+        rows = [row for row in self.standing.at(alert).values() if rule and of_rule(row, rule)]
         rows = sorted(rows, key=lambda row: -STATES.index(row["state"]))
         lines = [f"{row['state']}, {row['feature'].replace('_', ' ')}: {row['reason']}" for row in rows
                  if row["feature"] != alert.facts.get("feature")]  # fmt: skip
