@@ -81,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure windows and write their reports."""
     from cvkit import asked, job, schedule
     from cvkit.config import load_config
+    from cvkit.monitoring.history import History
 
     config = load_config(options.config)
     now = datetime.now(UTC)
@@ -89,6 +90,9 @@ def run(options: argparse.Namespace) -> int:
     asked.check_names(config, options.notebook, options.source)
     windows = asked.windows(config, now, window=options.window, start=options.start, end=options.end)
     if not windows:
+        with History.open(config.history_url) as history:
+            _, undelivered = job.tell(config, history)
+        _say_undelivered(undelivered)
         _say("nothing is due: every complete window with captures has been measured")
         return _reached(options.fail_on, asked.newest_state(config))
     outcome = job.run(
@@ -100,8 +104,7 @@ def run(options: argparse.Namespace) -> int:
     )
     for failure in outcome.failures:
         _say(f"failed: {failure}", sys.stderr)
-    for error in outcome.undelivered:
-        _say(f"not delivered, will be tried again: {error}", sys.stderr)
+    _say_undelivered(outcome.undelivered)
     _say(outcome.summary)
     return outcome.exit_code(options.fail_on)
 
@@ -241,6 +244,11 @@ def _show_slots(outcomes: list[schedule.Outcome]) -> int:
     if not outcomes:
         _say("nothing is due")
     return errors.WINDOWS_FAILED if any(outcome.status == "failed" for outcome in outcomes) else errors.DONE
+
+
+def _say_undelivered(errors: Sequence[str]) -> None:
+    for error in errors:
+        _say(f"not delivered, will be tried again: {error}", sys.stderr)
 
 
 def _reached(fail_on: str | None, state: str) -> int:
