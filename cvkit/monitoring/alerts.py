@@ -110,6 +110,12 @@ def notice(config: Config, history: History, alert: Alert) -> Notice:
         return Context.of(config, connection, Standing.of(past), rules, [(alert, event)]).notice(alert, event)
 
 
+def standing(history: History, model: str) -> list[Alert]:
+    """The alerts of a model that are open, the most urgent first."""
+    with history.reading() as connection:
+        return sorted(filter(_is_open, store.alerts(connection, model).values()), key=_urgency)
+
+
 def table(history: History, model: str) -> pd.DataFrame:
     """Every alert of a model: the fields of `Alert`, and `what` is the likely cause."""
     with history.reading() as connection:

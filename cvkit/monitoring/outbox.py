@@ -212,7 +212,7 @@ def try_out(config: Config, name: str = "", send: Send = send) -> dict[str, str]
         known = ", ".join(one.name for one in config.alerts.channels)
         raise ConfigError(
             f"there is no channel `{name}`" if name else "there is no channel", where=f"{config.path}, alerts.channels",
-            expected=known or "a channel", remedy="docs/how-to/alerts.md shows how to set one up",
+            expected=known or "a channel", remedy="docs/how-to/channels.md shows how to set one up",
         )  # fmt: skip
     found = {}
     for channel in channels:
