@@ -13,7 +13,9 @@ import pytest
 
 from cvkit import cli, errors
 
-COMMANDS = ("demo", "init", "run", "schedule", "status", "backtest", "labels", "reference", "site", "schema")
+COMMANDS = (
+    "demo", "init", "run", "schedule", "status", "backtest", "labels", "reference", "site", "alerts", "rules", "schema",
+)  # fmt: skip
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 
 
