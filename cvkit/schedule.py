@@ -17,7 +17,7 @@ from cvkit import job as main_job
 from cvkit.config import Config, JobSettings
 from cvkit.data import sources
 from cvkit.errors import BusyError, CvkitError, StorageError
-from cvkit.monitoring import monitor
+from cvkit.monitoring import monitor, outbox
 from cvkit.monitoring.history import History
 from cvkit.storage import lock, safe_name
 from cvkit.tables import Window
@@ -80,6 +80,9 @@ def run_due(config: Config, now: datetime | None = None, execute: Execute | None
         for slot in due(config, history, now):
             if not any(outcome.status == "busy" and outcome.slot.job == slot.job for outcome in outcomes):
                 outcomes.append(_run_slot(config, history, slot, now, execute or _measure_and_report))
+        if config.alerts.channels:  # messages that failed have their next try, whether or not a slot is due
+            for error in outbox.deliver(config, history).errors:
+                log.warning("not delivered: %s", error)
     return outcomes
 
 

@@ -141,9 +141,7 @@ def override(options: argparse.Namespace) -> int:
         made = alert_actions.override(
             config, history, options.rule, changes, author=options.by, why=options.why, until=_until(options)
         )
-    options.say(
-        f"{made.rule}: {', '.join(f'{k}={v}' for k, v in changes.items())} until {made.until:%Y-%m-%d %H:%M} UTC"
-    )
+    options.say(f"{made.rule}: {alert_actions.written(changes)} until {made.until:%Y-%m-%d %H:%M} UTC")
     return errors.DONE
 
 

@@ -192,7 +192,7 @@ def _failed(config: Config, history: History, row: Any, error: DeliveryError, no
 
 def unsent(config: Config, history: History) -> list[tuple[str, str, int, str]]:
     """Messages that wait after a failure or were given up: channel, in words how they stand, how many, newest error."""
-    words = {"waiting": "wait for another try", "failed": "were given up"}
+    words = {"waiting": "waiting for another try", "failed": "given up"}
     about = OUTBOX.c.channel, OUTBOX.c.status, OUTBOX.c.error
     query = sa.select(*about).where(
         OUTBOX.c.model == config.model.name, OUTBOX.c.status != "sent", OUTBOX.c.attempts > 0
