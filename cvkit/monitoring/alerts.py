@@ -278,7 +278,7 @@ def _is_open(alert: Alert) -> bool:
 
 
 def _urgency(alert: Alert) -> tuple[bool, int, str, str]:
-    return alert.state != "firing", -_rank(alert.severity), alert.source, alert.rule
+    return alert.state != "firing" or alert.inhibited, -_rank(alert.severity), alert.source, alert.rule
 
 
 def _rank(severity: str) -> int:
