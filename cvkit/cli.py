@@ -285,7 +285,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="cvkit",
         description="Keeps computer-vision models healthy after deployment.",
         epilog="Exit codes: 0 done, 2 settings or command line, 3 data or weights, 4 some windows or reports failed, "
-        "5 another run holds the workspace, 6 storage, 8 --fail-on reached, 130 stopped with Ctrl-C.",
+        "5 another run holds the workspace, 6 storage, 7 a message did not arrive, 8 --fail-on reached, "
+        "130 stopped with Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"cvkit {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

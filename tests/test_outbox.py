@@ -77,7 +77,7 @@ def test_given_up_after_the_time_that_was_set_and_can_be_tried_again(settings: C
     round_of(settings, history, receiver, NOW)
     done = round_of(settings, history, receiver, NOW + timedelta(hours=73))
     assert (done.given_up, done.errors) == (1, ("it is down",))
-    assert outbox.unsent(settings, history) == [("ops", "were given up", 1, "it is down")]
+    assert outbox.unsent(settings, history) == [("ops", "given up", 1, "it is down")]
     assert round_of(settings, history, receiver, NOW + timedelta(hours=80)).waiting == 0
     receiver.failures.clear()
     assert outbox.again(settings, history, NOW + timedelta(hours=80)) == 1

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from made_up_workspace import HOSTILE, MadeUp, day, fresh, make, numbers
 
 from cvkit.config import load_config
-from cvkit.documentation import report_pages, site, status, trends
+from cvkit.documentation import site, status, trends
 from cvkit.errors import ConfigError, DataError, ReportError
+from cvkit.monitoring import pages
 from cvkit.storage import lock
 
 REPORTS = (
@@ -271,8 +272,8 @@ def test_without_a_workspace_the_page_says_so(tmp_path: Path) -> None:
 
 @given(st.text(), st.text())
 def test_safe_names_are_safe_and_keep_apart(one: str, other: str) -> None:
-    assert re.fullmatch(r"[a-z0-9_-]{1,69}", report_pages.safe_name(one)) or one == ""
-    assert (report_pages.safe_name(one) == report_pages.safe_name(other)) == (one == other)
+    assert re.fullmatch(r"[a-z0-9_-]{1,69}", pages.page_name(one)) or one == ""
+    assert (pages.page_name(one) == pages.page_name(other)) == (one == other)
 
 
 def trend(values: list[float], low: float = 0.0, high: float = 1.0) -> trends.Trend:

@@ -14,6 +14,8 @@ import pytest
 from made_up_workspace import HOSTILE, MadeUp, make
 
 from cvkit.documentation import site
+from cvkit.monitoring import alerts
+from cvkit.monitoring.history import History
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = Path("/usr/bin/chromium")
@@ -23,7 +25,7 @@ QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-PAGES = ("", "reports/", "reports/2026-11-08/02-drift/", "about-this-model/")
+PAGES = ("", "reports/", "reports/2026-11-08/02-drift/", "about-this-model/", "runbook/")
 READABLE = 4.5  # WCAG 2.1 AA, contrast of text
 # The least contrast of text a person can see against what is painted behind it, and the text it was found on.
 CONTRAST = """
@@ -79,7 +81,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (7, "01-data-quality", "", "done"), (7, "02-drift", "", "failed"), (7, "02-drift", HOSTILE, "done"),
         (6, "02-drift", "", "missing"),
     )  # fmt: skip
-    folder = site.build(make(tmp_path_factory.mktemp("browser") / "workspace", MadeUp(reports=reports)))
+    made = make(tmp_path_factory.mktemp("browser") / "workspace", MadeUp(reports=reports))
+    with History.open(made.history_url) as history:
+        alerts.update(made, history)
+    folder = site.build(made)
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *arguments: object) -> None:
@@ -126,6 +131,18 @@ def test_lights_have_words(visit: Visit) -> None:
     assert cards.first.locator("svg.cvkit-trend").first.is_visible()
     shapes = {card.locator(".cvkit-title .cvkit-light").inner_html() for card in cards.all()}
     assert len(shapes) == 2, "a state is told by its shape, not by colour alone"
+
+
+def test_an_alert_shows_its_command_when_asked(visit: Visit) -> None:
+    visit.open("")
+    row = visit.page.locator(".cvkit-alert")
+    assert row.locator(".cvkit-badge").inner_text() == "critical"
+    assert row.locator(".cvkit-badge svg").is_visible()
+    command = row.locator(".cvkit-command code")
+    assert not command.is_visible()
+    row.locator("summary").click()
+    assert command.inner_text().startswith("cvkit alerts ack ")
+    assert visit.page.evaluate(CONTRAST)[0] >= READABLE
 
 
 def test_search_finds_a_report(visit: Visit) -> None:

@@ -14,6 +14,7 @@ from cvkit import errors
 
 if TYPE_CHECKING:
     from cvkit.config import Config
+    from cvkit.monitoring.alert_store import Alert
     from cvkit.monitoring.history import History
 
 # Everything heavier is imported by the command that needs it: `cvkit --help` must answer at once.
@@ -88,7 +89,7 @@ def ack(options: argparse.Namespace) -> int:
 
     with _opened(options) as (config, history):
         alert = alert_actions.acknowledge(config, history, options.alert, author=options.by, why=options.why)
-    options.say(f"{alert.rule}@{alert.source} is acknowledged by {alert.author}")
+    options.say(f"{_named(alert)} is acknowledged by {alert.author}")
     return errors.DONE
 
 
@@ -99,7 +100,7 @@ def snooze(options: argparse.Namespace) -> int:
     until = _until(options)
     with _opened(options) as (config, history):
         alert = alert_actions.snooze(config, history, options.alert, author=options.by, why=options.why, until=until)
-    options.say(f"{alert.rule}@{alert.source} is snoozed until {until:%Y-%m-%d %H:%M} UTC, or until it gets worse")
+    options.say(f"{_named(alert)} is snoozed until {until:%Y-%m-%d %H:%M} UTC, or until it gets worse")
     return errors.DONE
 
 
@@ -109,7 +110,7 @@ def disable(options: argparse.Namespace) -> int:
 
     with _opened(options) as (config, history):
         alert = alert_actions.disable(config, history, options.alert, author=options.by, why=options.why)
-    options.say(f"{alert.rule}@{alert.source} is disabled until `cvkit alerts enable {alert.rule}@{alert.source}`")
+    options.say(f"{_named(alert)} is disabled until `cvkit alerts enable {alert.fingerprint}`")
     return errors.DONE
 
 
@@ -119,18 +120,20 @@ def enable(options: argparse.Namespace) -> int:
 
     with _opened(options) as (config, history):
         alert = alert_actions.enable(config, history, options.alert, author=options.by, why=options.why)
-    options.say(f"{alert.rule}@{alert.source} is {alert.state}")
+    options.say(f"{_named(alert)} is {'firing, and told again' if alert.open else 'enabled, and does not fire'}")
     return errors.DONE
 
 
 def override(options: argparse.Namespace) -> int:
     """Change a threshold of a rule for a while, without the file."""
-    from cvkit.monitoring import alert_actions
+    from cvkit.monitoring import alert_actions, alert_text
 
     with _opened(options) as (config, history):
+        if options.end and (options.set or options.length or options.until):
+            raise errors.ConfigError("--end stands alone: it ends what was changed", found="--set, --for or --until")
         if options.end:
             ended = alert_actions.end_overrides(config, history, options.rule, author=options.by)
-            options.say(f"{ended} overrides of {options.rule} are ended")
+            options.say(f"{alert_text.count(ended, 'override')} of {options.rule} ended")
             return errors.DONE
         changes = dict(options.set)
         if not changes:
@@ -138,9 +141,7 @@ def override(options: argparse.Namespace) -> int:
         made = alert_actions.override(
             config, history, options.rule, changes, author=options.by, why=options.why, until=_until(options)
         )
-    options.say(
-        f"{made.rule}: {', '.join(f'{k} {v}' for k, v in changes.items())} until {made.until:%Y-%m-%d %H:%M} UTC"
-    )
+    options.say(f"{made.rule}: {alert_actions.written(changes)} until {made.until:%Y-%m-%d %H:%M} UTC")
     return errors.DONE
 
 
@@ -163,7 +164,7 @@ def deliver(options: argparse.Namespace) -> int:
             outbox.again(config, history, datetime.now(UTC))
         done = outbox.deliver(config, history)
     options.say(alert_text.delivered(done))
-    return errors.WINDOWS_FAILED if done.errors else errors.DONE
+    return errors.DeliveryError.exit_code if done.errors else errors.DONE
 
 
 def test(options: argparse.Namespace) -> int:
@@ -175,7 +176,7 @@ def test(options: argparse.Namespace) -> int:
     found = outbox.try_out(config, options.channel)
     for name, error in found.items():
         options.say(f"{name}: {error or 'accepted the test message'}")
-    return errors.WINDOWS_FAILED if any(found.values()) else errors.DONE
+    return errors.DeliveryError.exit_code if any(found.values()) else errors.DONE
 
 
 def check(options: argparse.Namespace) -> int:
@@ -185,6 +186,12 @@ def check(options: argparse.Namespace) -> int:
     with _opened(options) as (config, history):
         options.say(alert_text.rules(alerts.replay(config, history)))
     return errors.DONE
+
+
+def _named(alert: Alert) -> str:
+    from cvkit.monitoring import alert_text
+
+    return alert_text.named(alert.rule, alert.source)
 
 
 @contextmanager

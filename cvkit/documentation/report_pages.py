@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pandas as pd
 from cvkit.documentation.notebooks import interactive_page
 from cvkit.documentation.trends import light
 from cvkit.errors import ReportError
+from cvkit.monitoring.pages import report_page
 from cvkit.tables import Window
 
 Link = Callable[[str], str]  # address of a page -> how the page being written links to it
@@ -87,7 +87,6 @@ def _report(row: dict[str, Any], workspace: Path, check: Callable[[Path], str]) 
     file = workspace / str(row["path"])
     flaw = check(file)
     status = str(row["status"])
-    name = "--".join(safe_name(part) for part in (str(row["notebook"]), str(row["source"])) if part)
     return Report(
         notebook=str(row["notebook"]),
         version=str(row["version"]),
@@ -96,7 +95,7 @@ def _report(row: dict[str, Any], workspace: Path, check: Callable[[Path], str]) 
         outcome=flaw if flaw and status == "done" else status,
         file=file,
         interactive=page if (page := interactive_page(file)).is_file() else None,
-        address="" if flaw else f"reports/{window.label}/{name}",
+        address="" if flaw else report_page(window, str(row["notebook"]), str(row["source"])),
         started=_moment(row["started"]),
         finished=_moment(row["finished"]),
         error=str(row["error"] or ""),
@@ -110,16 +109,6 @@ def window_of(row: dict[Any, Any]) -> Window:
 
 def _moment(value: Any) -> datetime | None:
     return None if pd.isna(value) else pd.Timestamp(value).to_pydatetime()
-
-
-def safe_name(text: str) -> str:
-    """`text` as part of an address: a-z, 0-9, - and _ only; what had to change gets a hash, so that no two meet.
-
-    >>> safe_name("02-drift"), safe_name("Tor 3/#?")
-    ('02-drift', 'tor-3-2b4efacf')
-    """
-    slug = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-")[:60]
-    return slug if slug == text else f"{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def outcome_badge(report: Report) -> str:

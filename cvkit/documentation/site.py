@@ -25,7 +25,7 @@ from mkdocs.structure.toc import get_toc
 from mkdocs.utils import get_relative_url
 
 from cvkit.config import Config, load_config
-from cvkit.documentation import report_pages, status
+from cvkit.documentation import alert_cards, report_pages, status
 from cvkit.documentation.report_pages import Report
 from cvkit.errors import ConfigError, CvkitError, ReportError
 from cvkit.monitoring import identity
@@ -239,6 +239,7 @@ def survey(config: Config, now: datetime) -> status.Situation:
     with History.open(config.history_url) as history:
         version = history.current_version(config)
         verdicts = history.verdicts(model=model, version=version)
+        reports = report_pages.read(history.reports(), config.workspace, flaw)
         return status.Situation(
             model=model,
             version=version,
@@ -247,8 +248,9 @@ def survey(config: Config, now: datetime) -> status.Situation:
             runs=history.runs(model=model, version=version),
             verdicts=verdicts,
             measurements=_measurements(history, verdicts, model, version),
-            reports=report_pages.read(history.reports(), config.workspace, flaw),
+            reports=reports,
             settings=identity.judged_by(config),
+            alarms=alert_cards.read(config, history, reports),
         )
 
 

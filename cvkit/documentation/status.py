@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from html import escape
 from typing import Any
 
 import pandas as pd
 
-from cvkit.documentation.report_pages import Link, Report, items, safe_name, short, window_of
+from cvkit.documentation import alert_cards
+from cvkit.documentation.alert_cards import Alarms
+from cvkit.documentation.report_pages import Link, Report, items, short, window_of
 from cvkit.documentation.trends import Trend, expectation, light, sparkline, strip
 from cvkit.monitoring import diagnosis
+from cvkit.monitoring.pages import page_name
 from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, STATES, worst
 
 KEY_FEATURES = ("brightness", "sharpness", "confidence", "boxes")  # shown where nothing else stands out
@@ -38,6 +41,7 @@ class Situation:
     measurements: pd.DataFrame
     reports: tuple[Report, ...]
     settings: Mapping[str, str]  # `reference_id` and `rules_id` that hold now
+    alarms: Alarms = field(default_factory=Alarms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def render(situation: Situation, link: Link) -> str:
     cards = "".join(_card(source, folded and source.state == "ok") for source in found)
     return (
         f"{_headline(found)}{_facts(situation, found)}{_warnings(situation)}"
+        f"{alert_cards.render(situation.alarms, link)}"
         f'<h2 id="sources">Sources</h2>{_overview(found)}<div class="cvkit-cards">{cards}</div>'
         f"{_reports(situation, link)}{_legend(situation)}"
     )
@@ -256,7 +261,7 @@ def _overview(found: Sequence[Source]) -> str:
 
 
 def _anchor(source: Source) -> str:
-    return f"source-{safe_name(source.name)}"
+    return f"source-{page_name(source.name)}"
 
 
 def _card(source: Source, folded: bool) -> str:

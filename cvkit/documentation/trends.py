@@ -18,6 +18,7 @@ SHAPES = {
     "ok": '<circle cx="12" cy="12" r="10"/><path class="cvkit-mark" d="M7.5 12.5l3 3 6-6.5"/>',
     "warning": '<path d="M12 2.2 23 21.5H1z"/><path class="cvkit-mark" d="M12 9.2v5.6M12 18v.2"/>',
     "critical": '<rect x="2" y="2" width="20" height="20" rx="3"/><path class="cvkit-mark" d="M8 8l8 8M16 8l-8 8"/>',
+    "info": '<circle cx="12" cy="12" r="10"/><path class="cvkit-mark" d="M12 11v6M12 7v.2"/>',  # of alerts only
     "unknown": (
         '<circle class="cvkit-ring" cx="12" cy="12" r="9.5"/>'
         '<path class="cvkit-mark" d="M9.2 9.6a2.8 2.8 0 1 1 4.2 2.4c-1 .6-1.4 1.1-1.4 2.2M12 17.4v.2"/>'

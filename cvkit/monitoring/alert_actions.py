@@ -97,9 +97,21 @@ def override(
         row = {"rule": rule, "changes": dict(changes), "author": author, "why": why, "made": now, "until": until,
                "model": config.model.name}  # fmt: skip
         connection.execute(OVERRIDES.insert(), row)
-        words = ", ".join(f"{name}={value}" for name, value in changes.items())
+        words = written(changes)
         _log_override(connection, config, rule, "overridden", author, f"{words}: {why}", until)
     return made
+
+
+def written(changes: Mapping[str, Any]) -> str:
+    """Changed settings as the command line takes them.
+
+    >>> written({"for_windows": 2, "below": 40.0, "sure": False})
+    'for=2, below=40, sure=false'
+    """
+    words = {True: "true", False: "false"}
+    shown = {name: words[value] if isinstance(value, bool) else value for name, value in changes.items()}
+    shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in shown.items()}
+    return ", ".join(f"{'for' if name == 'for_windows' else name}={value}" for name, value in shown.items())
 
 
 def end_overrides(config: Config, history: History, rule: str, *, author: str) -> int:

@@ -36,7 +36,7 @@ def _line(row: dict[Any, Any]) -> tuple[str, ...]:
 def _state(row: dict[Any, Any]) -> str:
     state = str(row["state"])
     if state == "snoozed":
-        return f"snoozed until {row['snoozed_until']:%m-%d %H:%M}"
+        return f"snoozed until {row['snoozed_until']:%Y-%m-%d %H:%M}"
     if state == "acknowledged":
         return f"acknowledged by {row['author']}"
     return f"{state} (held back: its source's outage)" if row["inhibited"] and state == "firing" else state
@@ -56,7 +56,7 @@ def full(alert: Alert, notice: Notice) -> str:
         *(("also", detail) for detail in notice.details), ("what to do", notice.todo), ("runbook", notice.runbook),
         ("report", notice.report), ("owner", notice.owner or "nobody named"), ("acknowledge", notice.acknowledge),
     ]  # fmt: skip
-    return f"{notice.severity}: {notice.title}  [{alert.fingerprint}]\n" + columns(lines)
+    return f"{notice.severity}: {shown(notice.title)}  [{alert.fingerprint}]\n" + columns(lines)
 
 
 def log(entries: pd.DataFrame) -> str:
@@ -74,13 +74,13 @@ def log(entries: pd.DataFrame) -> str:
 
 def delivered(done: Delivered) -> str:
     """What a round of deliveries came to."""
-    lines = [f"{done.sent} messages sent, {done.waiting} wait for another try, {done.given_up} given up"]
-    return "\n".join([*lines, *done.errors])
+    waiting = f"{done.waiting} wait{'s' * (done.waiting == 1)} for another try"
+    return "\n".join([f"{count(done.sent, 'message')} sent, {waiting}, {done.given_up} given up", *done.errors])
 
 
 def unsent(rows: Sequence[tuple[str, str, int, str]]) -> str:
     """What could not be sent: channel, status, number and the newest error of each."""
-    return "\n".join(f"{n} messages to {channel} {status}: {error}" for channel, status, n, error in rows)
+    return "\n".join(f"{count(n, 'message')} to {channel} {status}: {error}" for channel, status, n, error in rows)
 
 
 def rules(found: Iterable[Replayed]) -> str:
@@ -89,9 +89,9 @@ def rules(found: Iterable[Replayed]) -> str:
     for one in found:
         lines = [one.sentence]
         for source, stretches in one.stretches.items():
-            shown = [_span(*stretch) for stretch in stretches[-MOST_STRETCHES:]]
+            spans = [_span(*stretch) for stretch in stretches[-MOST_STRETCHES:]]
             left_out = f"{len(stretches) - MOST_STRETCHES} earlier, " if len(stretches) > MOST_STRETCHES else ""
-            lines.append(f"    {source or '(model)'}: {left_out}{', '.join(shown)}")
+            lines.append(f"    {shown(source) or '(model)'}: {left_out}{', '.join(spans)}")
         parts.append("\n".join(lines if one.stretches else [*lines, "    never so far"]))
     return "\n".join(parts)
 
@@ -102,9 +102,34 @@ def _span(first: datetime, last: datetime, lasts: bool) -> str:
     return f"{first:%Y-%m-%d}" if first == last else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
 
 
-def columns(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells as a table; the last column as it is."""
+def count(n: int, thing: str) -> str:
+    """A number of things.
+
+    >>> count(1, "message"), count(0, "message")
+    ('1 message', '0 messages')
+    """
+    return f"{n} {thing}{'s' * (n != 1)}"
+
+
+def shown(text: str) -> str:
+    r"""A name on one line: what would steer a terminal, or begin a line of its own, as a code.
+
+    >>> print(shown("cam\n-1\x1b[2J"))
+    cam\n-1\x1b[2J
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def named(rule: str, source: str) -> str:
+    """An alert as people name it: RULE@SOURCE."""
+    return f"{rule}@{shown(source)}"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as a table; the last column as it is."""
+    lines = [[*map(shown, row)] for row in rows]
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]) - 1)]
     return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]) for line in lines
+        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]).rstrip()
+        for line in lines
     )

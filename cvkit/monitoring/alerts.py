@@ -117,6 +117,12 @@ def notice(config: Config, history: History, alert: Alert) -> Notice:
         ).notice(alert, event)
 
 
+def standing(history: History, model: str) -> list[Alert]:
+    """The alerts of a model that are open, the most urgent first."""
+    with history.reading() as connection:
+        return sorted(filter(_is_open, store.alerts(connection, model).values()), key=_urgency)
+
+
 def table(history: History, model: str) -> pd.DataFrame:
     """Every alert of a model: the fields of `Alert`, and `what` is the likely cause."""
     with history.reading() as connection:
@@ -294,7 +300,7 @@ def _is_open(alert: Alert) -> bool:
 
 
 def _urgency(alert: Alert) -> tuple[bool, int, str, str]:
-    return alert.state != "firing", -_rank(alert.severity), alert.source, alert.rule
+    return alert.state != "firing" or alert.inhibited, -_rank(alert.severity), alert.source, alert.rule
 
 
 def _rank(severity: str) -> int:

@@ -160,7 +160,7 @@ def _of_numbers(rule: AlertRule, measurements: pd.DataFrame, minimum: int) -> pd
     """One row per source, class and window with a number: whether it meets the condition."""
     rows = measurements[(measurements["feature"] == rule.feature) & (measurements["metric"] == rule.statistic)]
     if rule.classes:
-        rows = rows[[matches(name, rule.classes) for name in rows["class_name"]]]
+        rows = rows.loc[[matches(name, rule.classes) for name in rows["class_name"]]]
     if rule.missing:
         return _of_missing(rule, rows, measurements)
     few = rows["n"] < minimum if rule.statistic in ("mean", "share") else pd.Series(False, index=rows.index)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 import sqlalchemy as sa
@@ -15,12 +13,13 @@ import sqlalchemy as sa
 from cvkit.config import Config
 from cvkit.config.alerts import AlertRule, default_statistic
 from cvkit.monitoring import alert_store as store
+from cvkit.monitoring import pages
 from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.causes import MISTAKES, Standing, advice, of_rule
 from cvkit.monitoring.conditions import NUMBERS, explain
 from cvkit.monitoring.database import REPORTS
 from cvkit.monitoring.messages import Event, Notice
-from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, LABEL_FEATURES, STATES
+from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, LABEL_FEATURES, STATES, Window
 
 MOST_DETAILS = 8  # lines of further evidence in one notice
 WITHOUT_MEAN = {"class_mix": "chi_square", "embedding": "embedding_shift"}
@@ -101,19 +100,23 @@ class Context:
         return f"{words}{value}"
 
     def _runbook(self, rule: AlertRule | None, part: str) -> str:
-        page = rule.runbook if rule and rule.runbook else f"runbook/#{part}"
-        if page.startswith(("http://", "https://")) or not self.config.alerts.site:
-            return page if rule and rule.runbook else f"docs/runbook.md#{part}"
-        return f"{self.config.alerts.site.rstrip('/')}/{page}"
+        return pages.runbook(self.config, rule.runbook if rule and rule.runbook else f"runbook.md#{part}")
 
     def _report(self, alert: Alert, rule: AlertRule | None) -> str:
         """Address of the report that shows it; of the site's first page where there is none, of the file without."""
-        group = rule.metric if rule and rule.metric in NOTEBOOKS else _group(alert)
+        notebook, window = notebook_of(alert, rule), Window(alert.seen_start, alert.seen_end)
         for about in (alert.source, ""):
-            path = self.reports.get((alert.seen_start, NOTEBOOKS.get(group, "02-drift"), about))
+            path = self.reports.get((alert.seen_start, notebook, about))
+            if path and self.config.alerts.site:
+                return f"{self.config.alerts.site.rstrip('/')}/{pages.report_page(window, notebook, about)}/"
             if path:
-                return _address(self.config, path)
+                return str(self.config.workspace / path)
         return self.config.alerts.site or f"`cvkit site --serve --config {_shown(self.config)}`"
+
+
+def notebook_of(alert: Alert, rule: AlertRule | None) -> str:
+    """The notebook whose report shows what an alert is about."""
+    return NOTEBOOKS[rule.metric if rule and rule.metric in NOTEBOOKS else _group(alert)]
 
 
 def _matter(alert: Alert, rule: AlertRule | None, cause: str) -> str:
@@ -126,19 +129,13 @@ def _matter(alert: Alert, rule: AlertRule | None, cause: str) -> str:
     return cause
 
 
-def command(config: Config, fingerprint: str) -> str:
-    """The command that acknowledges an alert."""
-    return f'cvkit alerts ack {fingerprint} --why "..." --config {_shown(config)}'
+def command(config: Config, fingerprint: str, action: str = "ack") -> str:
+    """The command that acknowledges an alert, or does another thing to it."""
+    return f'cvkit alerts {action} {fingerprint} --why "..." --config {_shown(config)}'
 
 
 def _shown(config: Config) -> str:
     return shlex.quote(str(config.workspace))
-
-
-def _address(config: Config, path: str) -> str:
-    if not config.alerts.site:
-        return str(config.workspace / path)
-    return f"{config.alerts.site.rstrip('/')}/{quote(Path(path).with_suffix('').as_posix())}/"
 
 
 def _reports(connection: sa.Connection, config: Config, starts: set[Any]) -> dict[tuple[Any, str, str], str]:

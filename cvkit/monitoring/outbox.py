@@ -193,7 +193,7 @@ def _failed(config: Config, history: History, row: Any, error: DeliveryError, no
 
 def unsent(config: Config, history: History) -> list[tuple[str, str, int, str]]:
     """Messages that wait after a failure or were given up: channel, in words how they stand, how many, newest error."""
-    words = {"waiting": "wait for another try", "failed": "were given up"}
+    words = {"waiting": "waiting for another try", "failed": "given up"}
     about = OUTBOX.c.channel, OUTBOX.c.status, OUTBOX.c.error
     query = sa.select(*about).where(
         OUTBOX.c.model == config.model.name, OUTBOX.c.status != "sent", OUTBOX.c.attempts > 0
@@ -222,7 +222,7 @@ def try_out(config: Config, name: str = "", send: Send = send) -> dict[str, str]
         known = ", ".join(one.name for one in config.alerts.channels)
         raise ConfigError(
             f"there is no channel `{name}`" if name else "there is no channel", where=f"{config.path}, alerts.channels",
-            expected=known or "a channel", remedy="docs/how-to/alerts.md shows how to set one up",
+            expected=known or "a channel", remedy="docs/how-to/channels.md shows how to set one up",
         )  # fmt: skip
     found = {}
     for channel in channels:

@@ -1,0 +1,127 @@
+"""The status page's alerts: what is open, how it stands, and the command that does something about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+
+from cvkit.config import Config
+from cvkit.documentation.report_pages import Link, Report
+from cvkit.documentation.trends import light
+from cvkit.monitoring import alerts, notices, outbox
+from cvkit.monitoring.alert_store import Alert
+from cvkit.monitoring.history import History
+
+MOST_SHOWN = 8  # the others are a click away
+QUIET_ACTIONS = {"acknowledged": "enable", "disabled": "enable"}  # what can be done about them; else `ack`
+ACTION_WORDS = {"ack": "acknowledge", "enable": "have it told again"}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAlert:
+    """An alert that is open, its report's page below the site ("" where there is none), and a command."""
+
+    alert: Alert
+    report: str
+    action: str  # a key of ACTION_WORDS
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """What the page says of alerts."""
+
+    open: tuple[OpenAlert, ...] = ()  # the most urgent first
+    unsent: tuple[tuple[str, str, int, str], ...] = ()  # as `outbox.unsent` gives them
+    channels: int = 0  # that messages go to
+
+
+def read(config: Config, history: History, reports: Sequence[Report]) -> Alarms:
+    """What the history knows of alerts; nothing is raised, ended or sent by looking."""
+    found = [_open(config, alert, reports) for alert in alerts.standing(history, config.model.name)]
+    return Alarms(tuple(found), tuple(outbox.unsent(config, history)), len(config.alerts.channels))
+
+
+def _open(config: Config, alert: Alert, reports: Sequence[Report]) -> OpenAlert:
+    action = QUIET_ACTIONS.get(alert.state, "ack")
+    notebook = notices.notebook_of(alert, config.alerts.rule(alert.rule))
+    pages = {
+        one.source: one.address
+        for one in reports
+        if one.notebook == notebook and (one.window.start, one.window.end) == (alert.seen_start, alert.seen_end)
+    }
+    report = pages.get(alert.source) or pages.get("", "")
+    return OpenAlert(alert, report, action, notices.command(config, alert.fingerprint, action))
+
+
+def render(alarms: Alarms, link: Link) -> str:
+    """The section of the page."""
+    rows = [_row(one, link) for one in alarms.open]
+    listed = f'<div class="cvkit-alerts">{"".join(rows[:MOST_SHOWN])}</div>' if rows else ""
+    if others := rows[MOST_SHOWN:]:
+        many = f"{len(others)} more alert{'s' * (len(others) != 1)}"
+        listed += f'<details class="cvkit-more"><summary>{many}</summary>{"".join(others)}</details>'
+    return f'<h2 id="alerts">Alerts</h2><p class="cvkit-quiet">{_count(alarms)}</p>{_undelivered(alarms)}{listed}'
+
+
+def _count(alarms: Alarms) -> str:
+    many = len(alarms.open)
+    how = Counter("held back" if _held_back(one.alert) else one.alert.state for one in alarms.open)
+    words = f"{many} alert{'s are' if many > 1 else ' is'} open: {_joined(how)}." if many else "No alert is open."
+    return words if alarms.channels else f"{words} No channel is set up, so nobody is sent a message."
+
+
+def _joined(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def _undelivered(alarms: Alarms) -> str:
+    return "".join(map(_unsent, alarms.unsent))
+
+
+def _unsent(row: tuple[str, str, int, str]) -> str:
+    channel, status, n, error = row
+    words = f"{n} message{'s' * (n != 1)} to {channel} {status}: {' '.join(error.split())}"
+    return f'<p class="cvkit-unsent cvkit-warning">{light("warning")}<span>{escape(words)}</span></p>'
+
+
+def _row(one: OpenAlert, link: Link) -> str:
+    alert = one.alert
+    cause = escape(str(alert.facts.get("cause") or alert.facts.get("reason") or alert.rule))
+    told = [f"rule {escape(alert.rule)}", f"since {_moment(alert.since)}", _state(alert)]
+    told += [f"came back {alert.returns} time{'s' * (alert.returns != 1)}"] if alert.returns else []
+    if one.report:
+        told.append(f'<a href="{escape(link(one.report))}">report</a>')
+    badge = f'<span class="cvkit-badge cvkit-{alert.severity}">{light(alert.severity)}{alert.severity}</span>'
+    command = (
+        f'<details><summary>{ACTION_WORDS[one.action]}</summary><pre class="cvkit-command" tabindex="0"><code>'
+        f"{escape(one.command)}</code></pre></details>"
+    )
+    return (
+        f'<article class="cvkit-alert cvkit-{alert.severity}">{badge}<div><p class="cvkit-cause">'
+        f"<b>{escape(alert.source) or '(the model)'}</b>: {cause}</p>"
+        f'<p class="cvkit-quiet">{" · ".join(told)}</p>{command}</div></article>'
+    )
+
+
+def _state(alert: Alert) -> str:
+    """How it stands, in words: who took it on, and why."""
+    if _held_back(alert):
+        return "held back: the outage of its source is told"
+    words: str = alert.state
+    if alert.state == "snoozed" and alert.snoozed_until is not None:
+        words += f" until {_moment(alert.snoozed_until)}"
+    words += f" by {escape(alert.author)}" if alert.author else ""
+    return f"{words}: {escape(alert.why)}" if alert.why else words
+
+
+def _held_back(alert: Alert) -> bool:
+    return alert.inhibited and alert.state == "firing"
+
+
+def _moment(time: datetime) -> str:
+    clock = "" if (time.hour, time.minute) == (0, 0) else f" {time:%H:%M} UTC"
+    return f"{time.day} {time:%b %Y}{clock}"
