@@ -50,7 +50,7 @@ def config(tmp_path: Path) -> Config:
 def told(config: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
     """The same with alerts and messages."""
     monkeypatch.setattr(series, "_alerts", lambda history, model: made_up.alerts(config))
-    monkeypatch.setattr(series, "_deliveries", lambda history: made_up.deliveries())
+    monkeypatch.setattr(series, "_deliveries", lambda history, model: made_up.deliveries())
     return config
 
 

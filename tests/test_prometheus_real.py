@@ -88,7 +88,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., int]]:
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     config = made_up.workspace(tmp_path / "w", OWN_RULES)
     monkeypatch.setattr(series, "_alerts", lambda history, model: made_up.alerts(config))
-    monkeypatch.setattr(series, "_deliveries", lambda history: made_up.deliveries())
+    monkeypatch.setattr(series, "_deliveries", lambda history, model: made_up.deliveries())
     made_up.record(config, made_up.today())
     return config
 
