@@ -151,17 +151,14 @@ def verdicts(connection: sa.Connection, found: pd.DataFrame, since: datetime, fe
     all_of_them = [int(run) for run in found["id"]]
     late = sa.and_(JUDGED.c.run.in_(all_of_them), JUDGED.c.feature.in_(sorted(LABEL_FEATURES)))
     new = sa.and_(JUDGED.c.run.in_(recent), sa.or_(JUDGED.c.state != "ok", JUDGED.c.feature.in_(own)))
-    rows = pd.DataFrame(
-        connection.execute(sa.select(JUDGED.c.run, *told).where(sa.or_(late, new))).all(),
-        columns=["run", *(column.name for column in told)],
-    )
+    rows = _columns(connection.execute(sa.select(JUDGED.c.run, *told).where(sa.or_(late, new))))
     healthy = sa.select(JUDGED.c.run, JUDGED.c.source, JUDGED.c.rule, sa.func.min(JUDGED.c.feature)).where(
         JUDGED.c.run.in_(recent), JUDGED.c.state == "ok", JUDGED.c.feature.not_in(own)
     )
     healthy = healthy.group_by(JUDGED.c.run, JUDGED.c.source, JUDGED.c.rule)
     well = pd.DataFrame(connection.execute(healthy).all(), columns=["run", "source", "rule", "feature"])
     rows = pd.concat([rows, well.assign(state="ok")], ignore_index=True).assign(reason="")
-    return _with_windows(rows, VERDICTS, found)
+    return rows.drop(columns="run").join(_spans(found, rows["run"]))
 
 
 def reasons(
@@ -187,12 +184,18 @@ def measurements(connection: sa.Connection, found: pd.DataFrame, wanted: Iterabl
         sa.or_(*(sa.and_(MEASURED.c.feature == feature, MEASURED.c.metric == metric) for feature, metric in pairs)),
     )
     rows = pd.DataFrame(connection.execute(query).all(), columns=["run", *MEASUREMENTS])
-    return _with_windows(rows, MEASUREMENTS, found)
+    return conform(rows[list(MEASUREMENTS)], MEASUREMENTS).join(_spans(found, rows["run"]))
 
 
-def _with_windows(rows: pd.DataFrame, columns: Mapping[str, str], found: pd.DataFrame) -> pd.DataFrame:
-    spans = found.set_index("id")[["window_start", "window_end"]].loc[rows["run"]].reset_index(drop=True)
-    return conform(rows[list(columns)], columns).join(spans)
+def _columns(result: sa.CursorResult[Any]) -> pd.DataFrame:
+    """Rows as a frame, column by column, which is several times as fast as row by row."""
+    names = list(result.keys())
+    return pd.DataFrame(dict(zip(names, zip(*result.all(), strict=True), strict=False)), columns=names)
+
+
+def _spans(found: pd.DataFrame, runs: pd.Series) -> pd.DataFrame:
+    """window_start and window_end of each of `runs`."""
+    return found.set_index("id")[["window_start", "window_end"]].loc[runs].reset_index(drop=True)
 
 
 def overridden(rules: Sequence[AlertRule], changes: Sequence[Override]) -> tuple[AlertRule, ...]:

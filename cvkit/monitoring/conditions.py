@@ -38,14 +38,13 @@ class Course:
 
 
 def looks(rules: Iterable[AlertRule], past: Past, minimum: int = 0) -> pd.DataFrame:
-    """Table LOOKS: what each rule makes of each source and window that it can judge.
+    """Table LOOKS: what each rule makes of each source and window that it can judge, by rule, source and time.
 
     Windows that tell nothing, as too few images (below `minimum` for a mean or a share) or late labels, have no row.
     """
     graded = _graded(past.verdicts)
     parts = [conform(_look(rule, past, graded, minimum), LOOKS) for rule in rules]
-    table = pd.concat([empty(LOOKS), *(part for part in parts if len(part))])
-    return table.sort_values(["rule", *KEY], kind="stable", ignore_index=True)
+    return pd.concat([empty(LOOKS), *(part for part in parts if len(part))], ignore_index=True)
 
 
 def course(breached: Sequence[bool], need: int = 1, flap: int = 14) -> Course:
@@ -117,7 +116,9 @@ def _look(rule: AlertRule, past: Past, graded: pd.DataFrame, minimum: int) -> pd
     if rule.sources and len(found):
         found = found[[matches(source, rule.sources) for source in found["source"]]]
     severity = rule.severity or found.get("severity", "warning")
-    return found.assign(rule=rule.name, severity=severity).filter(list(LOOKS))
+    return found.assign(rule=rule.name, severity=severity)[
+        [name for name in LOOKS if name in {*found, "rule", "severity"}]
+    ]
 
 
 def _of_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -129,15 +130,13 @@ def _of_runs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _graded(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """Verdicts with their rank among the states, their group, and how telling their feature is, most first."""
-    grade = {state: rank for rank, state in enumerate(STATES)}
-    rank = {feature: telling(feature) for feature in verdicts["feature"].unique()}
+    """Verdicts by source and time, the worst and most telling first, with the rank of their state and their group."""
+    grade = verdicts["state"].map({state: rank for rank, state in enumerate(STATES)}).astype(int)
+    rank = verdicts["feature"].map({feature: telling(feature) for feature in verdicts["feature"].unique()})
     by_labels = verdicts["feature"].isin(list(LABEL_FEATURES))
-    table = verdicts[["source", "window_start", "window_end", "feature", "state", "reason"]].assign(
-        grade=verdicts["state"].map(grade).astype(int), telling=verdicts["feature"].map(rank),
-        group=verdicts["rule"].mask(by_labels, "performance"),
-    )  # fmt: skip
-    return table.sort_values(["grade", "telling"], ascending=[False, True], kind="stable")
+    table = verdicts.assign(grade=grade, group=verdicts["rule"].mask(by_labels, "performance"))
+    source = pd.factorize(table["source"], sort=True)[0]  # numbers are sorted many times as fast as text
+    return table.iloc[np.lexsort((rank, -grade, table["window_start"].astype("int64"), source))]
 
 
 def _of_states(rule: AlertRule, graded: pd.DataFrame) -> pd.DataFrame:
@@ -147,12 +146,12 @@ def _of_states(rule: AlertRule, graded: pd.DataFrame) -> pd.DataFrame:
     else:
         rows = graded[graded["feature"] == rule.metric]
     if rule.state == "unknown":  # no verdict of the kind that is better known stands beside it
-        met = rows["state"] == "unknown"
+        rows = rows.assign(known=rows["state"] != "unknown").sort_values([*KEY, "known"], kind="stable")
+        met = ~rows["known"]
     else:
         rows = rows[rows["state"] != "unknown"]
         met = rows["grade"] >= STATES.index(rule.state)
-    rows = rows.assign(breached=met).sort_values("breached", ascending=False, kind="stable")
-    worst = rows.drop_duplicates(KEY)
+    worst = rows.assign(breached=met).drop_duplicates(KEY)
     return worst.assign(severity=worst["state"].where(worst["state"].isin(SEVERITIES), "info"))
 
 
@@ -166,7 +165,7 @@ def _of_numbers(rule: AlertRule, measurements: pd.DataFrame, minimum: int) -> pd
     few = rows["n"] < minimum if rule.statistic in ("mean", "share") else pd.Series(False, index=rows.index)
     rows = rows[rows["value"].notna() & ~few]
     met, known = beyond(rule, rows)
-    rows = rows.assign(breached=met)[known].sort_values("breached", ascending=False, kind="stable")
+    rows = rows.assign(breached=met, over=~met)[known].sort_values([*KEY, "over"], kind="stable")
     return rows.drop_duplicates(KEY).assign(reason="")
 
 
@@ -187,8 +186,8 @@ def _of_missing(rule: AlertRule, rows: pd.DataFrame, measurements: pd.DataFrame)
     """Sources without images, or with images and without the number."""
     images = measurements[(measurements["feature"] == "images") & (measurements["metric"] == "count")]
     if rule.feature == "images":
-        return images.assign(breached=images["value"] == 0, reason="")
+        return images.assign(breached=images["value"] == 0, reason="").sort_values(KEY, kind="stable")
     there = images.loc[images["value"] > 0, [*KEY, "n"]]
     has = rows.dropna(subset=["value"])[KEY].drop_duplicates().assign(has=True)
-    told = there.merge(has, on=KEY, how="left")
+    told = there.merge(has, on=KEY, how="left").sort_values(KEY, kind="stable")
     return told.assign(feature=rule.feature, breached=told["has"].isna(), value=np.nan, reason="")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -265,12 +266,20 @@ def explained(url: sa.URL | str) -> Iterator[None]:
             remedy=f"install it, e.g. `pip install {error.name}`",
         ) from error  # fmt: skip
     except (DBAPIError, NoSuchModuleError, sa.exc.ArgumentError, OSError, ValueError) as error:
-        cause = str(getattr(error, "orig", error))  # SQLAlchemy says ValueError of a time that is none
+        if isinstance(error, ValueError) and not _of_sqlalchemy(error):
+            raise  # a mistake of ours inside the block is not the database's
+        cause = str(getattr(error, "orig", error))
         raise StorageError(
             "the history cannot be read or written", where=_shown(url),
             expected="a database of cvkit's that nobody else locks, on a disk with room", found=cause[:300],
             remedy=_remedy(cause),
         ) from error  # fmt: skip
+
+
+def _of_sqlalchemy(error: ValueError) -> bool:
+    """Whether SQLAlchemy raised an error, as it does of a time in the database that is none."""
+    last = list(traceback.walk_tb(error.__traceback__))[-1][0].f_code.co_filename
+    return "sqlalchemy" in Path(last).parts
 
 
 def _remedy(cause: str) -> str:
