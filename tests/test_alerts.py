@@ -214,6 +214,9 @@ def test_an_override_changes_a_threshold_for_a_while(tmp_path: Path, history: Hi
     until = NOW + timedelta(days=3)
     alert_actions.override(settings, history, "dark", {"below": 30.0}, until=until, **ME)
     assert hear(settings, history) == []
+    (dark,) = [one for one in alerts.replay(settings, history) if one.rule == "dark"]
+    assert dark.sentence.endswith("UTC by Ann: cleaning the lens")
+    assert not dark.stretches
     assert hear(settings, history, until) == [("cam-1", "dark", "fired")]
     with pytest.raises(ConfigError, match="did you mean `dark`"):
         alert_actions.override(settings, history, "dork", {"below": 30.0}, until=until, **ME)
@@ -277,6 +280,18 @@ def test_of_mistakes_the_cause_is_what_else_stands_out(settings: Config, history
     notice = alerts.notice(settings, history, by_rule["model-worse"])
     assert notice.title == "cam-1: the model makes more mistakes: labels tell"
     assert notice.cause.startswith("picture less sharp")
+
+
+def test_of_a_number_the_cause_is_what_it_speaks_of(tmp_path: Path, history: History) -> None:
+    settings = config(tmp_path, f"rules: [{{name: dark, metric: brightness, below: 40}}]\n  channels: [{CHANNEL}]")
+    measured(
+        history, 0, [verdict("cam-1", "unknown_class", "warning", "quality")], [number("cam-1", "brightness", 35.0)]
+    )
+    dark = next(one for one in alerts.update(settings, history, NOW).alerts if one.rule == "dark")
+    assert dark.facts["cause"] == "light changed"
+    notice = alerts.notice(settings, history, dark)
+    assert (notice.title, notice.expected) == ("cam-1: dark (brightness)", "at least 40")
+    assert notice.what == "brightness.mean is below 40 with all of its interval in a window (measured: 35)"
 
 
 def test_two_models_in_one_history_do_not_meet(settings: Config, history: History, tmp_path: Path) -> None:

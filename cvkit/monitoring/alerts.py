@@ -24,7 +24,7 @@ from cvkit.config import Config
 from cvkit.config.alerts import SEVERITIES, AlertRule
 from cvkit.monitoring import alert_store as store
 from cvkit.monitoring import conditions, outbox
-from cvkit.monitoring.alert_store import Action, Alert, Entry
+from cvkit.monitoring.alert_store import Action, Alert, Entry, Override
 from cvkit.monitoring.causes import Standing, led
 from cvkit.monitoring.conditions import Past
 from cvkit.monitoring.history import History
@@ -88,7 +88,8 @@ def replay(config: Config, history: History) -> list[Replayed]:
     """
     version, model, settings = history.current_version(config), config.model.name, config.alerts
     with history.reading() as connection:
-        rules = store.overridden(settings.all_rules, store.overrides(connection, model, datetime.now(UTC)))
+        holding = store.overrides(connection, model, datetime.now(UTC))
+        rules = store.overridden(settings.all_rules, holding)
         past = read_past(connection, model, version, rules, flap=EVERYTHING, most=EVERYTHING)
     looks = conditions.looks(rules, past, config.rules.minimum_images)
     by_name = {rule.name: rule for rule in rules}
@@ -102,7 +103,13 @@ def replay(config: Config, history: History) -> list[Replayed]:
                 (starts[first], starts[last], course.firing and place == len(course.stretches) - 1)
                 for place, (first, last) in enumerate(course.stretches)
             )
-    return [Replayed(rule.name, conditions.explain(rule), found[rule.name]) for rule in rules]
+    return [Replayed(rule.name, _sentence(rule, holding), found[rule.name]) for rule in rules]
+
+
+def _sentence(rule: AlertRule, overrides: Iterable[Override]) -> str:
+    words = [f"; overridden until {one.until:%Y-%m-%d %H:%M} UTC by {one.author}: {one.why}"
+             for one in overrides if one.rule == rule.name]  # fmt: skip
+    return conditions.explain(rule) + "".join(words)
 
 
 def notice(config: Config, history: History, alert: Alert) -> Notice:

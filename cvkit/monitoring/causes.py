@@ -85,7 +85,8 @@ def _since(bad: pd.DataFrame, windows: pd.Series) -> pd.Series:
 def led(alert: Alert, rule: AlertRule | None, standing: Standing) -> Alert:
     """An alert whose facts name the feature that told most of it, and the likely cause.
 
-    Of mistakes of the model the cause is what else stands out at that source; where nothing does, the mistakes.
+    Of mistakes of the model the cause is what else stands out at that source; where nothing does, the mistakes. Of a
+    number it is what such a number speaks of.
     """
     here = standing.at(alert)
     facts = dict(alert.facts)
@@ -98,7 +99,10 @@ def led(alert: Alert, rule: AlertRule | None, standing: Standing) -> Alert:
         first = foremost(own)
         facts |= {"feature": first, "reason": here[first]["reason"]}
     others = {feature: start for feature, start in since.items() if feature not in LABEL_FEATURES}
-    facts["cause"] = likely(others or since or {str(facts.get("feature")): 0})
+    feature = str(facts.get("feature"))
+    if rule and not rule.state and feature != "performance":
+        others, since = {}, {feature: 0}
+    facts["cause"] = likely(others or since) if others or since else MISTAKES
     return replace(alert, facts=facts)
 
 
