@@ -277,6 +277,14 @@ def test_a_scrape_without_news_reads_nothing_again_and_a_new_window_is_seen(
     assert len(read) == 1
 
 
+def test_a_new_window_is_made_ready_before_it_is_asked_for(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    scraper = exposition.Scraper(config.history_url, config.model.name)
+    made_up.record(config, made_up.today(), sick=False)
+    scraper.look()
+    monkeypatch.setattr(series, "newest", lambda *given: pytest.fail("read at the scrape"))
+    assert value(scraper.metrics(generate_latest).decode(), "cvkit_source_state", source="cam-2") == 0
+
+
 def test_rows_that_are_added_later_are_seen(config: Config) -> None:
     scraper = exposition.Scraper(config.history_url, config.model.name)
     scraper.metrics(generate_latest)

@@ -50,14 +50,16 @@ def serve(options: argparse.Namespace) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     config = load_config(options.config)
     host, port = options.address
-    server = exposition.server(exposition.Scraper(config.history_url, config.model.name), host, port)
+    scraper = exposition.Scraper(config.history_url, config.model.name)
+    server = exposition.server(scraper, host, port)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     shown = f"[{host}]" if ":" in host else host
     options.say(f"Metrics of {config.model.name}: http://{shown}:{server.server_port}/metrics")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     try:
-        stop.wait()
+        while not stop.wait(exposition.LOOK_S):
+            scraper.look()
     finally:
         server.shutdown()
         server.server_close()

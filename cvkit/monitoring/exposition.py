@@ -36,6 +36,7 @@ from cvkit.storage import replacing
 log = logging.getLogger(__name__)
 
 OPENMETRICS_END = b"# EOF\n"
+LOOK_S = 5.0  # a server looks this often whether there is something new
 SLOWEST_S = 30.0  # how long a client may take to ask, and a Pushgateway to answer
 INDEX = b'<!doctype html><title>cvkit</title><h1>cvkit</h1><p><a href="/metrics">metrics</a></p>\n'
 
@@ -76,6 +77,14 @@ class Scraper:
                 log.error("%s", error)
                 return encoder(Given(self._about(up=False)))
             return self._text + encoder(Given(self._about(up=True)))
+
+    def look(self) -> None:
+        """Make a new window ready before it is asked for; what cannot be read the next scrape says."""
+        with self._one:
+            try:
+                self._refresh()
+            except StorageError as error:
+                log.debug("%s", error)
 
     def _refresh(self) -> None:
         with series.opened(self.url) as engine:
