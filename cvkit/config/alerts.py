@@ -242,7 +242,7 @@ class AlertSettings(Section):
     repeat_hours: float = Field(24.0, ge=1, description="Hours after which an alert that still fires is sent again.")
     group_by: Literal["source", "rule", "all"] = Field("source", description="Alerts that share one message.")
     flap_windows: int = Field(
-        14, ge=1, description="An alert that comes back within so many windows takes twice as long to be called over."
+        7, ge=1, description="An alert that comes back within so many windows takes twice as long to be called over."
     )
     keep_trying_hours: float = Field(72.0, gt=0, description="Hours for which a message that fails is tried again.")
     site: Address = Field(

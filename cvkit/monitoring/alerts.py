@@ -165,7 +165,7 @@ def read_past(
 
 def judge(
     rules: Sequence[AlertRule], looks: pd.DataFrame, known: Mapping[str, Alert], now: datetime, model: str,
-    version: str, flap: int = 14,
+    version: str, flap: int = 7,
 ) -> tuple[dict[str, Alert], list[Entry]]:  # fmt: skip
     """What `looks` (table LOOKS) make of the alerts that are `known`, by fingerprint, and what happened on the way."""
     found, entries = dict(known), []
@@ -219,7 +219,7 @@ def _after(
         return _ended(before, course, looked, now)
     newest = _row(looked, int(np.flatnonzero(looked["breached"])[-1]))
     since = _time(looked["window_start"][course.since])
-    if before is not None and before.open and course.since == 0:
+    if before is not None and before.open:  # it may have begun before the windows that are looked back on
         since = min(since, before.since)
     seen = Alert(
         *identity, severity=newest["severity"], state="firing", since=since, changed=now, returns=course.returns,

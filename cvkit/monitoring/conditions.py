@@ -12,7 +12,7 @@ from cvkit.config.alerts import GROUPS, SEVERITIES, AlertRule, matches
 from cvkit.monitoring.diagnosis import telling
 from cvkit.tables import LABEL_FEATURES, LOOKS, STATES, conform, empty
 
-LONGEST_QUIET = 8  # windows without it that an alert needs at most to be over, however often it came back
+LONGEST_QUIET = 4  # windows without it that an alert needs at most to be over, however often it came back
 KEY = ["source", "window_start", "window_end"]
 NUMBERS = ["value", "low", "high", "expected", "expected_low", "expected_high"]
 
@@ -47,12 +47,11 @@ def looks(rules: Iterable[AlertRule], past: Past, minimum: int = 0) -> pd.DataFr
     return pd.concat([empty(LOOKS), *(part for part in parts if len(part))], ignore_index=True)
 
 
-def course(breached: Sequence[bool], need: int = 1, flap: int = 14) -> Course:
+def course(breached: Sequence[bool], need: int = 1, flap: int = 7) -> Course:
     """When a row of windows, oldest first, makes a rule fire.
 
     It fires after `need` windows in a row that meet it and is over after one that does not; where it had been over
-    within the last `flap` windows, after 2, then 4, at most `LONGEST_QUIET` in a row, so that what comes and goes is
-    one alert.
+    within the last `flap` windows, after 2, then `LONGEST_QUIET` in a row, so that what comes and goes is one alert.
 
     >>> course([False, True, True, False], need=2)
     Course(firing=False, since=1, until=3, returns=0, stretches=((1, 2),))
