@@ -113,6 +113,9 @@ LABEL_FEATURES: Mapping[str, str] = {"f1": "F1 against labels, 0-1"}
 NUMBERS = (*PROPERTIES, *PREDICTION_FEATURES)  # what every image has
 WATCHED = (*NUMBERS, *LABEL_FEATURES)
 
+# Findings that are not about an image of the window: counted, as they are no share of its images.
+COUNTED_FINDINGS = ("gap", "missing_image", "bad_record")
+
 FEATURE_UNITS: Mapping[str, str] = {
     **PROPERTIES,
     **PREDICTION_FEATURES,
@@ -177,12 +180,6 @@ MEASUREMENTS: Mapping[str, str] = {
     "n": "int64",
     "n_reference": "int64",
 }
-
-# Every metric of MEASUREMENTS that cvkit itself measures; Evidently's begin with evidently_.
-STATISTICS = (
-    "mean", "share", "count", "ks", "psi", "wasserstein", "jensen_shannon", "chi_square", "embedding_shift",
-    "ap", "ap50", "precision", "recall", "f1", "coverage", "lag", "weighted", "returned", "selection",
-)  # fmt: skip
 
 # One row per rule, feature and source of a window.
 VERDICTS: Mapping[str, str] = {

@@ -20,7 +20,10 @@ from cvkit.storage import packaged
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "how-to" / "alerts.md").read_text(encoding="utf-8")
 RUNBOOK = packaged("skeleton") / "docs" / "runbook.md"
-PARTS = {causes.advice(cause)[1] for cause in (*causes.ADVICE, causes.NOT_MEASURED[0], causes.NOT_JUDGED[0])}
+PARTS = {
+    causes.advice(cause)[1]
+    for cause in (*causes.ADVICE, causes.NOT_MEASURED[0], causes.NOT_JUDGED[0], causes.OWN_LIMIT[0])
+}
 
 
 def snippets() -> list[str]:

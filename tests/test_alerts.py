@@ -282,16 +282,25 @@ def test_of_mistakes_the_cause_is_what_else_stands_out(settings: Config, history
     assert notice.cause.startswith("picture less sharp")
 
 
-def test_of_a_number_the_cause_is_what_it_speaks_of(tmp_path: Path, history: History) -> None:
+def test_of_a_number_the_cause_is_its_own_verdict_or_only_the_limit(tmp_path: Path, history: History) -> None:
     settings = config(tmp_path, f"rules: [{{name: dark, metric: brightness, below: 40}}]\n  channels: [{CHANNEL}]")
-    measured(
-        history, 0, [verdict("cam-1", "unknown_class", "warning", "quality")], [number("cam-1", "brightness", 35.0)]
-    )
+    strange, low = verdict("cam-1", "unknown_class", "warning", "quality"), [number("cam-1", "brightness", 35.0)]
+    measured(history, 0, [strange], low)
     dark = next(one for one in alerts.update(settings, history, NOW).alerts if one.rule == "dark")
-    assert dark.facts["cause"] == "light changed"
+    assert dark.facts["cause"].startswith("a limit of your own is crossed")
     notice = alerts.notice(settings, history, dark)
     assert (notice.title, notice.expected) == ("cam-1: dark (brightness)", "at least 40")
     assert notice.what == "brightness.mean is below 40 with all of its interval in a window (measured: 35)"
+    measured(history, 0, [strange, verdict("cam-1", "brightness", "warning")], low)
+    dark = next(one for one in alerts.update(settings, history, NOW).alerts if one.rule == "dark")
+    assert dark.facts["cause"] == "light changed"
+
+
+def test_since_when_is_known_of_a_long_past_too(settings: Config, history: History) -> None:
+    drift(history, "o" + "w" * 40)
+    assert only(settings, history).since == day(1).start
+    drift(history, "w" * 5, first=41)
+    assert only(settings, history).since == day(1).start
 
 
 def test_two_models_in_one_history_do_not_meet(settings: Config, history: History, tmp_path: Path) -> None:

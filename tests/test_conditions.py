@@ -162,6 +162,9 @@ def test_every_rule_is_a_sentence(tmp_path: Path) -> None:
         ("{name: a, metric: brightnes, below: 1}", "did you mean `brightness`"),
         ("{name: a, metric: drif, state: warning}", "did you mean `drift`"),
         ("{name: a, metric: brightness.men, below: 1}", "did you mean `mean`"),
+        ("{name: a, metric: brightness.f1, below: 1}", "there is no `f1`"),
+        ("{name: a, metric: embedding.mean, above: 1}", "embedding_shift"),
+        ("{name: a, metric: images.mean, above: 1}", "count"),
         ("{name: a, metric: brightness}", "one condition"),
         ("{name: a, metric: brightness, above: 1, missing: true}", "one condition"),
         ("{name: a, metric: brightness, above: 1, below: 2}", "fires outside"),
@@ -187,6 +190,13 @@ def test_a_rule_of_a_default_name_takes_its_place(tmp_path: Path) -> None:
     assert [rule.name for rule in config(tmp_path, "defaults: false").alerts.all_rules] == []
     off = config(tmp_path, "rules: [{name: drift, metric: drift, state: critical, enabled: false}]")
     assert "drift" not in [rule.name for rule in off.alerts.all_rules]
+
+
+def test_nought_is_a_limit(history: History, tmp_path: Path) -> None:
+    rules = config(tmp_path, "rules: [{name: new, metric: unknown_class, above: 0, sure: false}]").alerts.rules
+    for place, share in enumerate((0.0, 0.02)):
+        measured(history, place, numbers=[number("a", "unknown_class", share, "share")])
+    assert looks(history, *rules) == {("new", "a"): ".x"}
 
 
 def test_looks_do_not_change_what_they_look_at(history: History) -> None:

@@ -84,6 +84,20 @@ def test_given_up_after_the_time_that_was_set_and_can_be_tried_again(settings: C
     assert round_of(settings, history, receiver, NOW + timedelta(hours=80)).sent == 1
 
 
+def test_nobody_hears_of_the_end_before_the_beginning(settings: Config, history: History) -> None:
+    measured(history, 0, [verdict("a", "noise", "warning"), verdict("b", "noise", "warning")])
+    alerts.update(settings, history, NOW)
+    receiver = failing(1)
+    round_of(settings, history, receiver, NOW)  # the first fails and waits half a minute
+    measured(history, 1, [verdict("a", "noise", "ok"), verdict("b", "noise", "ok")])
+    alerts.update(settings, history, NOW)
+    round_of(settings, history, receiver, NOW + timedelta(seconds=1))
+    assert [event for source, _, event in receiver.heard if source == "a"] == []
+    round_of(settings, history, receiver, NOW + timedelta(minutes=5))
+    assert [event for source, _, event in receiver.heard if source == "a"] == ["fired", "resolved"]
+    assert [event for source, _, event in receiver.heard if source == "b"] == ["fired", "resolved"]
+
+
 def test_what_waits_and_what_was_sent_is_counted(settings: Config, history: History) -> None:
     measured(history, 0, [verdict("a", "noise", "warning"), verdict("b", "noise", "warning")])
     alerts.update(settings, history, NOW)

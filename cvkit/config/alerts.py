@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from pathlib import PurePath
@@ -12,34 +13,47 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from cvkit.config.values import Names, Section, nearest
-from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, STATISTICS
+from cvkit.tables import COUNTED_FINDINGS, FINDING_WORDS, WATCHED
 
 Severity = Literal["info", "warning", "critical"]  # in rising order
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 GROUPS = ("any", "data", "drift", "quality", "performance")  # of verdicts, for rules on a state
-MEASURED = (*FEATURE_UNITS, *FINDING_WORDS, "images", "performance", "estimate", "class_boxes", "class_confidence")
+_DRIFT = ("mean", "ks", "psi", "wasserstein", "jensen_shannon")
+STATISTICS: Mapping[
+    str, tuple[str, ...]
+] = {  # of each metric that cvkit measures; the first is meant where none is named
+    **dict.fromkeys(WATCHED, _DRIFT),
+    "class_mix": ("chi_square",),
+    "embedding": ("embedding_shift",),
+    **{name: ("count",) if name in COUNTED_FINDINGS else ("share",) for name in FINDING_WORDS},
+    "images": ("count",),
+    "performance": ("f1", "precision", "recall", "ap", "ap50", "coverage", "lag", "weighted", "returned", "selection"),
+    "estimate": ("ap", "precision", "recall"),
+    "class_boxes": ("mean",),
+    "class_confidence": ("mean",),
+}
 
 
 def default_statistic(feature: str) -> str:
     """The statistic of a feature that a rule means which names none.
 
-    >>> default_statistic("brightness"), default_statistic("blurred"), default_statistic("images")
-    ('mean', 'share', 'count')
+    >>> default_statistic("brightness"), default_statistic("blurred"), default_statistic("embedding")
+    ('mean', 'share', 'embedding_shift')
     """
-    if feature == "images":
-        return "count"
-    return "share" if feature in FINDING_WORDS else "mean"
+    return STATISTICS.get(feature, ("",))[0]  # groups of verdicts and runs have none
 
 
 def _metric(name: str) -> str:
     feature, dot, statistic = name.partition(".")
     if not dot and feature in (*GROUPS, "runs"):
         return name
-    if feature not in MEASURED:
-        known = (*GROUPS, "runs", *MEASURED)
+    if feature not in STATISTICS:
+        known = (*GROUPS, "runs", *STATISTICS)
         raise ValueError(f"a feature, a finding or a group; there is no metric `{name}`{nearest(feature, known)}")
-    if dot and statistic not in STATISTICS and not statistic.startswith("evidently_"):
-        raise ValueError(f"a statistic after the dot; there is no `{statistic}`{nearest(statistic, STATISTICS)}")
+    if dot and statistic not in STATISTICS[feature] and not statistic.startswith("evidently_"):
+        known = STATISTICS[feature]
+        near = nearest(statistic, known)
+        raise ValueError(f"a statistic of {feature}, {' or '.join(known)}; there is no `{statistic}`{near}")
     return name
 
 
@@ -125,7 +139,8 @@ class AlertRule(Section):
 
     def asks(self, condition: str) -> bool:
         """Whether `condition` is given."""
-        return getattr(self, condition) not in (None, "", False)
+        given = getattr(self, condition)
+        return given is not None and given is not False and given != ""
 
     @property
     def feature(self) -> str:

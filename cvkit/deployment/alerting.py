@@ -9,6 +9,7 @@ from urllib.parse import quote
 from cvkit.config import Config
 from cvkit.deployment import names
 from cvkit.deployment.promql import Condition, conditions, missed, quoted, selector
+from cvkit.monitoring import pages
 
 Settings = dict[str, Any]
 
@@ -28,7 +29,7 @@ def prometheus() -> Settings:
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]},
         "scrape_configs": [
             {"job_name": names.JOB, "static_configs": [{"targets": ["cvkit:9108"]}]},
-            {"job_name": names.RECORDER_JOB, "static_configs": [{"targets": ["recorder:9109"]}]},
+            {"job_name": names.RECORDER_JOB, "static_configs": [{"targets": ["recorder:9101"]}]},
             {"job_name": "pushgateway", "honor_labels": True, "static_configs": [{"targets": ["pushgateway:9091"]}]},
         ],
     }
@@ -192,12 +193,11 @@ def _meaning(condition: Condition, value: str) -> str:
     return f"{rule.feature}.{rule.statistic} is {limit}{lasting}: {value}."
 
 
-def _runbook(runbook: str, config: Config) -> str:
-    """An address as it is; a page as one of the site."""
-    if runbook.startswith(("http://", "https://")):
-        return _plain(runbook)
-    site = (config.alerts.site or "http://localhost:8000").rstrip("/")
-    return _plain(f"{site}/{runbook.strip('/').removesuffix('.md') or 'when-a-light-changes'}/")
+def _runbook(page: str, config: Config) -> str:
+    """An address as it is; a page as one of the site. Without one the page that has a section for each likely cause."""
+    site = config.alerts.site or "http://localhost:8000"
+    published = config.model_copy(update={"alerts": config.alerts.model_copy(update={"site": site})})
+    return _plain(pages.runbook(published, page or "runbook.md"))
 
 
 def _dashboard(grafana: str, with_source: bool) -> str:

@@ -29,7 +29,7 @@ from cvkit.monitoring.causes import Standing, led
 from cvkit.monitoring.conditions import Past
 from cvkit.monitoring.history import History
 from cvkit.monitoring.messages import Event, Notice
-from cvkit.monitoring.notices import Context
+from cvkit.monitoring.notices import Context, matter
 
 LATE = 60  # newest windows in which labels may still come
 EVERYTHING = 10_000  # windows, as many as a rule is replayed on
@@ -53,10 +53,8 @@ def update(config: Config, history: History, now: datetime | None = None) -> Jud
     with history.writing() as connection:
         store.queue_up(connection)
         rules = store.overridden(config.alerts.all_rules, store.overrides(connection, model, now))
-        past = read_past(connection, model, version, rules, config.alerts.flap_windows)
         known = store.alerts(connection, model)
-        looks = conditions.looks(rules, past, config.rules.minimum_images)
-        found, entries = judge(rules, looks, known, now, model, version, config.alerts.flap_windows)
+        past, found, entries = _look(connection, config, version, rules, known, now)
         by_name = {rule.name: rule for rule in rules}
         standing = _standing(connection, model, version, past, found.values())
         found = inhibit({name: one if known.get(name) is one else led(one, by_name.get(one.rule), standing)
@@ -70,6 +68,22 @@ def update(config: Config, history: History, now: datetime | None = None) -> Jud
         store.log(connection, [*entries, *_told_entries(told, now)])
         outbox.put(connection, model, messages, now)
     return Judged(tuple(sorted(filter(_is_open, found.values()), key=_urgency)), tuple(entries), len(messages))
+
+
+def _look(
+    connection: sa.Connection, config: Config, version: str, rules: Sequence[AlertRule], known: Mapping[str, Alert],
+    now: datetime,
+) -> tuple[Past, dict[str, Alert], list[Entry]]:  # fmt: skip
+    """The newest windows, and what they make of alerts; all windows, where one that is new began before these."""
+    model, flap = config.model.name, config.alerts.flap_windows
+    for back, most in ((flap, LATE), (EVERYTHING, EVERYTHING)):
+        past = read_past(connection, model, version, rules, back, most)
+        looks = conditions.looks(rules, past, config.rules.minimum_images)
+        found, entries = judge(rules, looks, known, now, model, version, flap)
+        new = [found[entry.fingerprint].since for entry in entries if entry.action == "fired"]
+        if not new or min(new) > past.runs["window_start"].min():
+            break
+    return past, found, entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +148,7 @@ def table(history: History, model: str) -> pd.DataFrame:
     """Every alert of a model: the fields of `Alert`, and `what` is the likely cause."""
     with history.reading() as connection:
         found = list(store.alerts(connection, model).values())
-    rows = [{**{name: getattr(one, name) for name in store.NAMES}, "what": one.facts.get("cause", "")} for one in found]
+    rows = [{**{name: getattr(one, name) for name in store.NAMES}, "what": matter(one)} for one in found]
     return pd.DataFrame(rows, columns=[*store.NAMES, "what"])
 
 

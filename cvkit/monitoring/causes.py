@@ -40,7 +40,9 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "look whether other objects come, or the model sees them otherwise; label some", "predictions"),
 }  # fmt: skip
 NOT_MEASURED = ("the data or settings cannot be used", "run `cvkit run` by hand and read its error", "not-measured")
-NOT_JUDGED = ("too little data to judge by", "find out why so few images come, or lengthen the window", "not-judged")
+NOT_JUDGED = ("too little to judge by", "see in the reports what cannot be judged, and why", "not-judged")
+OWN_LIMIT = ("a limit of your own is crossed; cvkit's own verdict is not that something is wrong",
+             "look at the report; where nothing is wrong, change the rule's limit", "own-limit")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def led(alert: Alert, rule: AlertRule | None, standing: Standing) -> Alert:
     """An alert whose facts name the feature that told most of it, and the likely cause.
 
     Of mistakes of the model the cause is what else stands out at that source; where nothing does, the mistakes. Of a
-    number it is what such a number speaks of.
+    number that cvkit's own verdict finds nothing wrong with, it is only the rule's limit.
     """
     here = standing.at(alert)
     facts = dict(alert.facts)
@@ -100,9 +102,12 @@ def led(alert: Alert, rule: AlertRule | None, standing: Standing) -> Alert:
         facts |= {"feature": first, "reason": here[first]["reason"]}
     others = {feature: start for feature, start in since.items() if feature not in LABEL_FEATURES}
     feature = str(facts.get("feature"))
-    if rule and not rule.state and feature != "performance":
-        others, since = {}, {feature: 0}
-    facts["cause"] = likely(others or since) if others or since else MISTAKES
+    if rule and not rule.state and feature != "images":
+        others = {feature: since[feature]} if feature in since else {}
+        since = {}
+    elif feature == "images":
+        others = {feature: 0}
+    facts["cause"] = likely(others or since) if others or since else OWN_LIMIT[0]
     return replace(alert, facts=facts)
 
 
@@ -115,5 +120,6 @@ def of_rule(row: Verdict, rule: AlertRule) -> bool:
 
 def advice(cause: str) -> tuple[str, str]:
     """What to do first about a likely cause, and the part of the runbook that says more."""
-    known = {NOT_MEASURED[0]: NOT_MEASURED[1:], NOT_JUDGED[0]: NOT_JUDGED[1:], **ADVICE}
+    known = {NOT_MEASURED[0]: NOT_MEASURED[1:], NOT_JUDGED[0]: NOT_JUDGED[1:], OWN_LIMIT[0]: OWN_LIMIT[1:],
+             **ADVICE}  # fmt: skip
     return known[cause]

@@ -147,6 +147,7 @@ OUTBOX = sa.Table(
     "outbox", _metadata,
     sa.Column("place", sa.Integer, primary_key=True), sa.Column("id", Words, nullable=False, unique=True),
     sa.Column("model", Words, nullable=False), sa.Column("channel", Words, nullable=False),
+    sa.Column("fingerprints", sa.JSON, nullable=False),
     sa.Column("body", sa.JSON, nullable=False), sa.Column("status", Words, nullable=False),
     sa.Column("made", Moment, nullable=False), sa.Column("due", Moment, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False), sa.Column("leased_until", Moment),

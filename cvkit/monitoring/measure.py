@@ -25,12 +25,19 @@ from cvkit.stats.anomaly import ALIGN_FROM
 from cvkit.stats.arrays import Floats
 from cvkit.stats.change import class_mix, drift, matching, projection
 from cvkit.stats.change.chunks import design_effect_counts, shift_p_value, signals
-from cvkit.tables import ANOMALIES, FINDING_WORDS, LABEL_FEATURES, MEASUREMENTS, WATCHED, conform, empty
+from cvkit.tables import (
+    ANOMALIES,
+    COUNTED_FINDINGS,
+    FINDING_WORDS,
+    LABEL_FEATURES,
+    MEASUREMENTS,
+    WATCHED,
+    conform,
+    empty,
+)
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
 CHANCE_FINDINGS = (*RANGE_FINDINGS, "near_duplicate")
-# Findings that are not about an image of the window: counted, as they are no share of its images.
-COUNTED_FINDINGS = ("gap", "missing_image", "bad_record")
 
 Row = dict[str, Any]  # one row of MEASUREMENTS
 

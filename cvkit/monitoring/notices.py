@@ -11,7 +11,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from cvkit.config import Config
-from cvkit.config.alerts import AlertRule, default_statistic
+from cvkit.config.alerts import STATISTICS, AlertRule, default_statistic
 from cvkit.monitoring import alert_store as store
 from cvkit.monitoring import pages
 from cvkit.monitoring.alert_store import Alert
@@ -19,10 +19,9 @@ from cvkit.monitoring.causes import MISTAKES, Standing, advice, of_rule
 from cvkit.monitoring.conditions import NUMBERS, explain
 from cvkit.monitoring.database import REPORTS
 from cvkit.monitoring.messages import Event, Notice
-from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, LABEL_FEATURES, STATES, Window
+from cvkit.tables import COUNTED_FINDINGS, FEATURE_UNITS, FINDING_WORDS, LABEL_FEATURES, STATES, Window
 
 MOST_DETAILS = 8  # lines of further evidence in one notice
-WITHOUT_MEAN = {"class_mix": "chi_square", "embedding": "embedding_shift"}
 NOTEBOOKS = {"data": "01-data-quality", "quality": "01-data-quality", "drift": "02-drift",
              "performance": "04-performance"}  # by group of verdicts  # fmt: skip
 
@@ -61,7 +60,7 @@ class Context:
         reason = f"{str(facts['feature']).replace('_', ' ')}: {facts['reason']}" if facts.get("reason") else ""
         what = (rule.message if rule and rule.message else "") or reason or self._condition(rule, facts)
         if event == "resolved":
-            what = f"over: {what}"
+            what, todo = f"Over. When it was last so: {what}", "nothing: it is over"
         return Notice(
             fingerprint=alert.fingerprint, event=event, model=alert.model, version=alert.version, source=alert.source,
             rule=alert.rule, severity=alert.severity, what=what,
@@ -119,6 +118,11 @@ def notebook_of(alert: Alert, rule: AlertRule | None) -> str:
     return NOTEBOOKS[rule.metric if rule and rule.metric in NOTEBOOKS else _group(alert)]
 
 
+def matter(alert: Alert) -> str:
+    """What is the matter, in a few words, without the rule: the cause, or that the model is worse."""
+    return MISTAKES if alert.facts.get("feature") in LABEL_FEATURES else str(alert.facts.get("cause", ""))
+
+
 def _matter(alert: Alert, rule: AlertRule | None, cause: str) -> str:
     """What is the matter, in a few words: the cause, or first that the model is worse."""
     feature = str(alert.facts.get("feature"))
@@ -154,7 +158,7 @@ def _group(alert: Alert) -> str:
 
 
 def _statistic(feature: str) -> str:
-    return WITHOUT_MEAN.get(feature) or ("count" if feature == "gap" else default_statistic(feature))
+    return default_statistic(feature) if feature in STATISTICS else ""
 
 
 def _metric(facts: Mapping[str, Any], rule: AlertRule | None) -> str:
@@ -167,7 +171,9 @@ def _metric(facts: Mapping[str, Any], rule: AlertRule | None) -> str:
 def _unit(facts: Mapping[str, Any], rule: AlertRule | None) -> str:
     feature = str(facts.get("feature") or "")
     if feature in FINDING_WORDS:
-        return "share of the images"
+        return "times" if feature in COUNTED_FINDINGS else "share of the images"
+    if rule and not rule.state and rule.statistic not in ("mean", "count"):
+        return ""  # distances between distributions, and shares, have none
     return {"images": "images", "runs": ""}.get(feature) or FEATURE_UNITS.get(feature, "")
 
 
@@ -181,7 +187,7 @@ def _expected(facts: Mapping[str, Any], rule: AlertRule | None) -> str:
     expected, low, high = (facts.get(name) for name in ("expected", "expected_low", "expected_high"))
     if expected is not None:
         span = "" if low is None or high is None else f" ({low:.4g} to {high:.4g} in healthy windows)"
-        parts.append(f"{expected:.4g}{span}")
+        parts.append(f"{'in the reference ' if parts else ''}{expected:.4g}{span}")
     if rule and rule.missing:
         parts.append("a value" if rule.feature not in ("images", "runs") else "images, measured without an error")
     return "; ".join(parts) or "no verdict but ok"

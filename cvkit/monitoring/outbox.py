@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from cvkit.config import Config
 from cvkit.config.alerts import SEVERITIES, AlertSettings, Channel
 from cvkit.errors import ConfigError
+from cvkit.monitoring import alert_store as store
 from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.channels import DeliveryError, send
 from cvkit.monitoring.database import OUTBOX
@@ -33,6 +34,8 @@ FIRST_WAIT_S = 30.0  # after a failure; doubled each time
 LONGEST_WAIT_S = 3600.0
 SPARE_S = 60.0  # beyond a channel's time-out, after which a message that is being sent may be sent by another process
 PAUSE_S = 1.0  # between two messages to one channel: Slack allows one a second
+
+WAITS = "waiting for another try"
 
 Told = tuple[Alert, Event]
 
@@ -103,6 +106,7 @@ def put(connection: sa.Connection, model: str, new: Sequence[tuple[str, Message]
     """Write messages into the outbox."""
     rows = [
         {"id": message.id, "model": model, "channel": channel, "body": message.model_dump(mode="json"),
+         "fingerprints": [one.fingerprint for one in message.notices],
          "status": "waiting", "made": now, "due": now, "attempts": 0, "error": ""}
         for channel, message in new
     ]  # fmt: skip
@@ -144,34 +148,47 @@ def deliver(
             send(channel, Message.model_validate_json(json.dumps(row.body)))
         except DeliveryError as error:
             kept = _failed(config, history, row, error, clock())
-            done = replace(done, given_up=done.given_up + (not kept), waiting=done.waiting + kept,
-                           errors=(*done.errors, str(error)))  # fmt: skip
+            done = replace(done, given_up=done.given_up + (not kept), errors=(*done.errors, str(error)))
             down.add(channel.name)
         else:
             _sent(history, row.place, clock())
             done = replace(done, sent=done.sent + 1)
         last[channel.name] = time.monotonic()
+    if done.errors:
+        done = replace(done, waiting=sum(n for _, status, n, _ in unsent(config, history) if status == WAITS))
     return done
 
 
 def _claim(config: Config, history: History, channels: dict[str, Channel], down: set[str], now: datetime) -> Any:
     """The oldest message that is due, leased to this process; None where there is none."""
-    usable = [name for name in channels if name not in down]
-    free = sa.or_(OUTBOX.c.leased_until.is_(None), OUTBOX.c.leased_until <= now)
-    query = sa.select(OUTBOX).where(
-        OUTBOX.c.model == config.model.name, OUTBOX.c.status == "waiting", OUTBOX.c.due <= now, free,
-        OUTBOX.c.channel.in_(usable),
-    )  # fmt: skip
     with history.writing() as connection:
-        row = connection.execute(
-            query.order_by(OUTBOX.c.place).limit(1).with_for_update(skip_locked=True)
-        ).one_or_none()
-        if row is not None:
-            posts = len(row.body["notices"])  # at most: a channel may have to part a message
-            lease = now + timedelta(seconds=posts * (channels[row.channel].timeout_s + PAUSE_S) + SPARE_S)
-            taken = {"leased_until": lease, "attempts": row.attempts + 1}
-            connection.execute(OUTBOX.update().where(OUTBOX.c.place == row.place).values(taken))
+        store.queue_up(connection)
+        place = _next(connection, config.model.name, set(channels) - down, now)
+        if place is None:
+            return None
+        row = connection.execute(sa.select(OUTBOX).where(OUTBOX.c.place == place)).one()
+        posts = len(row.fingerprints)  # at most: a channel may have to part a message
+        lease = now + timedelta(seconds=posts * (channels[row.channel].timeout_s + PAUSE_S) + SPARE_S)
+        taken = {"leased_until": lease, "attempts": row.attempts + 1}
+        connection.execute(OUTBOX.update().where(OUTBOX.c.place == place).values(taken))
     return row
+
+
+def _next(connection: sa.Connection, model: str, channels: set[str], now: datetime) -> int | None:
+    """Place of the oldest message that is due, of which no earlier one to its channel about the same alert waits.
+
+    So that nobody hears of an end before the beginning, or of a beginning after the end.
+    """
+    names = ("place", "channel", "fingerprints", "due", "leased_until")
+    query = sa.select(*(OUTBOX.c[name] for name in names)).where(OUTBOX.c.model == model, OUTBOX.c.status == "waiting")
+    waits: set[tuple[str, str]] = set()
+    for row in connection.execute(query.order_by(OUTBOX.c.place)):
+        about = {(row.channel, fingerprint) for fingerprint in row.fingerprints}
+        free = row.leased_until is None or row.leased_until <= now
+        if row.channel in channels and row.due <= now and free and not about & waits:
+            return int(row.place)
+        waits |= about
+    return None
 
 
 def _sent(history: History, place: int, now: datetime) -> None:
@@ -192,18 +209,19 @@ def _failed(config: Config, history: History, row: Any, error: DeliveryError, no
 
 
 def unsent(config: Config, history: History) -> list[tuple[str, str, int, str]]:
-    """Messages that wait after a failure or were given up: channel, in words how they stand, how many, newest error."""
-    words = {"waiting": "waiting for another try", "failed": "given up"}
+    """Messages that wait or were given up: channel, in words how they stand, how many, newest error."""
+    words = {"waiting": WAITS, "failed": "given up"}
     about = OUTBOX.c.channel, OUTBOX.c.status, OUTBOX.c.error
-    query = sa.select(*about).where(
-        OUTBOX.c.model == config.model.name, OUTBOX.c.status != "sent", OUTBOX.c.attempts > 0
-    )
+    query = sa.select(*about).where(OUTBOX.c.model == config.model.name, OUTBOX.c.status != "sent")
     with history.reading() as connection:
         rows = list(connection.execute(query.order_by(OUTBOX.c.place)))
     groups: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         groups.setdefault((row.channel, words[row.status]), []).append(row.error)
-    return [(channel, status, len(errors), errors[-1]) for (channel, status), errors in groups.items()]
+    return [
+        (channel, status, len(errors), next(filter(None, reversed(errors)), "not tried yet"))
+        for (channel, status), errors in groups.items()
+    ]
 
 
 def counts(history: History, model: str) -> pd.DataFrame:
@@ -247,7 +265,7 @@ def wait_s(attempts: int, retry_after_s: float | None, spread: float) -> float:
 
 def again(config: Config, history: History, now: datetime) -> int:
     """Make everything due that waits or was given up, as after a token was mended; how many."""
-    values = {"status": "waiting", "due": now, "made": now, "leased_until": None}
+    values = {"status": "waiting", "due": now, "leased_until": None}
     with history.writing() as connection:
         unsent = OUTBOX.c.model == config.model.name, OUTBOX.c.status.in_(["waiting", "failed"])
         return connection.execute(OUTBOX.update().where(*unsent).values(values)).rowcount

@@ -6,6 +6,7 @@ or a path. So is the number of series: what does not fit is left out, the least 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ import pandas as pd
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from cvkit import __version__
-from cvkit.tables import MEASUREMENTS, STATES, STATISTICS, TIME, VERDICTS, empty
+from cvkit.config.alerts import STATISTICS
+from cvkit.tables import MEASUREMENTS, STATES, TIME, VERDICTS, empty
 
 MOST_SERIES = 100_000  # of one scrape
 STATE_VALUES: Mapping[str, int] = {state: number for number, state in enumerate(STATES)}
@@ -29,7 +31,7 @@ SENT = ("channel", "status")
 
 # Statistics that are kept where not all fit: all but distances from the reference, which verdicts do not rest on.
 DISTANCES = ("ks", "psi", "wasserstein", "jensen_shannon", "chi_square", "embedding_shift")
-TELLING = tuple(name for name in STATISTICS if name not in DISTANCES)
+TELLING = tuple(name for name in dict.fromkeys(itertools.chain(*STATISTICS.values())) if name not in DISTANCES)
 
 # Column of MEASUREMENTS that each metric shows, and what it means.
 OF_MEASUREMENTS: Mapping[str, tuple[str, str]] = {

@@ -37,7 +37,7 @@ def lines(notice: Notice) -> tuple[Line, ...]:
         "Measured": measured(n),
         "Expected": n.expected,
         "Window": f"{moment(n.window_start)} to {moment(n.window_end)}",
-        "Images in it": f"{n.n:,}",
+        "Images it is from": f"{n.n:,}",
         "Source": n.source or "all: the model as a whole",
         "Since": moment(n.since),
         "Until": moment(n.until) if n.until else "not over",
