@@ -209,7 +209,10 @@ def _failed(config: Config, history: History, row: Any, error: DeliveryError, no
 
 
 def unsent(config: Config, history: History) -> list[tuple[str, str, int, str]]:
-    """Messages that wait or were given up: channel, in words how they stand, how many, newest error."""
+    """Messages to channels that failed: channel, in words how they stand, how many wait or were given up, newest error.
+
+    Messages to a channel that nobody has tried yet are on their way, and not told.
+    """
     words = {"waiting": WAITS, "failed": "given up"}
     about = OUTBOX.c.channel, OUTBOX.c.status, OUTBOX.c.error
     query = sa.select(*about).where(OUTBOX.c.model == config.model.name, OUTBOX.c.status != "sent")
@@ -219,8 +222,9 @@ def unsent(config: Config, history: History) -> list[tuple[str, str, int, str]]:
     for row in rows:
         groups.setdefault((row.channel, words[row.status]), []).append(row.error)
     return [
-        (channel, status, len(errors), next(filter(None, reversed(errors)), "not tried yet"))
+        (channel, status, len(errors), next(filter(None, reversed(errors))))
         for (channel, status), errors in groups.items()
+        if any(errors)
     ]
 
 
