@@ -79,7 +79,8 @@ def measure(
         row for one in sources for row in performance.of_source(one, records, features, reference, confidence, drawn)
     ]  # fmt: skip
     rows += _unplaced(findings, sources)
-    table = conform(pd.DataFrame(rows), MEASUREMENTS)
+    named = [{"class_name": "", **row} for row in rows]
+    table = conform(pd.DataFrame(named), MEASUREMENTS)
     together = table["p_value"].mask(table["metric"] == "selection")  # corrected already, and no alarm
     return table.assign(p_adjusted=correction.holm(together.to_numpy()))
 
