@@ -89,7 +89,10 @@ def _told(config: Config, history: History) -> tuple[str, ...]:
     """Tell what is due: snoozes end, alerts are repeated, and messages that failed are tried again by the clock."""
     try:
         return main_job.tell(config, history)[1]
-    except DataError:  # nothing was measured yet, and the weights that name the version are not there: slots say so
+    except (
+        DataError
+    ) as error:  # nothing was measured yet, and the weights that name the version are not there: slots say so
+        log.debug("%s", error)
         return ()
 
 

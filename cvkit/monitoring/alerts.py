@@ -34,7 +34,6 @@ from cvkit.monitoring.notices import Context, matter
 LATE = 60  # newest windows in which labels may still come
 EVERYTHING = 10_000  # windows, as many as a rule is replayed on
 AUTHOR = "cvkit"  # of what happens by itself
-QUIET = ("acknowledged", "snoozed", "disabled")  # states in which nobody is told again
 
 
 @dataclass(frozen=True, slots=True)

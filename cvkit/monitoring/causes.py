@@ -102,12 +102,11 @@ def led(alert: Alert, rule: AlertRule | None, standing: Standing) -> Alert:
         facts |= {"feature": first, "reason": here[first]["reason"]}
     others = {feature: start for feature, start in since.items() if feature not in LABEL_FEATURES}
     feature = str(facts.get("feature"))
-    if rule and not rule.state and feature != "images":
-        others = {feature: since[feature]} if feature in since else {}
-        since = {}
-    elif feature == "images":
-        others = {feature: 0}
-    facts["cause"] = likely(others or since) if others or since else OWN_LIMIT[0]
+    if rule and not rule.state:
+        bad = feature in since or (rule.missing and feature == "images")
+        facts["cause"] = likely({feature: 0}) if bad else OWN_LIMIT[0]
+    else:
+        facts["cause"] = likely(others or since or {feature: 0})
     return replace(alert, facts=facts)
 
 

@@ -64,7 +64,7 @@ class Context:
         return Notice(
             fingerprint=alert.fingerprint, event=event, model=alert.model, version=alert.version, source=alert.source,
             rule=alert.rule, severity=alert.severity, what=what,
-            title=f"{alert.source or alert.model}: {_matter(alert, rule, cause)}",
+            title=_title(alert, rule),
             metric=_metric(facts, rule), value=_rounded(facts["value"]), low=_rounded(facts["low"]),
             high=_rounded(facts["high"]), unit=_unit(facts, rule), expected=_expected(facts, rule),
             window_start=alert.seen_start, window_end=alert.seen_end, n=int(facts.get("n") or 0), since=alert.since,
@@ -123,14 +123,12 @@ def matter(alert: Alert) -> str:
     return MISTAKES if alert.facts.get("feature") in LABEL_FEATURES else str(alert.facts.get("cause", ""))
 
 
-def _matter(alert: Alert, rule: AlertRule | None, cause: str) -> str:
-    """What is the matter, in a few words: the cause, or first that the model is worse."""
-    feature = str(alert.facts.get("feature"))
-    if feature in LABEL_FEATURES:
-        return MISTAKES
+def _title(alert: Alert, rule: AlertRule | None) -> str:
+    """The source and what is the matter; of a rule on a number its name says it."""
+    what = matter(alert)
     if rule and not rule.state and not rule.missing:
-        return f"{rule.name.replace('-', ' ')} ({feature.replace('_', ' ')})"
-    return cause
+        what = f"{rule.name.replace('-', ' ')} ({str(alert.facts.get('feature')).replace('_', ' ')})"
+    return f"{alert.source or alert.model}: {what}"
 
 
 def command(config: Config, fingerprint: str, action: str = "ack") -> str:
