@@ -6,6 +6,7 @@ called where tables are made, so that everything downstream can rely on it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -123,6 +124,21 @@ FEATURE_UNITS: Mapping[str, str] = {
     "class_mix": "share of boxes by class",
     "embedding": "distance from the reference's mean, unit embeddings",
 }
+
+# Least and greatest value there can be.
+SHARES = frozenset({"saturation", "confidence", "box_area", "box_x", "box_y", "f1", "class_confidence"})
+UNBOUNDED = frozenset({"sharpness", "box_aspect"})  # logarithms
+
+
+def bounds_of(feature: str) -> tuple[float, float]:
+    """The least and greatest value of a feature of one image.
+
+    >>> bounds_of("brightness"), bounds_of("boxes"), bounds_of("f1"), bounds_of("sharpness")
+    ((0.0, 255.0), (0.0, inf), (0.0, 1.0), (-inf, inf))
+    """
+    greatest = 1.0 if feature in SHARES else 255.0 if feature == "brightness" else math.inf
+    return (-math.inf if feature in UNBOUNDED else 0.0), greatest
+
 
 # One row per image: what `data.features` adds to the image record.
 FEATURES: Mapping[str, str] = {

@@ -9,18 +9,23 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alert_world import config, drift, measured, verdict
 from channel_servers import Answer, Asked, web
 from made_up_messages import channel, message, notice
 from pydantic import ValidationError
 from test_channels_http import TOKEN, _no_proxy, failed  # noqa: F401  # the fixture looks for threads left behind
 
+from cvkit.config import Config
 from cvkit.config.alerts import AlertSettings
+from cvkit.monitoring import alert_actions, alerts, outbox
 from cvkit.monitoring.channels import alertmanager, send
+from cvkit.monitoring.history import History
 
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 RECENT = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
@@ -28,10 +33,17 @@ RECENT = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real Alertmanager, without a cluster and without receivers."""
+    """The address of a real Alertmanager."""
+    with running(tmp_path_factory.mktemp("alertmanager")) as url:
+        yield url
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """A real Alertmanager with an empty memory, without a cluster and without receivers."""
     if PROGRAM is None:
         pytest.skip("no Alertmanager here: apt-get install prometheus-alertmanager")
-    folder = tmp_path_factory.mktemp("alertmanager")
+    folder.mkdir(exist_ok=True)
     (folder / "config.yml").write_text("route: {receiver: none, group_wait: 0s}\nreceivers: [{name: none}]\n")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -114,6 +126,45 @@ def test_what_worsens_does_not_stand_there_twice(real: str) -> None:
     solved = one.model_copy(update={"event": "resolved", "severity": "info", "version": "next", "until": RECENT})
     send(channel("alertmanager", url=real), message(solved))
     eventually(real, "b" * 16, [])
+
+
+def _round(settings: Config, history: History, url: str) -> list[tuple[str, str]]:
+    """Judge and deliver; source and end of what fires there afterwards."""
+    alerts.update(settings, history)
+    assert outbox.deliver(settings, history, pause_s=0).errors == ()
+    found = json.loads(_get(f"{url}/api/v2/alerts?active=true") or b"")
+    return sorted((one["labels"]["source"], one["endsAt"]) for one in found)
+
+
+def test_what_stands_is_there_after_a_restart_and_what_was_disabled_is_not(tmp_path: Path) -> None:
+    def settings(url: str) -> Config:
+        return config(tmp_path, f"channels: [{{name: am, kind: alertmanager, url: '{url}'}}]")
+
+    with running(tmp_path) as url:
+        history = History.open(settings(url).history_url)
+        measured(history, 0, [verdict(source, "brightness", "warning") for source in ("cam-1", "cam-2", "cam-3")])
+        told = _round(settings(url), history, url)
+        assert [source for source, _ in told] == ["cam-1", "cam-2", "cam-3"]
+        alert_actions.acknowledge(settings(url), history, "drift@cam-1", author="ann", why="on it")
+        alert_actions.disable(settings(url), history, "drift@cam-2", author="ann", why="known")
+        later = _round(settings(url), history, url)
+        assert [source for source, _ in later] == ["cam-1", "cam-3"]
+        assert later[0][1] > told[0][1]  # an acknowledged one is not repeated, and does not run out
+    with running(tmp_path / "again") as url:
+        assert [source for source, _ in _round(settings(url), history, url)] == ["cam-1", "cam-3"]
+        measured(history, 1, [verdict("cam-1", "brightness", "ok"), verdict("cam-3", "brightness", "warning")])
+        assert [source for source, _ in _round(settings(url), history, url)] == ["cam-3"]
+
+
+def test_one_that_cannot_be_reached_is_told_once_and_the_others_hear(tmp_path: Path) -> None:
+    with web(lambda _asked: (200, {}, b"[]")) as server:
+        hook = f"{{name: hook, kind: webhook, url: '{server.url}'}}"
+        settings = config(tmp_path, f"channels: [{{name: am, kind: alertmanager, url: 'http://127.0.0.1:9'}}, {hook}]")
+        history = History.open(settings.history_url)
+        drift(history, "w")
+        alerts.update(settings, history)
+        done = outbox.deliver(settings, history, pause_s=0)
+    assert (done.sent, len(done.errors)) == (1, 1)
 
 
 def test_names_that_hold_anything(real: str) -> None:

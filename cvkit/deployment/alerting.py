@@ -10,6 +10,7 @@ from cvkit.config import Config
 from cvkit.deployment import names
 from cvkit.deployment.promql import Condition, conditions, missed, quoted, selector
 from cvkit.monitoring import pages
+from cvkit.monitoring.messages import clean
 
 Settings = dict[str, Any]
 
@@ -220,4 +221,4 @@ def _slack() -> Settings:
 
 def _plain(text: str) -> str:
     """Text that a template shows as it is."""
-    return text.replace("{{", '{{"{{"}}')
+    return clean(text).replace("{{", '{{"{{"}}')

@@ -14,6 +14,7 @@ from cvkit.documentation.trends import light
 from cvkit.monitoring import alerts, notices, outbox
 from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.history import History
+from cvkit.monitoring.messages import again
 
 MOST_SHOWN = 8  # the others are a click away
 QUIET_ACTIONS = {"acknowledged": "enable", "disabled": "enable"}  # what can be done about them; else `ack`
@@ -92,7 +93,7 @@ def _row(one: OpenAlert, link: Link) -> str:
     alert = one.alert
     cause = escape(str(alert.facts.get("cause") or alert.facts.get("reason") or alert.rule))
     told = [f"rule {escape(alert.rule)}", f"since {_moment(alert.since)}", _state(alert)]
-    told += [f"came back {alert.returns} time{'s' * (alert.returns != 1)}"] if alert.returns else []
+    told += [f"came back {again(alert.returns)}"] if alert.returns else []
     if one.report:
         told.append(f'<a href="{escape(link(one.report))}">report</a>')
     badge = f'<span class="cvkit-badge cvkit-{alert.severity}">{light(alert.severity)}{alert.severity}</span>'

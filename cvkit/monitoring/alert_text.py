@@ -10,7 +10,7 @@ import pandas as pd
 
 from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.alerts import Replayed
-from cvkit.monitoring.messages import Notice, moment
+from cvkit.monitoring.messages import Notice, again, moment
 from cvkit.monitoring.outbox import Delivered
 
 RANK = {"critical": 0, "warning": 1, "info": 2}
@@ -52,7 +52,7 @@ def full(alert: Alert, notice: Notice) -> str:
         ("source", notice.source or "(the model as a whole)"), ("since", moment(notice.since)),
         ("over", "no" if notice.until is None else moment(notice.until)),
         ("state", f"{alert.state}{f' by {alert.author}: {alert.why}' if alert.author else ''}"),
-        ("came back", f"{notice.returns} times" if notice.returns else "no"), ("likely cause", notice.cause),
+        ("came back", again(notice.returns)), ("likely cause", notice.cause),
         *(("also", detail) for detail in notice.details), ("what to do", notice.todo), ("runbook", notice.runbook),
         ("report", notice.report), ("owner", notice.owner or "nobody named"), ("acknowledge", notice.acknowledge),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cvkit.stats import intervals
+from cvkit.tables import bounds_of
 
 Row = dict[str, Any]  # one row of MEASUREMENTS
 MOST_CLASSES = 20  # that are measured each for itself: those with most boxes in the reference, then in the window
@@ -30,7 +31,9 @@ def measure(now: ByImage, then: ByImage, chunks: NDArray[np.intp] | None, names:
         about = {"class_name": names.get(int(class_id), str(class_id)), "metric": "mean"}
         for place, (feature, nothing) in enumerate((("class_boxes", 0.0), ("class_confidence", np.nan))):
             values, usual = (_column(part[place], class_id, nothing) for part in (now, then))
-            yield {**about, "feature": feature, **_compared(values, usual, chunks)}
+            n, n_reference = (int(np.count_nonzero(~np.isnan(numbers))) for numbers in (values, usual))
+            told = intervals.compare_means(values, usual, chunks, bounds_of(feature))
+            yield {**about, "feature": feature, "n": n, "n_reference": n_reference} | told
 
 
 def by_image(predictions: pd.DataFrame, images: pd.Series) -> ByImage:
@@ -43,13 +46,3 @@ def by_image(predictions: pd.DataFrame, images: pd.Series) -> ByImage:
 
 def _column(part: pd.DataFrame, class_id: Any, nothing: float) -> NDArray[np.float64]:
     return np.asarray(part[class_id] if class_id in part else np.full(len(part), nothing), float)
-
-
-def _compared(
-    now: NDArray[np.float64], then: NDArray[np.float64], chunks: NDArray[np.intp] | None
-) -> dict[str, float | int]:
-    n = int(np.count_nonzero(~np.isnan(now)))
-    mean, low, high = intervals.mean_interval(now)
-    usual, usual_low, usual_high = intervals.normal_range(then, chunks, n)
-    return {"value": mean, "low": low, "high": high, "expected": usual, "expected_low": usual_low,
-            "expected_high": usual_high, "n": n, "n_reference": int(np.count_nonzero(~np.isnan(then)))}  # fmt: skip

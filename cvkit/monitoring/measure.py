@@ -32,6 +32,7 @@ from cvkit.tables import (
     LABEL_FEATURES,
     MEASUREMENTS,
     WATCHED,
+    bounds_of,
     conform,
     empty,
 )
@@ -248,11 +249,9 @@ def _drift(feature: str, current: pd.Series, basis: _Basis, sample: drift.Sample
     """How far one feature lies from the reference: its mean against a healthy window's, and every drift statistic."""
     now = current.to_numpy()
     n = int(np.count_nonzero(~np.isnan(now)))
-    mean, low, high = intervals.mean_interval(now)
-    usual, usual_low, usual_high = intervals.normal_range(basis.distinct[feature].to_numpy(), basis.chunks, n)
     here = {"feature": feature, "n": n, "n_reference": sample.values.size}
-    yield {**here, "metric": "mean", "value": mean, "low": low, "high": high,
-           "expected": usual, "expected_low": usual_low, "expected_high": usual_high}  # fmt: skip
+    then = basis.distinct[feature].to_numpy()
+    yield {**here, "metric": "mean"} | intervals.compare_means(now, then, basis.chunks, bounds_of(feature))
     for metric, result in drift.compare(now, sample).items():
         yield {**here, "metric": metric, "value": result.statistic, "p_value": result.p_value, "effect": result.effect}
 

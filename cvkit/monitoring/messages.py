@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal
@@ -10,7 +11,25 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 
 from cvkit.config.alerts import SEVERITIES, Severity
 
+# Letters that do something: control characters but for the end of a line, surrogates, and what turns text around.
+ACTIVE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
 Event = Literal["fired", "worsened", "repeated", "resolved", "test"]
+
+
+def clean(text: str) -> str:
+    r"""`text` without letters that do something instead of being seen: they are spelled out.
+
+    >>> print(clean("cam\x00-1\r\n\u202eabc"))
+    cam\x00-1
+    \u202eabc
+    """
+    return ACTIVE.sub(_spelled, text.replace("\r\n", "\n").replace("\t", " ").strip())
+
+
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def unicode(value: Any) -> Any:
@@ -58,8 +77,14 @@ class Notice(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _spelled(cls, value: Any) -> Any:
+    def _written(cls, value: Any) -> Any:
         return tuple(map(unicode, value)) if isinstance(value, tuple) else unicode(value)
+
+    @field_validator("title", "what", "expected", "cause", "details", "todo", "owner")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        """Words are for people, and hold names of any making; the names themselves stay what they are."""
+        return tuple(map(clean, value)) if isinstance(value, tuple) else clean(value)
 
 
 class Message(BaseModel):
@@ -73,7 +98,7 @@ class Message(BaseModel):
 
     @field_validator("id")
     @classmethod
-    def _spelled(cls, value: Any) -> Any:
+    def _written(cls, value: Any) -> Any:
         return unicode(value)
 
     @property
@@ -95,6 +120,15 @@ def moment(time: datetime) -> str:
     '2026-11-20 23:30 UTC'
     """
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def again(returns: int) -> str:
+    """How often an alert came back, in words.
+
+    >>> again(0), again(1), again(3)
+    ('never', 'once', '3 times')
+    """
+    return {0: "never", 1: "once"}.get(returns, f"{returns} times")
 
 
 def test_message(channel: str, model: str, version: str, made: datetime | None = None) -> Message:  # noqa: PT028  # no test

@@ -28,6 +28,7 @@ from cvkit.monitoring.database import OUTBOX
 from cvkit.monitoring.history import History
 from cvkit.monitoring.messages import Event, Message, Notice, test_message
 from cvkit.monitoring.notices import Context
+from cvkit.monitoring.renewal import renew
 
 MOST_NOTICES = 10  # of one message
 FIRST_WAIT_S = 30.0  # after a failure; doubled each time
@@ -137,7 +138,8 @@ def deliver(
 ) -> Delivered:
     """Send what is due, oldest first. Several processes may do so at once: each message is one process's at a time.
 
-    Where a channel cannot be reached the others go on, and its messages wait for their next try.
+    Where a channel cannot be reached the others go on, and its messages wait for their next try. An Alertmanager then
+    hears of all that stands, told before or not.
     """
     by_name = {channel.name: channel for channel in config.alerts.channels}
     done, down, last = Delivered(), set[str](), dict[str, float]()
@@ -154,9 +156,20 @@ def deliver(
             _sent(history, row.place, clock())
             done = replace(done, sent=done.sent + 1)
         last[channel.name] = time.monotonic()
+    done = replace(done, errors=(*done.errors, *_renewed(config, history, down, clock())))
     if done.errors:
         done = replace(done, waiting=sum(n for _, status, n, _ in unsent(config, history) if status == WAITS))
     return done
+
+
+def _renewed(config: Config, history: History, down: set[str], now: datetime) -> Iterator[str]:
+    """Bring every Alertmanager that can be reached up to date; what went wrong."""
+    for channel in config.alerts.channels:
+        if channel.kind == "alertmanager" and channel.name not in down:
+            try:
+                renew(channel, history, config.model.name, now)
+            except DeliveryError as error:
+                yield str(error)
 
 
 def _claim(config: Config, history: History, channels: dict[str, Channel], down: set[str], now: datetime) -> Any:

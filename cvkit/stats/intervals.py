@@ -37,6 +37,23 @@ def normal_range(
     return found[0] * scale, found[1] * scale, found[2] * scale
 
 
+def compare_means(
+    now: Floats, then: Floats, chunks: ArrayLike | None, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> dict[str, float]:
+    """The mean of a window beside what is normal: `value` in `low`..`high`, `expected` in its range, all by name.
+
+    `now`, `then`: values of the window and of the reference, `chunks` as in `normal_range`; NaN are dropped. `bounds`:
+    least and greatest value there can be; no end of an interval or range lies beyond.
+
+    >>> compare_means(np.array([0.9, 1.0]), np.array([0.8, 1.0, 1.0]), None, (0.0, 1.0))["high"]
+    1.0
+    """
+    mean, low, high = mean_interval(now)
+    usual, usual_low, usual_high = normal_range(then, chunks, int(np.count_nonzero(np.isfinite(now))))
+    ends = {"low": low, "high": high, "expected_low": usual_low, "expected_high": usual_high}
+    return {"value": mean, "expected": usual} | {name: float(np.clip(end, *bounds)) for name, end in ends.items()}
+
+
 def _range_of_chunks(numbers: Floats, spread: Spread | None, n: int, level: float) -> tuple[float, float, float]:
     if spread is None or n < 1:
         return float(numbers.mean()) if numbers.size else math.nan, math.nan, math.nan

@@ -6,7 +6,7 @@ https://prometheus.io/docs/alerting/latest/alerts_api
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -20,6 +20,7 @@ from cvkit.monitoring.channels.webhook import credentials, target
 from cvkit.monitoring.messages import Message, Notice
 
 TEST_LASTS = timedelta(minutes=5)
+AT_ONCE = 100  # alerts in one request: an answer must not grow without end
 FIXED = ("alertname", "model", "source", "rule", "fingerprint")
 
 Alert = dict[str, Any]
@@ -35,12 +36,26 @@ def deliver(channel: Channel, message: Message) -> None:
     entry = credentials(channel)
     now = datetime.now(UTC)
     alerts = [alert(notice, now, timedelta(hours=channel.lasts_hours)) for notice in ordered(message)]
-    earlier = [notice for notice in message.notices if notice.event in ("worsened", "repeated", "resolved")]
+    earlier = {one.fingerprint for one in message.notices if one.event in ("worsened", "repeated", "resolved")}
     known = _known(channel, base, entry, earlier)
-    posted = [*alerts, *ended(known, alerts, now)]
     left = max(channel.timeout_s - (monotonic() - start), 0.001)
-    call = http.Call(Secret(f"{base}/api/v2/alerts"), json.dumps(posted).encode(), authorization=entry)
-    reply = http.ask(channel, call, seconds=left)
+    _post(channel, base, entry, [*alerts, *ended(known, alerts, now)], left)
+
+
+def renew(channel: Channel, standing: Sequence[Notice], over: Sequence[str], now: datetime) -> None:
+    """Post alerts that last again, and end those that are `over`, by fingerprint, where Alertmanager still has them."""
+    base, entry = target(channel).value.rstrip("/"), credentials(channel)
+    lasts = timedelta(hours=channel.lasts_hours)
+    for first in range(0, len(standing), AT_ONCE):
+        _post(channel, base, entry, [alert(notice, now, lasts) for notice in standing[first : first + AT_ONCE]])
+    for first in range(0, len(over), AT_ONCE):
+        if known := _known(channel, base, entry, over[first : first + AT_ONCE]):
+            _post(channel, base, entry, [_ends(one, now) for one in known])
+
+
+def _post(channel: Channel, base: str, entry: Secret, alerts: list[Alert], seconds: float | None = None) -> None:
+    call = http.Call(Secret(f"{base}/api/v2/alerts"), json.dumps(alerts).encode(), authorization=entry)
+    reply = http.ask(channel, call, seconds=seconds)
     if not reply.good:
         raise http.refused(channel, reply)
 
@@ -99,11 +114,11 @@ def alert_name(rule: str) -> str:
 def ended(known: Iterable[Alert], alerts: Iterable[Alert], now: datetime) -> list[Alert]:
     """Those of `known` that are the same alert as one of `alerts` but with other labels, with an end: now."""
     current = {_identity(one): one["labels"] for one in alerts}
-    return [
-        {key: one[key] for key in ("labels", "annotations", "startsAt") if key in one} | {"endsAt": now.isoformat()}
-        for one in known
-        if _identity(one) in current and one["labels"] != current[_identity(one)]
-    ]
+    return [_ends(one, now) for one in known if _identity(one) in current and one["labels"] != current[_identity(one)]]
+
+
+def _ends(one: Alert, now: datetime) -> Alert:
+    return {key: one[key] for key in ("labels", "annotations", "startsAt") if key in one} | {"endsAt": now.isoformat()}
 
 
 def _identity(one: Alert) -> tuple[str, ...]:
@@ -117,11 +132,11 @@ def _end(notice: Notice, now: datetime, lasts: timedelta) -> datetime:
     return now + (TEST_LASTS if notice.event == "test" else lasts)
 
 
-def _known(channel: Channel, base: str, entry: Secret, notices: list[Notice]) -> list[Alert]:
-    """The alerts Alertmanager holds under the fingerprints of `notices`."""
-    if not notices:
+def _known(channel: Channel, base: str, entry: Secret, fingerprints: Collection[str]) -> list[Alert]:
+    """The alerts Alertmanager holds under these fingerprints."""
+    if not fingerprints:
         return []
-    matcher = f'fingerprint=~"{"|".join(sorted({notice.fingerprint for notice in notices}))}"'
+    matcher = f'fingerprint=~"{"|".join(sorted(fingerprints))}"'
     call = http.Call(Secret(f"{base}/api/v2/alerts?{urlencode({'filter': matcher})}"), None, authorization=entry)
     reply = http.ask(channel, call)
     if not reply.good:

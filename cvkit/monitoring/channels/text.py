@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from cvkit.config.alerts import SEVERITIES
-from cvkit.monitoring.messages import Event, Message, Notice, moment
+from cvkit.monitoring.messages import Event, Message, Notice, again, clean, moment
 
 EVENTS: Mapping[Event, str] = {
     "fired": "new",
@@ -17,8 +16,6 @@ EVENTS: Mapping[Event, str] = {
     "resolved": "over",
     "test": "test",
 }
-# Letters that do something: control characters but for the end of a line, surrogates, and what turns text around.
-ACTIVE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ def lines(notice: Notice) -> tuple[Line, ...]:
         "Owner": n.owner,
         "State": f"{EVENTS[n.event]}, {n.severity}",
         "Looked at": n.metric,
-        "Came back": {0: "never", 1: "once"}.get(n.returns, f"{n.returns} times"),
+        "Came back": again(n.returns),
         "Model": n.model,
         "Version": n.version,
         "Rule": n.rule,
@@ -112,21 +109,6 @@ def _paragraph(notice: Notice) -> str:
 
 def _indented(text: str) -> str:
     return text.replace("\n", "\n  ")
-
-
-def clean(text: str) -> str:
-    r"""`text` without letters that do something instead of being seen: they are spelled out.
-
-    >>> print(clean("cam\x00-1\r\n\u202eabc"))
-    cam\x00-1
-    \u202eabc
-    """
-    return ACTIVE.sub(_spelled, text.replace("\r\n", "\n").replace("\t", " ").strip())
-
-
-def _spelled(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def one_line(text: str) -> str:
