@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from cvkit import yaml_files
 from cvkit.config.alerts import AlertSettings
+from cvkit.config.retraining import RetrainingSettings
 from cvkit.config.sections import CaptureSettings, JobSettings, ModelSettings, ReferenceSettings, RuleSettings
 from cvkit.config.values import Section, nearest
 from cvkit.errors import ConfigError, DataError
@@ -38,6 +39,7 @@ class Config(Section):
     )
     rules: RuleSettings = RuleSettings()
     alerts: AlertSettings = AlertSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
     schedule: Annotated[tuple[JobSettings, ...], Field(strict=False)] = Field(
         (), description="Notebooks run by `cvkit run --due`."
     )
