@@ -8,6 +8,7 @@ from cvkit.documentation.plots.distributions import class_mix, distributions, st
 from cvkit.documentation.plots.over_time import findings_over_time, trend
 from cvkit.documentation.plots.overview import heat_map, quality_bars
 from cvkit.documentation.plots.quality import believed, reliability, slice_bars
+from cvkit.documentation.plots.retraining import gate_parts, training_curves
 from cvkit.documentation.plots.tiles import thumbnails
 
 __all__ = [
@@ -15,11 +16,13 @@ __all__ = [
     "class_mix",
     "distributions",
     "findings_over_time",
+    "gate_parts",
     "heat_map",
     "quality_bars",
     "reliability",
     "slice_bars",
     "strangeness",
     "thumbnails",
+    "training_curves",
     "trend",
 ]
