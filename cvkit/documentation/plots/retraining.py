@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,11 @@ VERDICTS: Mapping[str, tuple[str, str, str]] = {
     "worse": ("s", style.VERMILLION, "worse"),
 }
 OTHER = ("o", style.PAPER, "shown, decides nothing")
-LOSSES = {"box_loss": ("boxes", "-"), "cls_loss": ("classes", "--"), "dfl_loss": ("edges", ":")}
+LOSSES: Mapping[str, tuple[str, Literal["-", "--", ":"]]] = {
+    "box_loss": ("boxes", "-"),
+    "cls_loss": ("classes", "--"),
+    "dfl_loss": ("edges", ":"),
+}
 
 
 def gate_parts(parts: pd.DataFrame, title: str = "Challenger less champion, on the same images") -> Figure:
