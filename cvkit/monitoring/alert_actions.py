@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from cvkit.config import Config
 from cvkit.config.alerts import AlertRule
-from cvkit.data import sources
 from cvkit.errors import ConfigError, DataError
 from cvkit.monitoring import alert_store as store
 from cvkit.monitoring.alert_store import Action, Alert, Entry, Override, State
@@ -225,6 +224,8 @@ def _unfired(config: Config, connection: sa.Connection, text: str, now: datetime
 
 def _known_source(config: Config, connection: sa.Connection, source: str) -> None:
     """Raise DataError where a source was never measured, no rule names it and there are no captures of it."""
+    from cvkit.data import sources  # heavy, and needed here only
+
     query = sa.select(MEASURED.c.source).join_from(MEASURED, RUNS).where(RUNS.c.model == config.model.name).distinct()
     named = (name for rule in config.alerts.all_rules for name in rule.sources)
     known = {*connection.execute(query).scalars(), *(name for name in named if not set(name) & set("*?["))}

@@ -24,6 +24,7 @@ from cvkit.tables import MEASUREMENTS, VERDICTS
 
 SCHEMA = 4  # raised by every change of the tables below
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
+DRIVERS = {"psycopg": "'cvkit[postgresql]'"}  # what to install where this module is missing
 # What brings a history of a schema up to the next one, tables apart, which are made where they are not there.
 MIGRATIONS = {3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",)}
 QUEUE = 0x63766B6974  # PostgreSQL's number of the lock that writers queue for: "cvkit"
@@ -288,7 +289,7 @@ def explained(url: sa.URL | str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise StorageError(
             "the history's database needs a driver that is not installed", where=_shown(url), found=str(error),
-            remedy=f"install it, e.g. `pip install {error.name}`",
+            remedy=f"install it, e.g. `pip install {DRIVERS.get(str(error.name), error.name)}`",
         ) from error  # fmt: skip
     except (DBAPIError, NoSuchModuleError, sa.exc.ArgumentError, OSError, ValueError) as error:
         if isinstance(error, ValueError) and not _of_sqlalchemy(error):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cvkit.config import Config
-from cvkit.data import yolo
 from cvkit.data.sources import coco, data_yaml, patterns, voc
 from cvkit.data.sources.said import Classes
 from cvkit.errors import DataError
@@ -26,8 +25,11 @@ def class_names(config: Config) -> dict[int, str]:
     if config.model.classes:
         return dict(enumerate(config.model.classes))
     if not config.reference.data:
-        runs = config.model.weights and (config.model.embeddings or not config.captures.predictions)
-        return yolo.class_names(config) if runs else {}
+        if not config.model.weights or (config.captures.predictions and not config.model.embeddings):
+            return {}
+        from cvkit.data import yolo  # heavy, and needed here only
+
+        return yolo.class_names(config)
     kind, path = dataset_kind(config)
     names = written_names(kind, path, config.reference.split)
     return (
