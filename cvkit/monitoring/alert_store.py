@@ -85,8 +85,11 @@ NAMES = [one.name for one in fields(Alert)]
 
 
 def queue_up(connection: sa.Connection) -> None:
-    """Wait until no other process works on alerts; the transaction's end lets go. SQLite's writers queue anyway."""
-    if connection.dialect.name != "sqlite":
+    """Wait until no other process works on alerts; the transaction's end lets go.
+
+    Writers of SQLite and PostgreSQL queue anyway.
+    """
+    if connection.dialect.name not in ("sqlite", "postgresql"):
         connection.execute(sa.select(schema_table.c.version).with_for_update())
 
 
