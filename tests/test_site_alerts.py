@@ -22,16 +22,6 @@ from cvkit.monitoring.history import History
 MARKUP = "<script>alert('x')</script>&"
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Config:
-    return config(tmp_path)
-
-
-@pytest.fixture
-def history(settings: Config) -> History:
-    return History.open(settings.history_url)
-
-
 def html(settings: Config, history: History, reports: tuple[Report, ...] = ()) -> str:
     return alert_cards.render(alert_cards.read(settings, history, reports), lambda address: f"to/{address}")
 
