@@ -8,7 +8,6 @@ from datetime import timedelta
 from html import unescape
 from pathlib import Path
 
-import pytest
 from alert_world import Receiver, config, day, drift, measured, verdict
 
 from cvkit.config import Config
