@@ -215,9 +215,10 @@ def _by_rule_and_source(looks: pd.DataFrame) -> Iterator[tuple[str, str, Looked]
 
 
 def _column(values: pd.Series) -> NDArray[Any]:
-    """Times as numpy has them, in UTC: objects are slow to make, and few are needed."""
-    timed = isinstance(values.dtype, pd.DatetimeTZDtype)
-    return values.dt.tz_localize(None).to_numpy() if timed else values.to_numpy(object)
+    """Values as JSON can hold them; times as numpy has them, in UTC: objects are slow to make, and few are needed."""
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values.dt.tz_localize(None).to_numpy()
+    return np.where(values.isna(), None, values.to_numpy(object))
 
 
 Looked = Mapping[str, NDArray[Any]]  # columns of LOOKS
@@ -234,7 +235,7 @@ def _after(
     """An alert after a look at the row of windows, and what happened to it."""
     if not course.firing:
         return _ended(before, course, looked, now)
-    newest = int(np.flatnonzero(looked["breached"])[-1])
+    newest = int(looked["breached"].nonzero()[0][-1])
     since = _time(looked["window_start"][course.since])
     if before is not None and before.open:  # it may have begun before the windows that are looked back on
         since = min(since, before.since)
@@ -243,7 +244,7 @@ def _after(
     after = Alert(
         *identity, severity=looked["severity"][newest], since=since, returns=course.returns,
         seen_start=_time(looked["window_start"][newest]), seen_end=_time(looked["window_end"][newest]),
-        facts={name: _plain(looked[name][newest]) for name in FACTS},
+        facts={name: looked[name][newest] for name in FACTS},
         **{"state": "firing", "changed": now, **{name: getattr(before, name) for name in kept}},
     )  # fmt: skip
     if before is None or not settled:
@@ -332,8 +333,3 @@ def _rank(severity: str) -> int:
 @functools.lru_cache(maxsize=1024)
 def _time(moment: Any) -> datetime:
     return pd.Timestamp(moment, tz="UTC").to_pydatetime()
-
-
-def _plain(value: Any) -> Any:
-    """A value of a look as JSON can hold it."""
-    return None if value != value else value
