@@ -216,9 +216,11 @@ def _by_rule_and_source(looks: pd.DataFrame) -> Iterator[tuple[str, str, Looked]
 
 def _column(values: pd.Series) -> NDArray[Any]:
     """Values as JSON can hold them; times as numpy has them, in UTC: objects are slow to make, and few are needed."""
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return values.dt.tz_localize(None).to_numpy()
-    return np.where(values.isna(), None, values.to_numpy(object))
+    timed = isinstance(values.dtype, pd.DatetimeTZDtype)
+    plain = values.dt.tz_localize(None).to_numpy() if timed else np.array(values, dtype=object)
+    if not timed:
+        plain[values.isna().to_numpy()] = None
+    return plain
 
 
 Looked = Mapping[str, NDArray[Any]]  # columns of LOOKS
