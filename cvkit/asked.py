@@ -6,10 +6,9 @@ import difflib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from cvkit import job
+from cvkit import job, moments
 from cvkit.config import Config
 from cvkit.data import sources
-from cvkit.data.sources import times
 from cvkit.documentation import notebooks
 from cvkit.errors import ConfigError, DataError
 from cvkit.monitoring import monitor
@@ -70,17 +69,6 @@ def newest_state(config: Config) -> str:
     return worst(list(verdicts.loc[verdicts["window_start"] == verdicts["window_start"].max(), "state"]))
 
 
-def moment(text: str) -> datetime:
-    """A day or a time, ISO, UTC where it names no zone."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError("this is not a date", expected="2026-11-21 or 2026-11-21T06:00", found=text) from None
-    if not times.plausible(found):
-        raise ConfigError("no camera took images then", expected="a year of our time", found=text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def events(texts: Sequence[str], states: Mapping[Key, State]) -> list[Event]:
     """Known changes, as `--event` names them, each once: SOURCE=FIRST_DAY or SOURCE=FIRST_DAY..LAST_DAY.
 
@@ -99,7 +87,7 @@ def _event(text: str, states: Mapping[Key, State]) -> Event:
     if not seen:
         known = ", ".join(sorted({of for of, _ in states}))
         raise ConfigError("no window told anything about this source", expected=known, found=text, remedy=remedy)
-    start, end = moment(first), moment(last) + timedelta(days=1) if last else LASTING
+    start, end = moments.asked(first), moments.asked(last) + timedelta(days=1) if last else LASTING
     if end <= start:
         raise ConfigError("the event ends before it begins", expected="FIRST_DAY..LAST_DAY", found=text, remedy=remedy)
     if end <= datetime.fromisoformat(seen[0]) or start > datetime.fromisoformat(seen[-1]):
@@ -109,7 +97,7 @@ def _event(text: str, states: Mapping[Key, State]) -> Event:
 
 
 def _one(config: Config, text: str) -> Window:
-    start = moment(text)
+    start = moments.asked(text)
     window = next(monitor.windows(config, start, start + 2 * config.window_length))
     if window.start != start:
         raise ConfigError(
@@ -120,7 +108,7 @@ def _one(config: Config, text: str) -> Window:
 
 
 def _stretch(config: Config, first: str, last: str | None, now: datetime) -> list[Window]:
-    start, end = moment(first), moment(last) if last else now
+    start, end = moments.asked(first), moments.asked(last) if last else now
     if end <= start:
         raise ConfigError(
             "--to does not lie after --from", expected="a later day", found=last or "the future",

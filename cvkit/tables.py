@@ -283,7 +283,9 @@ def conform(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     series = {}
     for name, dtype in columns.items():
         column = frame[name] if name in frame else pd.Series(nothing[dtype], index=frame.index)
-        series[name] = (pd.to_datetime(column, utc=True) if dtype == TIME else column).astype(dtype)  # type: ignore[call-overload]
+        if column.dtype != dtype:
+            column = (pd.to_datetime(column, utc=True) if dtype == TIME else column).astype(dtype)  # type: ignore[call-overload]
+        series[name] = column
     return pd.DataFrame(series, index=frame.index).reset_index(drop=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,11 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 CHANNEL = "{name: ops, kind: webhook, url: 'http://127.0.0.1:9/hook'}"
 
 
+history_url: Callable[[Path], str] | None = None  # where a folder's history is; None: in the folder, on SQLite
+
+
 def config(folder: Path, alerts: str = f"channels: [{CHANNEL}]", more: str = "") -> Config:
+    more = f"history: '{history_url(folder)}'\n{more}" if history_url else more
     text = f"reference: {{data: data.yaml}}\nmodel: {{name: m, classes: [cat]}}\n{more}\nalerts:\n  {alerts}\n"
     (folder / "cvkit.yml").write_text(text)
     return parse_config(text, folder / "cvkit.yml")

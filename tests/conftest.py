@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alert_world import config
+
+from cvkit.config import Config
+from cvkit.monitoring.history import History
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -15,3 +20,16 @@ def shared_data() -> Path:
     if not (SHARED / "README.md").is_file():
         pytest.skip("the shared test data is not here")
     return SHARED
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Config:
+    """A workspace with alerts, of `alert_world`."""
+    return config(tmp_path)
+
+
+@pytest.fixture
+def history(settings: Config) -> Iterator[History]:
+    """Its history, still empty."""
+    with History.open(settings.history_url) as opened:
+        yield opened

@@ -112,6 +112,19 @@ def test_a_rule_that_never_fired_can_be_disabled_at_a_source(call: Call) -> None
     assert (code, "did you mean `dark`" in err) == (2, True)
 
 
+def test_of_a_source_that_nobody_knows_nothing_is_disabled(call: Call, settings: Config) -> None:
+    code, _, err = call("alerts", "disable", "dark@cam-11", "--why", "known")
+    assert (code, "no source has this name" in err, "did you mean cam-1" in err) == (3, True, True)
+    text = settings.path.read_text()
+    settings.path.write_text(text.replace("sources: [cam-*]", "sources: [cam-*, cam-11]"))  # and no data of it yet
+    assert call("alerts", "disable", "dark@cam-11", "--why", "known")[0] == 0
+    image = settings.workspace / "captures" / "cam-21" / "2026-11-01" / "a.jpg"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    assert call("alerts", "disable", "dark@cam-21", "--why", "not measured yet")[0] == 0
+    assert call("alerts", "disable", "not-measured@", "--why", "of no source")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -87,15 +87,20 @@ def test_the_runbook_has_a_section_for_each_cause_and_no_other() -> None:
 def test_a_page_of_the_runbook_is_found_with_and_without_a_site(
     page: str, on_site: str, file: str, tmp_path: Path
 ) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "runbook.md").touch()
     assert pages.runbook(config(tmp_path, "site: https://a.example/x/"), page) == on_site
     wanted = file if "://" in file else f"{tmp_path}/{file}"
     assert pages.runbook(config(tmp_path), page) == wanted
 
 
-def test_messages_lead_to_pages_of_the_site_and_to_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("own_runbook", [True, False])
+def test_messages_lead_to_pages_of_the_site_and_to_files(tmp_path: Path, own_runbook: bool) -> None:
     """Reports of a hostile source's name too, for every alert of a workspace whose site is built strictly."""
     reports = ((7, "02-drift", "", "done"), (7, "02-drift", HOSTILE, "done"))
     made = make(tmp_path / "workspace", MadeUp(sources=(HOSTILE, "cam-2"), reports=reports))
+    if not own_runbook:  # as in workspaces that were made before there was one
+        (made.workspace / "docs" / "runbook.md").unlink()
     with History.open(made.history_url) as history:
         (alert,) = alerts.update(made, history).alerts
         by_file = alerts.notice(made, history, alert)

@@ -20,16 +20,6 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 ME = {"author": "Ann", "why": "cleaning the lens"}
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Config:
-    return config(tmp_path)
-
-
-@pytest.fixture
-def history(settings: Config) -> History:
-    return History.open(settings.history_url)
-
-
 def hear(settings: Config, history: History, now: datetime = NOW) -> list[tuple[str, str, str]]:
     """Update, deliver, and what the receiver heard: source, rule, event."""
     receiver = Receiver()

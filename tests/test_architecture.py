@@ -10,13 +10,25 @@ from pathlib import Path
 
 import pytest
 import yaml
+from alert_world import config, drift
+
+from cvkit.monitoring.history import History
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cvkit"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "skeleton" not in path.parts)
 FLOORS = ("words", "stats", "data", "monitoring", "maintenance", "documentation", "top")
-WORDS = {"errors", "config", "tables", "storage", "yaml_files"}
+WORDS = {"errors", "config", "tables", "storage", "yaml_files", "moments"}
 HEAVY = ("torch", "ultralytics", "evidently", "matplotlib", "mkdocs", "papermill", "pandas", "numpy", "sqlalchemy")
+WORKING = (  # what measures, draws and writes reports: nothing that a command needs which only reads the history
+    "scipy", "sklearn", "matplotlib", "evidently", "torch", "ultralytics", "cv2", "PIL", "nbformat", "papermill",
+    "jinja2", "mkdocs", "simplejpeg",
+)  # fmt: skip
+READING = (
+    "alerts list", "alerts log", "alerts ack drift@cam-1 --why seen", "alerts snooze drift@cam-1 --why seen --for 1d",
+    "rules check", "status", "metrics textfile {folder}/cvkit.prom",
+    "metrics backfill {folder}/cvkit.om --from 2026-11-01",
+)  # fmt: skip
 FORMAT_WORDS = ("xml.etree", "defusedxml", "read_json", "yaml")  # readers of label and prediction formats
 
 
@@ -102,6 +114,22 @@ def test_import_is_light(statement: str) -> None:
     code = f"{statement}; import sys; print([m for m in {HEAVY!r} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert loaded == "[]"
+
+
+def test_commands_that_only_read_the_history_start_light(tmp_path: Path) -> None:
+    with History.open(config(tmp_path, "channels: []").history_url) as history:
+        drift(history, "w")
+    commands = [[*line.format(folder=tmp_path).split(), "--config", str(tmp_path)] for line in
+                ("alerts deliver", *READING)]  # fmt: skip
+    code = (
+        "import sys; from cvkit.cli import main\n"
+        f"for words in {commands!r}:\n"
+        "    assert main(words) == 0, words\n"
+        f"    loaded = [name for name in {WORKING!r} if name in sys.modules]\n"
+        "    assert not loaded, (words, loaded)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
 
 
 def test_evidently_imports_with_the_pinned_pandas() -> None:

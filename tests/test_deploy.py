@@ -401,7 +401,11 @@ def test_compose_mounts_what_is_written_and_opens_nothing_to_others(plain: Confi
         assert set(service.get("secrets", [])) <= set(compose["secrets"])
     targets = yaml.safe_load(made["prometheus.yml"])["scrape_configs"]
     hosts = {target.split(":")[0] for scrape in targets for target in scrape["static_configs"][0]["targets"]}
-    assert hosts - set(compose["services"]) == {"recorder"}, "which is the users' own"
+    assert hosts <= set(compose["services"])
+    assert "recorder:9101" in {target for scrape in targets for target in scrape["static_configs"][0]["targets"]}
+    recorder = compose["services"]["recorder"]
+    assert recorder["profiles"] == ["recorder"], "the image is the users' own: without it all others start"
+    assert recorder["ports"] == ["127.0.0.1:9101:9101"]
 
 
 def test_kubernetes_resources_find_each_other(plain: Config, tmp_path: Path) -> None:
@@ -417,6 +421,9 @@ def test_kubernetes_resources_find_each_other(plain: Config, tmp_path: Path) -> 
     monitor = resources["ServiceMonitor"]["spec"]
     assert monitor["selector"]["matchLabels"].items() <= resources["Service"]["metadata"]["labels"].items()
     assert monitor["endpoints"][0]["port"] in {port["name"] for port in resources["Service"]["spec"]["ports"]}
+    recorders = resources["PodMonitor"]["spec"]
+    assert not recorders["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert recorders["podMetricsEndpoints"][0]["relabelings"][0]["replacement"] in made["prometheus.yml"]
     job = resources["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]
     assert not resources["Service"]["spec"]["selector"].items() <= job["metadata"]["labels"].items()
     for template in (pod, job):
@@ -425,7 +432,7 @@ def test_kubernetes_resources_find_each_other(plain: Config, tmp_path: Path) -> 
     groups = resources["PrometheusRule"]["spec"]["groups"]
     assert [group["name"] for group in groups] == ["cvkit-recording", "cvkit-recorder", "cvkit-alerts", "cvkit-itself"]
     deployment.write(plain, tmp_path, DEFAULT_URL)
-    assert tool("kubectl", "kustomize", "kubernetes", folder=tmp_path).count("\nkind: ") == 6
+    assert tool("kubectl", "kustomize", "kubernetes", folder=tmp_path).count("\nkind: ") == 7
 
 
 def test_the_commands_in_containers_are_commands(plain: Config) -> None:

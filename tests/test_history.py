@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import sqlite3
@@ -150,7 +149,7 @@ def test_a_kill_leaves_whole_windows(tmp_path: Path) -> None:
         "measurements=measurements(500))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and _count(tmp_path) < 5:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
@@ -225,22 +224,24 @@ def test_a_newer_history_is_left_as_it_is(tmp_path: Path) -> None:
     assert tables == [("cvkit_schema",)]
 
 
-def test_a_locked_history_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
-    with History.open(url(tmp_path)) as history:
+def test_a_locked_history_is_explained_in_time(tmp_path: Path) -> None:
+    with History.open(url(tmp_path), busy_s=0.5) as history:
         put(history)
         other = sqlite3.connect(tmp_path / "history.db")
         other.execute("begin immediate")
+        started = time.monotonic()
         with pytest.raises(StorageError, match="locked"):
             put(history)
+        assert time.monotonic() - started < 5
         assert len(history.runs()) == 1  # readers are not held up
         other.close()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("psycopg") is not None, reason="the driver of PostgreSQL is installed")
-def test_a_missing_driver_is_explained_and_the_password_kept(tmp_path: Path) -> None:
+def test_a_missing_driver_is_explained_and_the_password_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(StorageError, match="driver") as raised:
         History.open("postgresql+psycopg://user:secret@db.example/cvkit")
+    assert "cvkit[postgresql]" in str(raised.value)
     assert "secret" not in str(raised.value)
 
 
@@ -294,18 +295,6 @@ def test_a_slot_given_back_was_no_attempt(tmp_path: Path) -> None:
             assert history.claim_slot("job", NOW, NOW, attempts=2) == "running"
             history.release_slot("job", NOW)
         assert history.slots()[["status", "attempts"]].to_numpy().tolist() == [["failed", 1]]
-
-
-@pytest.mark.skipif("CVKIT_TEST_POSTGRESQL" not in os.environ, reason="no PostgreSQL to try: CVKIT_TEST_POSTGRESQL=URL")
-def test_postgresql_keeps_the_same(tmp_path: Path) -> None:
-    frame = measurements(4)
-    frame["value"] = [np.nan, np.inf, -np.inf, 0.1 + 0.2]
-    with History.open(os.environ["CVKIT_TEST_POSTGRESQL"]) as history:
-        for _ in range(2):
-            put(history, version="test", measurements=frame)
-        read = history.measurements(version="test")
-        np.testing.assert_array_equal(read["value"], frame["value"])
-        assert read["window_start"][0] == WINDOW.start
 
 
 def test_windows_with_unfinished_reports_are_known_until_they_are_done(tmp_path: Path) -> None:

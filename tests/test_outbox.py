@@ -26,16 +26,6 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 KILLS = 50
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Config:
-    return config(tmp_path)
-
-
-@pytest.fixture
-def history(settings: Config) -> History:
-    return History.open(settings.history_url)
-
-
 def failing(times: int, *, retry_after_s: float | None = None) -> Receiver:
     error = DeliveryError("it is down", lasting=False, retry_after_s=retry_after_s)
     return Receiver([error] * times)

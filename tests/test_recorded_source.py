@@ -387,18 +387,15 @@ def test_a_recorded_day_measures_as_its_files_do(tmp_path: Path, monkeypatch: py
         config = settings(home, text)
         with History.open(config.history_url) as history:
             seen[name] = monitor.run(config, window, history)
-    files, recorded = (
-        table[table["class_name"] == ""]
-        .set_index(["source", "feature", "metric"])
-        .sort_index()  # names differ: weights
-        for table in (seen[name].measurements for name in homes)  # that predict files leave classes their numbers
-    )
+    key = ["source", "class_name", "feature", "metric"]
+    files, recorded = (seen[name].measurements.set_index(key).sort_index() for name in homes)
+    assert set(files.index.get_level_values("class_name")) == {"", *model.names.values()}
     assert set(files.index) == set(recorded.index)
     assert (files["n"] == recorded["n"]).all()
-    for (source, feature, metric), row in files[files.index.get_level_values("metric") == "mean"].iterrows():
-        other = recorded.loc[(source, feature, metric)]
+    for place, row in files[files.index.get_level_values("metric") == "mean"].iterrows():
+        other, feature = recorded.loc[place], place[2]
         scale = seen["files"].reference.features[feature].std() if feature in PROPERTIES else 0.05
-        assert other["value"] == pytest.approx(row["value"], rel=0.03, abs=0.1 * scale), (source, feature)
+        assert other["value"] == pytest.approx(row["value"], rel=0.03, abs=0.1 * scale), place
     states = [seen[name].verdicts.set_index(["source", "rule", "feature"])["state"] for name in homes]
     assert states[0].equals(states[1])
     assert (seen["records"].records.images["path"] == "").mean() > 0.9

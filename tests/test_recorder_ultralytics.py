@@ -92,6 +92,28 @@ def test_the_number_of_a_track_is_no_part_of_a_box() -> None:
     assert boxes.tolist() == [[1, 2, 3, 4, 0.5, 2]]
 
 
+@pytest.mark.parametrize("tracker", ["bytetrack.yaml", "botsort.yaml"])
+def test_tracked_frames_are_recorded_once_without_their_numbers(folder: Path, tmp_path: Path, tracker: str) -> None:
+    pytest.importorskip("lap", reason="Ultralytics tracks with the package lap, which is not installed")
+    model = yolo.load(CHECKPOINT, tmp_path / "ultralytics")  # its own: a tracker stays with its model
+    pictures = [cv2.imread(str(path)) for path in sorted(folder.rglob("*.jpg"))]
+    with cvkit.Recorder(folder, "cam-1").attach(model) as recorder:
+        results = []
+        for picture in [pictures[0], pictures[0], np.zeros_like(pictures[0]), pictures[1]]:
+            results += model.track(picture, persist=True, tracker=tracker, **ASKED)
+        recorder.flush()
+    assert results[1].boxes.is_track
+    assert set(results[0].boxes.id.tolist()) == set(results[1].boxes.id.tolist()), "the same parts"
+    recorded = rows(folder)
+    assert len({row["image_id"] for row in recorded}) == len(recorded) == 4
+    for row, result in zip(recorded, results, strict=True):
+        said = np.column_stack([row[name] for name in BOX]).reshape(-1, 6)
+        boxes = result.boxes
+        np.testing.assert_allclose(said[:, :4], boxes.xyxy.numpy(), rtol=1e-6)
+        np.testing.assert_allclose(said[:, 4:], np.column_stack([boxes.conf, boxes.cls]), rtol=1e-6)
+    assert recorder.stats().dropped == 0
+
+
 def test_frames_of_a_video_are_recorded(model: Any, folder: Path) -> None:
     video = folder / "video.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 5, (demo_world.WIDTH, demo_world.HEIGHT))

@@ -8,7 +8,6 @@ from datetime import timedelta
 from html import unescape
 from pathlib import Path
 
-import pytest
 from alert_world import Receiver, config, day, drift, measured, verdict
 
 from cvkit.config import Config
@@ -20,16 +19,6 @@ from cvkit.monitoring.channels import DeliveryError
 from cvkit.monitoring.history import History
 
 MARKUP = "<script>alert('x')</script>&"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Config:
-    return config(tmp_path)
-
-
-@pytest.fixture
-def history(settings: Config) -> History:
-    return History.open(settings.history_url)
 
 
 def html(settings: Config, history: History, reports: tuple[Report, ...] = ()) -> str:

@@ -58,6 +58,20 @@ def test_predictions_are_made_once(config: Config, tmp_path: Path, monkeypatch: 
     assert first.predictions.equals(again.predictions)
 
 
+def test_classes_have_the_names_of_the_weights_which_are_read_once(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sources.load_captures(config, WINDOW).classes == dict(enumerate(demo_world.CLASSES))
+    kept = config.workspace / "predictions" / f"classes-{config.version}.json"
+    yolo._loaded.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(yolo, "load", lambda *_: pytest.fail("the model was loaded again"))
+        assert sources.load_reference(config).classes[1] == "nut"
+    kept.write_text("[")
+    assert sources.load_captures(config, WINDOW).classes[2] == "bolt"
+    assert kept.read_text() != "["
+
+
 def test_what_the_model_says_of_an_image_does_not_depend_on_its_neighbours(tmp_path: Path, config: Config) -> None:
     """Ultralytics pads a batch of mixed shapes to squares; the deployed model sees one image at a time."""
     rng = np.random.default_rng(0)

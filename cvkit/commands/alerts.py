@@ -219,13 +219,13 @@ def _override_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _until(options: argparse.Namespace) -> datetime:
-    from cvkit import asked
+    from cvkit import moments
 
     if options.length:
         return datetime.now(UTC) + options.length  # type: ignore[no-any-return]
     if not options.until:
         raise errors.ConfigError("this needs an end", expected="--until TIME or --for LENGTH", found="neither")
-    return asked.moment(options.until)
+    return moments.asked(options.until)
 
 
 def _length(text: str) -> timedelta:

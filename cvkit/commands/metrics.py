@@ -88,12 +88,12 @@ def textfile(options: argparse.Namespace) -> int:
 
 def backfill(options: argparse.Namespace) -> int:
     """Write the history as OpenMetrics, which promtool turns into blocks."""
-    from cvkit import asked
+    from cvkit import moments
     from cvkit.config import load_config
     from cvkit.monitoring import exposition
 
     config = load_config(options.config)
-    start, end = (asked.moment(text) if text else None for text in (options.start, options.end))
+    start, end = (moments.asked(text) if text else None for text in (options.start, options.end))
     written = exposition.backfill(config, options.file, start, end, dict(options.label))
     options.say(f"{written} numbers are in {options.file}. Then, in Prometheus's data folder:")
     options.say(f"promtool tsdb create-blocks-from openmetrics {options.file} . --max-block-duration=24h")

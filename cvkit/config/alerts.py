@@ -198,7 +198,7 @@ class Channel(Section):
     resolved: bool = Field(True, description="Whether it is told too that an alert is over.")
     timeout_s: float = Field(10.0, gt=0, le=120, description="Seconds one attempt may take.")
     lasts_hours: float = Field(
-        72.0, gt=0, le=9000, description="Alertmanager: hours after which an alert ends there that is not repeated."
+        72.0, gt=0, le=9000, description="Alertmanager: hours after which an alert ends there if cvkit is not heard."
     )
 
     @model_validator(mode="after")

@@ -45,7 +45,10 @@ class Config(Section):
     )
     evidently: bool = Field(True, description="Write Evidently's interactive page beside each report 02-drift.")
     workers: int = Field(0, ge=0, le=256, description="Threads that read images; 0: one per core.")
-    history: str = Field("", description="SQLAlchemy URL of the history; empty: history.db in the workspace.")
+    history: str = Field(
+        "",
+        description="SQLAlchemy URL of the history; empty: history.db here. PostgreSQL needs cvkit[postgresql].",
+    )
 
     _path: Path = PrivateAttr(default=Path("cvkit.yml"))
 

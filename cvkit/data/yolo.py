@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import warnings
@@ -22,6 +23,7 @@ from cvkit.config import Config, ModelSettings
 from cvkit.data import cache
 from cvkit.data.records import Records
 from cvkit.errors import DataError
+from cvkit.storage import write_text
 from cvkit.tables import BOXES, conform, empty
 
 if TYPE_CHECKING:
@@ -221,9 +223,15 @@ def predict_missing(
 
 
 def class_names(config: Config) -> dict[int, str]:
-    """The class names the weights carry, by id."""
-    model = load(config.resolve(config.model.weights), config.workspace / ".ultralytics")
-    return {int(number): str(name) for number, name in model.names.items()}
+    """The class names the weights carry, by id; kept beside predictions, so that the model is loaded once for them."""
+    kept = config.workspace / "predictions" / f"classes-{config.version}.json"
+    try:
+        said = json.loads(kept.read_text(encoding="utf-8"))
+        return {int(number): str(name) for number, name in said.items()}
+    except (OSError, ValueError, AttributeError):  # none yet, or damaged: they can be read again
+        names = {int(number): str(name) for number, name in champion(config, "predict").model.names.items()}
+    write_text(kept, json.dumps(names, ensure_ascii=False))
+    return names
 
 
 def decode(path: str) -> NDArray[np.uint8] | None:

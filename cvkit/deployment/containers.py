@@ -17,9 +17,11 @@ IMAGES = {
 }
 WORKSPACE = "/workspace"
 PORT = 9108
+RECORDER_PORT = 9101
 CALLED_EVERY = "*/10 * * * *"  # `cvkit run --due` does nothing where nothing is due
 NAME = "cvkit"
 MARKS = {"app.kubernetes.io/name": NAME}
+RECORDING = {"app.kubernetes.io/component": "cvkit-recorder"}
 
 DOCKERFILE = """\
 # docker build -t {image} -f deploy/Dockerfile .     in cvkit's checkout
@@ -48,6 +50,10 @@ def compose() -> Settings:
         "services": {
             "cvkit": {**ours, "command": ["metrics", "serve", "--config", WORKSPACE, "--address", f"0.0.0.0:{PORT}"],
                       "ports": [f"127.0.0.1:{PORT}:{PORT}"]},
+            "recorder": {  # an example: an image of yours that runs the model beside a `cvkit.Recorder`
+                **ours, "image": "${RECORDER_IMAGE:-recorder}", "profiles": ["recorder"],
+                "ports": [f"127.0.0.1:{RECORDER_PORT}:{RECORDER_PORT}"],
+            },
             "cvkit-schedule": {**ours, "command": ["schedule", "--config", WORKSPACE]},
             "prometheus": _service("prometheus", 9090, [
                 "./prometheus.yml:/etc/prometheus/prometheus.yml:ro",
@@ -71,13 +77,14 @@ def compose() -> Settings:
 
 
 def kubernetes(rules: Settings, shared: Settings) -> dict[str, list[Settings]]:
-    """Resources by file: the metrics and their ServiceMonitor, the CronJob, and the rules for the operator."""
+    """Resources by file: the metrics and who scrapes them, the recorders', the CronJob, and the operator's rules."""
     return {
         "kustomization.yaml": [
             {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-             "resources": ["metrics.yaml", "cronjob.yaml", "rules.yaml"]}
+             "resources": ["metrics.yaml", "recorder.yaml", "cronjob.yaml", "rules.yaml"]}
         ],
         "metrics.yaml": [_claim(), _deployment(), _service_of_metrics(), _monitor()],
+        "recorder.yaml": [_monitor_of_recorders()],
         "cronjob.yaml": [_cron_job()],
         "rules.yaml": [_resource("monitoring.coreos.com/v1", "PrometheusRule",
                                  {"groups": [*shared["groups"], *rules["groups"]]})],
@@ -121,6 +128,14 @@ def _monitor() -> Settings:
            "relabelings": [{"targetLabel": "job", "replacement": names.JOB}]}  # fmt: skip
     return _resource("monitoring.coreos.com/v1", "ServiceMonitor",
                      {"selector": {"matchLabels": MARKS}, "endpoints": [end]})  # fmt: skip
+
+
+def _monitor_of_recorders() -> Settings:
+    """The operator's scrape of pods of yours that run a model: they have this label, and a port called `recorder`."""
+    end = {"port": "recorder", "path": "/metrics", "interval": SCRAPE,
+           "relabelings": [{"targetLabel": "job", "replacement": names.RECORDER_JOB}]}  # fmt: skip
+    spec = {"selector": {"matchLabels": RECORDING}, "podMetricsEndpoints": [end]}
+    return _resource("monitoring.coreos.com/v1", "PodMonitor", spec, "cvkit-recorder")
 
 
 def _cron_job() -> Settings:

@@ -30,7 +30,7 @@ from cvkit.documentation.report_pages import Report
 from cvkit.errors import ConfigError, CvkitError, ReportError
 from cvkit.monitoring import identity
 from cvkit.monitoring.history import History
-from cvkit.storage import lock, remove_tree, storage_error
+from cvkit.storage import lock, packaged, remove_tree, storage_error
 from cvkit.tables import worst
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 STYLE = "assets/cvkit.css"
 REPORTS = "reports"
+RUNBOOK = "runbook.md"
 # The promise that looking at the site asks no other host for anything, kept by the reader's browser itself.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy"'
@@ -88,6 +89,10 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             with _told_to_mkdocs():
                 self.situation = survey(load_config(self.workspace), datetime.now(UTC))
             added.append(_page(config, f"{REPORTS}.md", "Reports"))
+            if RUNBOOK not in files.src_uris:  # a workspace that was made before there was one: alerts link to it
+                own = packaged("skeleton") / "docs" / RUNBOOK
+                listed = InclusionLevel.UNDEFINED if config.nav is None else InclusionLevel.NOT_IN_NAV
+                added.append(File.generated(config, RUNBOOK, abs_src_path=str(own), inclusion=listed))
         for file in added[1:]:
             if file.src_uri in files.src_uris:
                 raise PluginError(

@@ -18,7 +18,7 @@ from cvkit.errors import ConfigError, DataError
 from cvkit.monitoring import alert_store as store
 from cvkit.monitoring.alert_store import Action, Alert, Entry, Override, State
 from cvkit.monitoring.alerts import fingerprint_of
-from cvkit.monitoring.database import ALERT_LOG, OVERRIDES
+from cvkit.monitoring.database import ALERT_LOG, MEASURED, OVERRIDES, RUNS
 from cvkit.monitoring.history import History
 
 CHANGEABLE = ("above", "below", "change", "state", "severity", "for_windows", "sure")  # of a rule, for a while
@@ -44,7 +44,10 @@ def snooze(config: Config, history: History, alert: str, *, author: str, why: st
 
 
 def disable(config: Config, history: History, alert: str, *, author: str, why: str) -> Alert:
-    """Say nothing of a rule at a source until it is enabled; RULE@SOURCE may be one that never fired."""
+    """Say nothing of a rule at a source until it is enabled.
+
+    RULE@SOURCE may be one that never fired. Raises DataError for a source that nobody knows.
+    """
     _said(why)
     with history.writing() as connection:
         store.queue_up(connection)
@@ -212,10 +215,29 @@ def _find(known: Mapping[str, Alert], text: str, missing: Any = None) -> Alert:
 def _unfired(config: Config, connection: sa.Connection, text: str, now: datetime) -> Alert:
     """The alert of a rule and a source that never fired."""
     rule, _, source = text.partition("@")
-    known_rule(config, rule)
+    if known_rule(config, rule).metric != "runs" or source:
+        _known_source(config, connection, source)
     model = config.model.name
     return Alert(fingerprint_of(model, source, rule), model, "", source, rule, "info", "resolved", now, now, now, now,
                  until=now)  # fmt: skip
+
+
+def _known_source(config: Config, connection: sa.Connection, source: str) -> None:
+    """Raise DataError where a source was never measured, no rule names it and there are no captures of it."""
+    from cvkit.data import sources  # heavy, and needed here only
+
+    query = sa.select(MEASURED.c.source).join_from(MEASURED, RUNS).where(RUNS.c.model == config.model.name).distinct()
+    named = (name for rule in config.alerts.all_rules for name in rule.sources)
+    known = {*connection.execute(query).scalars(), *(name for name in named if not set(name) & set("*?["))}
+    if source in known or source in (known := known | sources.source_names(config)):
+        return
+    names = sorted(known - {""})
+    close = difflib.get_close_matches(source, names, n=3, cutoff=0.5)
+    raise DataError(
+        "no source has this name", where=str(config.path), found=source or "none",
+        expected="one that was measured, has captures, or is named by a rule",
+        remedy=f"did you mean {' or '.join(close)}?" if close else f"name one of {', '.join(names[:9]) or 'none yet'}",
+    )  # fmt: skip
 
 
 def _named(alert: Alert) -> str:

@@ -34,6 +34,10 @@ from cvkit.monitoring.notices import Context, matter
 LATE = 60  # newest windows in which labels may still come
 EVERYTHING = 10_000  # windows, as many as a rule is replayed on
 AUTHOR = "cvkit"  # of what happens by itself
+FACTS = ("feature", "class_name", "reason", "n", *conditions.NUMBERS)  # what an alert keeps of the look it rests on
+# What an alert keeps of what it was: always, and while it has not been over.
+TOLD = ("sent", "told_severity", "inhibited")
+DONE = ("state", "changed", "author", "why", "hushed", "snoozed_until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +215,12 @@ def _by_rule_and_source(looks: pd.DataFrame) -> Iterator[tuple[str, str, Looked]
 
 
 def _column(values: pd.Series) -> NDArray[Any]:
-    """Times as numpy has them, in UTC: objects are slow to make, and few are needed."""
+    """Values as JSON can hold them; times as numpy has them, in UTC: objects are slow to make, and few are needed."""
     timed = isinstance(values.dtype, pd.DatetimeTZDtype)
-    return values.dt.tz_localize(None).to_numpy() if timed else values.to_numpy(object)
+    plain = values.dt.tz_localize(None).to_numpy() if timed else np.array(values, dtype=object)
+    if not timed:
+        plain[values.isna().to_numpy()] = None
+    return plain
 
 
 Looked = Mapping[str, NDArray[Any]]  # columns of LOOKS
@@ -230,21 +237,19 @@ def _after(
     """An alert after a look at the row of windows, and what happened to it."""
     if not course.firing:
         return _ended(before, course, looked, now)
-    newest = _row(looked, int(np.flatnonzero(looked["breached"])[-1]))
+    newest = int(looked["breached"].nonzero()[0][-1])
     since = _time(looked["window_start"][course.since])
     if before is not None and before.open:  # it may have begun before the windows that are looked back on
         since = min(since, before.since)
-    seen = Alert(
-        *identity, severity=newest["severity"], state="firing", since=since, changed=now, returns=course.returns,
-        seen_start=_time(newest["window_start"]), seen_end=_time(newest["window_end"]), facts=_plain(newest),
+    settled = before is not None and before.state != "resolved"
+    kept = (*(TOLD if before else ()), *(DONE if settled else ()))
+    after = Alert(
+        *identity, severity=looked["severity"][newest], since=since, returns=course.returns,
+        seen_start=_time(looked["window_start"][newest]), seen_end=_time(looked["window_end"][newest]),
+        facts={name: looked[name][newest] for name in FACTS},
+        **{"state": "firing", "changed": now, **{name: getattr(before, name) for name in kept}},
     )  # fmt: skip
-    if before is None:
-        return seen, [("fired", "")]
-    kept = ["sent", "told_severity", "inhibited"]
-    if before.state != "resolved":
-        kept += ["state", "changed", "author", "why", "hushed", "snoozed_until"]
-    after = replace(seen, **{name: getattr(before, name) for name in kept})
-    if before.state == "resolved":
+    if before is None or not settled:
         return after, [("fired", "")]
     return (after, []) if before.state == "disabled" else _louder(before, after, now)
 
@@ -330,13 +335,3 @@ def _rank(severity: str) -> int:
 @functools.lru_cache(maxsize=1024)
 def _time(moment: Any) -> datetime:
     return pd.Timestamp(moment, tz="UTC").to_pydatetime()
-
-
-def _row(looked: Looked, place: int) -> dict[str, Any]:
-    return {name: values[place] for name, values in looked.items()}
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A look as JSON can hold it."""
-    kept = ("feature", "class_name", "reason", "n", *conditions.NUMBERS)
-    return {name: None if row[name] != row[name] else row[name] for name in kept}

@@ -58,7 +58,7 @@ def course(breached: Sequence[bool], need: int = 1, flap: int = 7) -> Course:
     >>> course([True, False, True, False]).firing  # came back, so one quiet window does not end it
     True
     """
-    firing, since, until, returns, row, quiet = False, -1, -1, 0, 0, 0
+    firing, since, until, returns, row, quiet, enough = False, -1, -1, 0, 0, 0, 1
     ends: list[int] = []
     stretches: list[tuple[int, int]] = []
     for index, met in enumerate(breached):
@@ -67,7 +67,8 @@ def course(breached: Sequence[bool], need: int = 1, flap: int = 7) -> Course:
         if not firing and row >= need:
             returns = sum(index - end <= flap for end in ends)
             firing, since, until = True, index - need + 1, -1
-        elif firing and quiet >= min(2**returns, LONGEST_QUIET):
+            enough = min(2**returns, LONGEST_QUIET)
+        elif firing and quiet >= enough:
             firing, until = False, index
             stretches.append((since, index - quiet))
             ends.append(index)

@@ -23,9 +23,11 @@ from cvkit.errors import StorageError
 from cvkit.tables import MEASUREMENTS, VERDICTS
 
 SCHEMA = 4  # raised by every change of the tables below
-BUSY_SECONDS = 30  # how long a writer waits for another
+BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
+DRIVERS = {"psycopg": "'cvkit[postgresql]'"}  # what to install where this module is missing
 # What brings a history of a schema up to the next one, tables apart, which are made where they are not there.
 MIGRATIONS = {3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",)}
+QUEUE = 0x63766B6974  # PostgreSQL's number of the lock that writers queue for: "cvkit"
 WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
 
 
@@ -130,12 +132,23 @@ ALERT_LOG = sa.Table(  # every transition; rows are added, never changed
     sa.Column("action", Words, nullable=False), sa.Column("severity", Words, nullable=False),
     sa.Column("author", Words, nullable=False), sa.Column("why", Words, nullable=False), sa.Column("until", Moment),
 )  # fmt: skip
-for _change in ("UPDATE", "DELETE"):
-    _trigger = sa.DDL(  # type: ignore[no-untyped-call]
-        f"CREATE TRIGGER IF NOT EXISTS alert_log_{_change.lower()} BEFORE {_change} ON alert_log "
-        "BEGIN SELECT RAISE(ABORT, 'the log of alerts can only grow'); END"
-    )
-    sa.event.listen(ALERT_LOG, "after_create", _trigger.execute_if(dialect="sqlite"))
+GROWS = "the log of alerts can only grow"
+_REFUSALS = {
+    "sqlite": [
+        f"CREATE TRIGGER IF NOT EXISTS alert_log_{change.lower()} BEFORE {change} ON alert_log "
+        f"BEGIN SELECT RAISE(ABORT, '{GROWS}'); END" for change in ("UPDATE", "DELETE")
+    ],
+    "postgresql": [
+        "CREATE OR REPLACE FUNCTION alert_log_grows() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{GROWS}'; END $$",
+        "CREATE TRIGGER alert_log_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON alert_log "
+        "FOR EACH STATEMENT EXECUTE FUNCTION alert_log_grows()",
+    ],
+}  # fmt: skip
+for _dialect, _statements in _REFUSALS.items():
+    for _statement in _statements:
+        _trigger = sa.DDL(_statement)  # type: ignore[no-untyped-call]
+        sa.event.listen(ALERT_LOG, "after_create", _trigger.execute_if(dialect=_dialect))
 OVERRIDES = sa.Table(
     "alert_overrides", _metadata,
     sa.Column("id", sa.Integer, primary_key=True), sa.Column("made", Moment, nullable=False),
@@ -158,8 +171,8 @@ OUTBOX = sa.Table(
 def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
     """An engine for the history at a SQLAlchemy URL, its tables made where there are none.
 
-    SQLite waits `busy_s` seconds for other processes. Raises StorageError where it cannot be opened, is no database, or
-    was written by another version of cvkit.
+    A writer waits `busy_s` seconds for other processes. Raises StorageError where it cannot be opened, is no database,
+    or was written by another version of cvkit.
     """
     with explained(url):
         address = sa.make_url(url)
@@ -170,6 +183,8 @@ def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", lambda made, record: _prepare_sqlite(made, busy_s))
             sa.event.listen(engine, "begin", _begin_sqlite)
+        elif engine.dialect.name == "postgresql":
+            sa.event.listen(engine, "begin", lambda connection: _begin_postgresql(connection, busy_s))
         try:
             _check_schema(engine)
         except BaseException:
@@ -244,8 +259,18 @@ def _prepare_sqlite(connection: sqlite3.Connection, busy_s: float) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().keys() & WRITING.keys()
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+
+def _begin_postgresql(connection: sa.Connection, busy_s: float) -> None:
+    """Writers queue as SQLite's do: what one reads before it writes no other changes meanwhile. Readers do not wait."""
+    if _writes(connection):
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(busy_s * 1000)}")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({QUEUE})")
+
+
+def _writes(connection: sa.Connection) -> bool:
+    return bool(connection.get_execution_options().keys() & WRITING.keys())
 
 
 def _shown(url: sa.URL | str) -> str:
@@ -264,7 +289,7 @@ def explained(url: sa.URL | str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise StorageError(
             "the history's database needs a driver that is not installed", where=_shown(url), found=str(error),
-            remedy=f"install it, e.g. `pip install {error.name}`",
+            remedy=f"install it, e.g. `pip install {DRIVERS.get(str(error.name), error.name)}`",
         ) from error  # fmt: skip
     except (DBAPIError, NoSuchModuleError, sa.exc.ArgumentError, OSError, ValueError) as error:
         if isinstance(error, ValueError) and not _of_sqlalchemy(error):
@@ -284,7 +309,7 @@ def _of_sqlalchemy(error: ValueError) -> bool:
 
 
 def _remedy(cause: str) -> str:
-    if any(words in cause for words in ("full", "disk I/O", "readonly", "locked", "unable to open")):
+    if any(words in cause for words in ("full", "disk I/O", "readonly", "locked", "lock timeout", "unable to open")):
         return "free some space, mend the permissions or wait, then run the same command again: nothing was lost"
     return (
         "run the same command again; a history.db that is damaged can be moved away, and `cvkit run --from DAY` makes "

@@ -20,6 +20,7 @@ from cvkit import __version__
 from cvkit.config import Config
 from cvkit.errors import DataError
 from cvkit.monitoring.database import (
+    BUSY_SECONDS,
     EVALUATIONS,
     JUDGED,
     MEASURED,
@@ -44,12 +45,12 @@ class History:
         self._engine = engine
 
     @classmethod
-    def open(cls, url: str) -> History:
-        """Open the history at a SQLAlchemy URL, making its tables where there are none.
+    def open(cls, url: str, busy_s: float = BUSY_SECONDS) -> History:
+        """Open the history at a SQLAlchemy URL, making its tables where there are none; writers wait `busy_s` seconds.
 
         Raises StorageError where it cannot be opened, is no database, or was written by a newer cvkit.
         """
-        return cls(connect(url))
+        return cls(connect(url, busy_s))
 
     def close(self) -> None:
         """Let go of the database."""
@@ -266,7 +267,7 @@ class History:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A connection whose transaction holds back other writers of SQLite, and is kept whole or not at all."""
+        """A connection whose transaction holds back other writers, and is kept whole or not at all."""
         with explained(self._engine.url), self._engine.execution_options(**WRITING).begin() as connection:
             yield connection
 

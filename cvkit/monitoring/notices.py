@@ -187,7 +187,7 @@ def _expected(facts: Mapping[str, Any], rule: AlertRule | None) -> str:
         span = "" if low is None or high is None else f" ({low:.4g} to {high:.4g} in healthy windows)"
         parts.append(f"{'in the reference ' if parts else ''}{expected:.4g}{span}")
     if rule and rule.missing:
-        parts.append("a value" if rule.feature not in ("images", "runs") else "images, measured without an error")
+        parts.append({"images": "images", "runs": "windows measured without an error"}.get(rule.feature, "a value"))
     return "; ".join(parts) or "no verdict but ok"
 
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 
 from cvkit.config import Config
+from cvkit.storage import packaged
 from cvkit.tables import Window
 
 
@@ -34,7 +35,7 @@ def runbook(config: Config, page: str) -> str:
     """Where a reader finds a page of the runbook: on the site where `alerts.site` names it, else in the workspace.
 
     `page` is an address, or a page of the site as a rule names it: `lens.md#clean`, `docs/lens.md#clean` and
-    `lens/#clean` are the same one.
+    `lens/#clean` are the same one. A workspace without a `runbook.md` has cvkit's own.
     """
     if page.startswith(("http://", "https://")):
         return page
@@ -42,4 +43,7 @@ def runbook(config: Config, page: str) -> str:
     name = path.removeprefix("docs/").removesuffix(".md").strip("/")
     if config.alerts.site:
         return f"{config.alerts.site.rstrip('/')}/{name}/{mark}{anchor}"
-    return f"{config.workspace / 'docs' / name}.md{mark}{anchor}"
+    docs = config.workspace / "docs"
+    if name == "runbook" and not (docs / "runbook.md").is_file():  # the site shows cvkit's own too
+        docs = packaged("skeleton") / "docs"
+    return f"{docs / name}.md{mark}{anchor}"

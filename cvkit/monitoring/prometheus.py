@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from cvkit import __version__
@@ -243,29 +244,34 @@ def _lines(table: Table, most: int) -> tuple[dict[str, list[str]], int]:
 
     Plain lists and one matrix: there are tens of thousands of lines, and each costs what is done for it here.
     """
-    columns = [table.rows[name].fillna("").tolist() for name in table.labels]  # a number may have no class
+    columns = [
+        table.rows[name].fillna("").to_numpy(object).tolist() for name in table.labels
+    ]  # a number may have no class
     labels, numbers = list(zip(*columns, strict=True)), table.rows[list(table.metrics)].to_numpy("float64")
     series = (~np.isnan(numbers)).sum(axis=1)
     places = dict(zip(reversed(labels), range(len(labels) - 1, -1, -1), strict=True))  # the first of each
     once = np.zeros(len(labels), bool)
     once[list(places.values())] = True
     fits = once & (np.cumsum(np.where(once, series, 0)) <= most)
-    sets = _sets(table.labels, [one for one, fit in zip(labels, fits.tolist(), strict=True) if fit])
-    lines = {
-        name: [
-            f"{name}{{{text}}} {number(value)}\n" for text, value in zip(sets, values, strict=True) if value == value
-        ]
-        for name, values in zip(table.metrics, numbers[fits].T.tolist(), strict=True)
-    }
+    sets = _sets(table.labels, [list(itertools.compress(column, fits)) for column in columns])
+    lines = {name: _of_metric(name, sets, numbers[fits, place]) for place, name in enumerate(table.metrics)}
     return lines, int(series[~fits].sum())
 
 
-def _sets(names: Sequence[str], labels: Sequence[tuple[str, ...]]) -> list[str]:
-    """What stands between braces; each value is escaped once, however often it comes."""
-    known: dict[tuple[str, str], str] = {}
-    for name, values in zip(names, zip(*labels, strict=True), strict=True) if labels else ():
-        known.update({(name, text): f'{name}="{escaped(text)}"' for text in set(values)})
-    return [",".join([known[pair] for pair in zip(names, one, strict=True)]) for one in labels]
+def _of_metric(name: str, sets: Sequence[str], numbers: NDArray[np.float64]) -> list[str]:
+    """A line for each number there is."""
+    write = number if np.isinf(numbers).any() else repr
+    pairs = zip(sets, numbers.tolist(), strict=True)
+    return [f"{name}{{{text}}} {write(value)}\n" for text, value in pairs if value == value]
+
+
+def _sets(names: Sequence[str], columns: Sequence[Sequence[str]]) -> list[str]:
+    """What stands between braces, row by row; each value is escaped once, however often it comes."""
+    written = []
+    for name, values in zip(names, columns, strict=True):
+        known = {text: f'{name}="{escaped(text)}"' for text in set(values)}
+        written.append([known[text] for text in values])
+    return [",".join(one) for one in zip(*written, strict=True)]
 
 
 def _headed(name: str, lines: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from cvkit.data.sources.classes import by_id_or_name, by_labels, class_names
 from cvkit.data.sources.patterns import Pattern, compile_pattern, workspace
 from cvkit.data.sources.said import Problem, clean, problem
 from cvkit.errors import ConfigError, DataError
+from cvkit.moments import plausible
 from cvkit.tables import TIME, Window
 
 log = logging.getLogger(__name__)
@@ -218,7 +219,7 @@ def _settled(
     """The time to use of a file's own and its path's, and what is wrong with the file's."""
     if own is None:
         return by_path, f"no {name} time" + ("; the path's is used" if by_path else "")
-    if not times.plausible(own):
+    if not plausible(own):
         return by_path, f"the {name} time {own:%Y-%m-%d %H:%M} cannot be" + ("; the path's is used" if by_path else "")
     bounds = times.day_bounds(day, zone) if day else None
     if bounds and not bounds[0] - DAY_SLACK <= own < bounds[1] + DAY_SLACK:
@@ -230,7 +231,7 @@ def _settled(
 
 
 def _exif_moment(head: Header, zone: ZoneInfo) -> datetime | None:
-    if head.exif_time is None or not times.plausible(head.exif_time):
+    if head.exif_time is None or not plausible(head.exif_time):
         return None
     if head.exif_offset is not None:
         return (head.exif_time - head.exif_offset).replace(tzinfo=UTC)

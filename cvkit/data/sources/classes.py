@@ -16,15 +16,20 @@ Kind = Literal["data.yaml", "coco", "voc", "folders"]
 
 
 def class_names(config: Config) -> dict[int, str]:
-    """The class names the model knows, by id: `model.classes`, else those of the reference's data set.
+    """Names of the model's classes, by id: `model.classes`, else those of the reference's data set, else the weights'.
 
-    data.yaml says its ids itself. COCO's categories are numbered from 0 in the order of their ids, VOC's names and
-    folders' names in alphabetical order. Empty where nobody says.
+    The weights are asked where the reference is of captures and cvkit runs them. data.yaml says its ids itself. COCO's
+    categories are numbered from 0 in the order of their ids, VOC's names and folders' names in alphabetical order.
+    Empty where nobody says.
     """
     if config.model.classes:
         return dict(enumerate(config.model.classes))
     if not config.reference.data:
-        return {}
+        if not config.model.weights or (config.captures.predictions and not config.model.embeddings):
+            return {}
+        from cvkit.data import yolo  # heavy, and needed here only
+
+        return yolo.class_names(config)
     kind, path = dataset_kind(config)
     names = written_names(kind, path, config.reference.split)
     return (

@@ -6,12 +6,11 @@ import functools
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
+from cvkit.moments import plausible
+
 TIME = re.compile(
     r"(\d{2})[-:._]?(\d{2})(?:[-:._]?(\d{2}))?(?:[-.,_]?(\d{6}|\d{3}))?(?:(Z)|([+-])(\d{2}):?(\d{2}))?", re.ASCII
 )
-
-
-YEARS = (1900, 2200)  # the years a date may lie in
 
 
 def moment(day: str, clock: str, zone: tzinfo) -> tuple[datetime | None, str]:
@@ -30,11 +29,6 @@ def moment(day: str, clock: str, zone: tzinfo) -> tuple[datetime | None, str]:
     if (local := _local(midnight, clock)) is None:
         return midnight.astimezone(UTC), f"{clock!r} in the path is no time of day; 00:00 is used"
     return local.astimezone(UTC), ""
-
-
-def plausible(moment: datetime | date) -> bool:
-    """Whether a camera can have said so: not the year 1 or 9999 of a clock that was never set."""
-    return YEARS[0] <= moment.year < YEARS[1]
 
 
 def day_bounds(day: str, zone: tzinfo) -> tuple[datetime, datetime] | None:

@@ -1,0 +1,161 @@
+"""A history on PostgreSQL: what the tests of SQLite's say of it, and what many do to it at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import alert_world
+import pytest
+import sqlalchemy as sa
+import test_history
+import test_outbox
+from test_alerts import *  # noqa: F403
+from test_history import (  # noqa: F401
+    at_once,
+    put,
+    test_a_failure_is_recorded_but_does_not_wipe_what_was_known,
+    test_a_report_has_one_row,
+    test_a_slot_given_back_was_no_attempt,
+    test_a_slot_is_taken_once_and_retried_within_bounds,
+    test_a_window_is_replaced_not_doubled,
+    test_an_empty_history_has_tables_with_their_columns,
+    test_many_may_write_one_window_at_once,
+    test_nan_and_infinity_survive_and_times_are_utc,
+    test_reports_of_other_models_are_not_given_up,
+    test_rows_are_selected_by_time_and_value,
+    test_windows_with_unfinished_reports_are_known_until_they_are_done,
+    test_words_that_are_no_text_are_kept_readable,
+)
+from test_outbox import *  # noqa: F403
+
+from cvkit.config import Config
+from cvkit.errors import StorageError
+from cvkit.monitoring.history import History
+
+psycopg = pytest.importorskip("psycopg", reason="the driver of PostgreSQL is not installed")
+
+
+def binaries() -> Path | None:
+    """The folder of PostgreSQL's programs: on the path, or where Debian has them."""
+    found = [shutil.which("initdb"), *sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
+    return next((Path(path).parent for path in found if path), None)
+
+
+def run_as() -> dict[str, Any]:
+    """Whom to run the server as: PostgreSQL refuses root."""
+    if os.geteuid():
+        return {}
+    try:
+        user = pwd.getpwnam("postgres")
+    except KeyError:
+        pytest.skip("root, and there is no user postgres to run PostgreSQL as")
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """URL of a PostgreSQL of our own on loopback, or of the one that CVKIT_TEST_POSTGRESQL names."""
+    if url := os.environ.get("CVKIT_TEST_POSTGRESQL"):
+        yield url
+        return
+    programs = binaries()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed")
+    who, folder = run_as(), Path(tempfile.mkdtemp(prefix="cvkit-postgresql-"))
+    try:
+        if who:
+            os.chown(folder, who["user"], who["group"])
+        made = {"cwd": folder, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **who}
+        data = str(folder / "data")
+        start = [programs / "initdb", "-D", data, "-A", "trust", "-U", "cvkit", "-E", "UTF8", "--no-locale", "-N"]
+        subprocess.run(start, check=True, **made)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        options = ["-clisten_addresses=127.0.0.1", f"-cport={port}", "-cunix_socket_directories=", "-cfsync=off"]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [programs / "postgres", "-D", data, *options], **{**made, "stdout": log, "stderr": log}
+            )
+        try:
+            url = f"postgresql+psycopg://cvkit@127.0.0.1:{port}/postgres"
+            answers(url, process)
+            yield url
+        finally:
+            process.send_signal(signal.SIGINT)  # ends without waiting for clients
+            process.wait(30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def answers(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the server does."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            psycopg.connect(url.replace("+psycopg", "")).close()
+        except psycopg.OperationalError:
+            assert process.poll() is None, "the server ended"
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.1)
+        else:
+            return
+
+
+@pytest.fixture(autouse=True)
+def address(server: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], str]:
+    """URL of the history of a folder, a schema of its own; here the tests of SQLite's get it too."""
+
+    def url(folder: Path) -> str:
+        name = "t" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+        engine = sa.create_engine(server)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {name}")
+        engine.dispose()
+        return f"{server}?options=-csearch_path%3D{name}"
+
+    monkeypatch.setattr(alert_world, "history_url", url)
+    monkeypatch.setattr(test_history, "url", url)
+    monkeypatch.setattr(test_outbox, "KILLS", 8)
+    return url
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Config:
+    return alert_world.config(tmp_path)
+
+
+@pytest.fixture
+def history(settings: Config) -> Iterator[History]:
+    with History.open(settings.history_url) as opened:
+        yield opened
+
+
+def test_many_may_open_a_new_history_at_once(address: Callable[[Path], str], tmp_path: Path) -> None:
+    for number in range(5):
+        url = address(tmp_path / str(number))
+        assert at_once(lambda url=url: History.open(url).close()) == []  # type: ignore[misc]
+        with History.open(url) as history:
+            put(history)
+            assert len(history.runs()) == 1
+
+
+def test_a_locked_history_is_explained(address: Callable[[Path], str], tmp_path: Path) -> None:
+    with History.open(address(tmp_path), busy_s=0.3) as history:
+        put(history)
+        with history.writing(), pytest.raises(StorageError, match="lock timeout"):
+            put(history)
+        with history.writing():
+            assert len(history.runs()) == 1  # readers are not held up
+        put(history)
