@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,13 +18,13 @@ from cvkit.monitoring.slices import SIZE_NAMES, SIZES
 from cvkit.stats import dependence, resampling
 from cvkit.stats.arrays import Floats
 from cvkit.stats.quality import detection, noninferiority, operation
-from cvkit.stats.quality.box_matching import Matches
+from cvkit.stats.quality.box_matching import Matches, match
 from cvkit.stats.quality.noninferiority import Gain
 from cvkit.tables import conform, empty
 
 BRIGHTNESS = ("brightness", "sharpness")  # properties whose lower and upper thirds are slices
 SHOWN = ("ap", "ap50")
-REPLICATES = 200  # for what is only shown
+REPLICATES = 100  # for what is only shown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,13 +68,17 @@ def compare(
     )  # fmt: skip
 
 
-def parts(compared: Compared, settings: RetrainingSettings) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Every part compared (table PARTS), and what is not protected although one would expect it, in words."""
+def parts(
+    compared: Compared, settings: RetrainingSettings, *, averages: bool = True
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Every part compared (table PARTS), and what is not protected although one would expect it, in words.
+
+    `averages`: whether AP and AP50 are among them, which take longest.
+    """
     made = [_row(compared, part, settings) for part in _parts(compared)]
     rows = [row for row, _ in made]
     notes = tuple(note for _, note in made if note)
-    whole = [part for part in _parts(compared) if not part.by]
-    shown = [row for part in whole for row in _average(compared, part)]
+    shown = _averages(compared) if averages else ()
     return (conform(pd.DataFrame([*rows, *shown]), PARTS) if rows else empty(PARTS)), notes
 
 
@@ -204,26 +209,41 @@ def _whole(images: float) -> int:
     return math.ceil(min(images, 1e9)) if not math.isnan(images) else 0
 
 
-def _average(compared: Compared, part: _Part) -> Iterator[dict[str, object]]:
-    """AP and AP50 of a whole part, which are shown only."""
-    n = len(part.images)
-    tally = detection.tally(compared.matches)
-    place = np.flatnonzero(part.images)
+def _averages(compared: Compared) -> Iterator[dict[str, object]]:
+    """AP and AP50 of the old and of the new images, which are shown only."""
+    n, matches = len(compared.images), compared.matches
+    every = match(
+        matches.truth, matches.predictions, images=2 * n, categories=matches.categories, areas=operation.EVERY_SIZE
+    )
+    tally = detection.tally(every)
+    for part in ("old", "new"):
+        place = np.flatnonzero(compared.images["part"] == part)
+        if not place.size:
+            continue
 
-    def metric(weights: Floats) -> Floats:
-        rows = np.zeros((len(weights), 2 * n))
-        rows[:, np.concatenate([place, place + n])] = weights
-        return detection.summary(detection.accumulate(tally, rows))[:, :2]
+        def metric(weights: Floats, place: NDArray[np.intp] = place) -> Floats:
+            rows = np.zeros((len(weights), 2 * n))
+            rows[:, np.concatenate([place, place + n])] = weights
+            precision = detection.accumulate(tally, rows).precision[:, :, 0]  # (R, classes, thresholds)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # nothing to be found: NaN
+                return np.column_stack([np.nanmean(precision, axis=(1, 2)), np.nanmean(precision[:, :, 0], axis=1)])
 
+        yield from _shown(metric, place, part, compared)
+
+
+def _shown(
+    metric: resampling.Metric, place: NDArray[np.intp], part: str, compared: Compared
+) -> Iterator[dict[str, object]]:
     told = resampling.compare(
         metric, place.size, groups=compared.blocks[place], replicates=REPLICATES, level=2 * noninferiority.LEVEL - 1
     )
     ones, none = np.ones((1, place.size)), np.zeros((1, place.size))
-    values = [metric(np.concatenate(pair, axis=1))[0] for pair in ((ones, none), (none, ones))]
+    first, second = (metric(np.concatenate(pair, axis=1))[0] for pair in ((ones, none), (none, ones)))
     for k, name in enumerate(SHOWN):
         yield {
-            "part": part.part, "by": "", "value": "", "metric": name, "protected": False, "images": place.size,
-            "independent": told.n, "champion": values[0][k], "challenger": values[1][k],
+            "part": part, "by": "", "value": "", "metric": name, "protected": False, "images": place.size,
+            "independent": told.n, "champion": first[k], "challenger": second[k],
             "difference": told.difference[k], "low": told.low[k], "high": told.high[k], "p_value": told.p_value[k],
             "limit": math.nan, "verdict": "shown", "needed": 0,
         }  # fmt: skip

@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,8 +28,7 @@ from cvkit.maintenance import comparison, gate_results, versions
 from cvkit.maintenance.gate_results import Outcome, Result, text
 from cvkit.maintenance.test_set import TestSet
 from cvkit.maintenance.versions import Version
-from cvkit.monitoring.slices import PROPERTIES
-from cvkit.tables import BOXES, FINDINGS, IMAGES, conform, empty
+from cvkit.tables import BOXES, FINDINGS, IMAGES, PROPERTIES, conform, empty
 
 __all__ = ["Result", "conclude", "judge", "load", "text"]
 
@@ -36,6 +36,7 @@ FORMAT = 1  # raised when what decides, or what is stored, changes
 TIMED = 32  # images that the time is taken on
 WARM = 3  # images before that
 
+Row = dict[Any, Any]  # of PARTS
 Progress = Callable[[int, int], None]
 
 
@@ -52,7 +53,7 @@ def judge(config: Config, challenger: Version, test: TestSet, progress: Progress
     if known is not None and known.key == key:
         return known
     images, said = _predicted(config, (champion, challenger), test, progress)
-    compared = comparison.compare(images, test.labels, *said, test.classes, config.model.confidence)
+    compared = comparison.compare(images, test.labels, said[0], said[1], test.classes, config.model.confidence)
     parts, notes = comparison.parts(compared, config.retraining)
     latency, slower = _latency(config, champion, challenger, images)
     outcome, reasons = conclude(parts, slower, config.retraining)
@@ -95,24 +96,24 @@ def conclude(parts: pd.DataFrame, slower: float, settings: RetrainingSettings) -
 # -- words ----------------------------------------------------------------------------------------------------------
 
 
-def _numbers(row: dict[str, object]) -> str:
-    return "F1 {champion:.3f} to {challenger:.3f}, {difference:+.3f} ({low:+.3f} to {high:+.3f})".format(**row)
+def _numbers(row: Row) -> str:
+    interval = f"({row['low']:+.3f} to {row['high']:+.3f})"
+    return f"F1 {row['champion']:.3f} to {row['challenger']:.3f}, {row['difference']:+.3f} {interval}"
 
 
-def _named(row: dict[str, object]) -> str:
-    return gate_results.named(str(row["part"]), str(row["by"]), str(row["value"]))
+def _named(row: Row) -> str:
+    return gate_results.named(row["part"], row["by"], row["value"])
 
 
-def _worse(row: dict[str, object], settings: RetrainingSettings) -> str:
+def _worse(row: Row, settings: RetrainingSettings) -> str:
     return f"worse on {_named(row)} by more than {settings.margin:g}: {_numbers(row)}"
 
 
-def _lacking(row: dict[str, object]) -> str:
-    about = "whether there is a gain" if row["part"] == "new" else "whether nothing is lost"
-    needed = int(str(row["needed"]))
-    do = f"about {needed} would" if needed < 1e9 else "no number would, as it stands"
+def _lacking(row: Row) -> str:
+    about = "whether there is a gain" if row["part"] == "new" else "whether anything is lost"
+    do = f"about {row['needed']} would" if row["needed"] < 1e9 else "no number would, as it stands"
     numbers = "" if row["low"] != row["low"] else f" ({_numbers(row)})"
-    return f"{row['images']} {_named(row)} do not tell {about}; {do}{numbers}"
+    return f"{_named(row)}: {row['images']} do not tell {about}, {do}{numbers}"
 
 
 # -- what is compared -----------------------------------------------------------------------------------------------

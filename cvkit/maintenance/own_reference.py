@@ -29,7 +29,7 @@ def settle(config: Config, folder: Path, current: ReferenceSettings | None) -> R
     """Settings of the reference in the version's `folder`, written from the frozen test set if it is not there yet.
 
     Where there is no test set it stays `current`, the champion's; None is that of cvkit.yml. To be called by the holder
-    of the champion's lock. What it is compared within (`match`), and whether its images are independent, stays as it is.
+    of the champion's lock. What it is compared within, and whether its images are independent, stays as it is.
     """
     place = folder / FOLDER
     for unfinished in folder.glob(f".{FOLDER}.*.part"):  # of a process that was killed
