@@ -95,21 +95,6 @@ def text(champions: Champions) -> str:
     return json.dumps({"over": over, "log": log}, indent=2, ensure_ascii=False) + "\n"
 
 
-def challengers(workspace: Path) -> set[str]:
-    """Versions made here that never were champion: what was measured with them was measured in its shadow."""
-    known = read(workspace)
-    was = {one.version for one in known.log} if known else set()
-    facts = (workspace / FOLDER).glob(f"*/{FACTS}")
-    return {file.parent.name for file in facts if file.parent.name not in was and not _adopted(file)}
-
-
-def _adopted(facts: Path) -> bool:
-    try:
-        return bool(json.loads(facts.read_text(encoding="utf-8"))["kind"] == "adopted")
-    except (OSError, ValueError, LookupError, TypeError):  # who needs the version itself is told so
-        return False
-
-
 def _promotion(entry: Mapping[str, Any]) -> Promotion:
     texts = {name: str(entry[name]) for name in ("version", "how", "by", "why")}
     settings = entry["reference"]

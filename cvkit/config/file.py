@@ -141,11 +141,21 @@ def load_config(path: str | Path) -> Config:
             found=str(error),
             remedy="run `cvkit init DIR`, or name the file with --config",
         ) from None
-    config = parse_config(text, file)
+    return with_champion(parse_config(text, file))
+
+
+def with_champion(config: Config) -> Config:
+    """These settings with what belongs to the champion of now: for a process that outlives a promotion.
+
+    Raises StorageError where `versions/champion.json` is damaged.
+    """
+    written = config.written
     champions = champion.read(config.workspace)
-    if champions is None or not champions.over(config.model.weights, config.reference):
-        return config
-    return config.with_weights(champion.weights_of(champions.last.version), champions.last.reference)
+    if champions is None or not champions.over(written.model.weights, written.reference):
+        return written
+    weights, reference = champion.weights_of(champions.last.version), champions.last.reference or written.reference
+    same = config is not written and (config.model.weights, config.reference) == (weights, reference)
+    return config if same else written.with_weights(weights, reference)
 
 
 def parse_config(text: str, file: Path) -> Config:

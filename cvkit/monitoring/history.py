@@ -17,7 +17,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from cvkit import __version__
-from cvkit.config import Config, champion
+from cvkit.config import Config
 from cvkit.errors import DataError
 from cvkit.monitoring.database import (
     EVALUATIONS,
@@ -129,13 +129,12 @@ class History:
     def current_version(self, config: Config) -> str:
         """The deployed version; where its weights are gone the one measured last, so that what is known stays known.
 
-        Not one that was only measured in the champion's shadow. Raises DataError where nothing was measured either.
+        Raises DataError where nothing was measured either.
         """
+        newest = sa.select(RUNS.c.version).where(RUNS.c.model == config.model.name).order_by(RUNS.c.finished.desc())
         try:
             return config.version
         except DataError as error:
-            deployed = RUNS.c.model == config.model.name, RUNS.c.version.not_in(champion.challengers(config.workspace))
-            newest = sa.select(RUNS.c.version).where(*deployed).order_by(RUNS.c.finished.desc())
             with self.reading() as connection:
                 known = connection.execute(newest.limit(1)).scalar_one_or_none()
             if known is None:
