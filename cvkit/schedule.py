@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from cvkit import job as main_job
-from cvkit.config import Config, JobSettings
+from cvkit.config import Config, JobSettings, with_champion
 from cvkit.data import sources
 from cvkit.errors import BusyError, CvkitError, DataError, StorageError
 from cvkit.monitoring import monitor
@@ -110,6 +110,7 @@ def serve(
     History.open(config.history_url).close()
     while not stop.is_set():
         try:
+            config = with_champion(config)  # a version may have been promoted meanwhile
             for outcome in run_due(config, clock(), execute):
                 level = logging.ERROR if outcome.status == "failed" else logging.INFO
                 log.log(level, "%s: %s %s", job_key(config, outcome.slot.job), outcome.status, outcome.error)

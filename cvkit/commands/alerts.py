@@ -44,7 +44,7 @@ def add(commands: Any, workspace_command: Make, say: Say) -> None:
     for name in ("ack", "snooze", "disable", "enable", "override"):
         required = name not in ("enable", "override")
         made[name].add_argument("--why", required=required, default="", metavar="WORDS", help="the reason")
-        made[name].add_argument("--by", default=_user(), metavar="NAME", help="who does it (default: %(default)s)")
+        made[name].add_argument("--by", default=user(), metavar="NAME", help="who does it (default: %(default)s)")
     _end(made["snooze"], required=True)
     _override_arguments(made["override"])
     words = "also try again what was given up, and what waits for its next try"
@@ -244,7 +244,8 @@ def _setting(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE with a name of {', '.join(known)}") from None
 
 
-def _user() -> str:
+def user() -> str:
+    """Who works here, for logs."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container without a name for its user

@@ -5,7 +5,7 @@ come from them.
 """
 
 from cvkit.config.alerts import AlertRule, AlertSettings, Channel, Severity
-from cvkit.config.file import Config, load_config, parse_config, schema
+from cvkit.config.file import Config, load_config, parse_config, schema, with_champion
 from cvkit.config.sections import (
     CaptureSettings,
     JobSettings,
@@ -28,4 +28,5 @@ __all__ = [
     "load_config",
     "parse_config",
     "schema",
+    "with_champion",
 ]

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from cvkit import yaml_files
+from cvkit.config import champion
 from cvkit.config.alerts import AlertSettings
 from cvkit.config.retraining import RetrainingSettings
 from cvkit.config.sections import CaptureSettings, JobSettings, ModelSettings, ReferenceSettings, RuleSettings
@@ -51,11 +52,17 @@ class Config(Section):
     )
 
     _path: Path = PrivateAttr(default=Path("cvkit.yml"))
+    _written: Config | None = PrivateAttr(default=None)
 
     @property
     def path(self) -> Path:
         """The file these settings came from."""
         return self._path
+
+    @property
+    def written(self) -> Config:
+        """The settings as the file says them: these, but for what belongs to the champion (`with_weights`)."""
+        return self._written or self
 
     @property
     def workspace(self) -> Path:
@@ -95,13 +102,23 @@ class Config(Section):
         if not weights.is_file():
             raise DataError(
                 "the model's weights are missing",
-                where=f"{self.path}, model.weights",
+                where=str(weights.parent) if self._written else f"{self.path}, model.weights",
                 expected="an Ultralytics .pt file",
                 found=f"no file {weights}",
-                remedy="correct model.weights, or leave it empty if predictions come with the captures",
+                remedy="`cvkit retrain rollback` goes back to the champion before, or restore the folder"
+                if self._written
+                else "correct model.weights, or leave it empty if predictions come with the captures",
             )
         with weights.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+    def with_weights(self, weights: str, reference: ReferenceSettings | None = None) -> Config:
+        """These settings with other weights, and another reference where one is given."""
+        model = self.model.model_copy(update={"weights": weights})
+        made = self.model_copy(update={"model": model, "reference": reference or self.reference})
+        made.__dict__.pop("version", None)  # known of the weights before
+        made._written = self.written
+        return made
 
     def window(self, start: str) -> Window:
         """The window that begins at `start` (ISO)."""
@@ -109,9 +126,11 @@ class Config(Section):
 
 
 def load_config(path: str | Path) -> Config:
-    """Read `cvkit.yml`, or the one in the folder `path`.
+    """Read `cvkit.yml`, or the one in the folder `path`; what belongs to the champion takes the place of what it says.
 
-    Raises ConfigError with the line, what was expected and the nearest valid key.
+    That is `model.weights`, and `reference` where the champion was accepted on another sample, as long as the file
+    says of both what it said when the first champion came from it. Raises ConfigError with the line, what was
+    expected and the nearest valid key, StorageError where `versions/champion.json` is damaged.
     """
     file = Path(path).expanduser().absolute()
     file = file / "cvkit.yml" if file.is_dir() else file
@@ -125,7 +144,21 @@ def load_config(path: str | Path) -> Config:
             found=str(error),
             remedy="run `cvkit init DIR`, or name the file with --config",
         ) from None
-    return parse_config(text, file)
+    return with_champion(parse_config(text, file))
+
+
+def with_champion(config: Config) -> Config:
+    """These settings with what belongs to the champion of now: for a process that outlives a promotion.
+
+    Raises StorageError where `versions/champion.json` is damaged.
+    """
+    written = config.written
+    champions = champion.read(config.workspace)
+    if champions is None or not champions.over(written.model.weights, written.reference):
+        return written
+    weights, reference = champion.weights_of(champions.last.version), champions.last.reference or written.reference
+    same = config is not written and (config.model.weights, config.reference) == (weights, reference)
+    return config if same else written.with_weights(weights, reference)
 
 
 def parse_config(text: str, file: Path) -> Config:

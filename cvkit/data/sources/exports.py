@@ -56,10 +56,13 @@ def write_yolo(folder: Path, images: pd.DataFrame, boxes: pd.DataFrame, classes:
     (place / "labels").mkdir()
     by_image = dict(list(clipped(boxes, images).groupby("image_id")))
     for row in images.to_dict("records"):
-        shutil.copyfile(row["path"], place / "images" / row["file"])
+        image, labels = place / "images" / row["file"], (place / "labels" / row["file"]).with_suffix(".txt")
+        for file in (image, labels):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(row["path"], image)
         found = by_image.get(row["image_id"])
         lines = [] if found is None else _yolo_lines(found, row["width"], row["height"])
-        (place / "labels" / row["file"]).with_suffix(".txt").write_text("".join(f"{line}\n" for line in lines))
+        labels.write_text("".join(f"{line}\n" for line in lines))
     listed = (" ".join(name.split()) for name in _listed(classes))  # a name that breaks its line would shift all others
     (place / "classes.txt").write_text("".join(f"{name}\n" for name in listed), encoding="utf-8")
     names = dict(enumerate(_listed(classes)))
