@@ -81,7 +81,7 @@ DEFAULT_POLICIES: tuple[Policy, ...] = (
            why="nothing can be learnt from images without labels"),
     Policy(name="harm-unknown", harm=("unknown",), drift=("gradual", "sudden", "drastic", "unknown"),
            action="label first", why="labels tell whether the change does harm"),
-    Policy(name="odd-images", odd_images=True, labels=("none", "few"), action="label first",
+    Policy(name="odd-images", harm=("unknown",), odd_images=True, action="label first",
            why="labels tell what the model makes of the odd images"),
     Policy(name="flawed-data", data=("flawed",), action="repair the data",
            why="the model does its job; some of what it is given is at fault"),

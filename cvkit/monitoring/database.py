@@ -22,10 +22,10 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from cvkit.errors import StorageError
 from cvkit.tables import MEASUREMENTS, VERDICTS
 
-SCHEMA = 4  # raised by every change of the tables below
+SCHEMA = 5  # raised by every change of the tables below
 BUSY_SECONDS = 30  # how long a writer waits for another
 # What brings a history of a schema up to the next one, tables apart, which are made where they are not there.
-MIGRATIONS = {3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",)}
+MIGRATIONS: dict[int, tuple[str, ...]] = {3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",), 4: ()}
 WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
 
 
@@ -130,12 +130,23 @@ ALERT_LOG = sa.Table(  # every transition; rows are added, never changed
     sa.Column("action", Words, nullable=False), sa.Column("severity", Words, nullable=False),
     sa.Column("author", Words, nullable=False), sa.Column("why", Words, nullable=False), sa.Column("until", Moment),
 )  # fmt: skip
-for _change in ("UPDATE", "DELETE"):
-    _trigger = sa.DDL(  # type: ignore[no-untyped-call]
-        f"CREATE TRIGGER IF NOT EXISTS alert_log_{_change.lower()} BEFORE {_change} ON alert_log "
-        "BEGIN SELECT RAISE(ABORT, 'the log of alerts can only grow'); END"
-    )
-    sa.event.listen(ALERT_LOG, "after_create", _trigger.execute_if(dialect="sqlite"))
+DECISIONS = sa.Table(  # what was to be done, and why; rows are added, never changed
+    "decisions", _metadata,
+    sa.Column("id", sa.Integer, primary_key=True), sa.Column("made", Moment, nullable=False),
+    sa.Column("model", Words, nullable=False), sa.Column("version", Words, nullable=False),
+    sa.Column("window_start", Moment), sa.Column("window_end", Moment),  # the newest that was looked at
+    sa.Column("evidence", Words, nullable=False), sa.Column("action", Words, nullable=False),
+    sa.Column("policy", Words, nullable=False), sa.Column("source", Words, nullable=False),
+    sa.Column("why", Words, nullable=False),
+    sa.Column("decision", sa.JSON, nullable=False), sa.Column("facts", sa.JSON, nullable=False),
+)  # fmt: skip
+for _log, _words in ((ALERT_LOG, "the log of alerts"), (DECISIONS, "the list of decisions")):
+    for _change in ("UPDATE", "DELETE"):
+        _trigger = sa.DDL(  # type: ignore[no-untyped-call]
+            f"CREATE TRIGGER IF NOT EXISTS {_log.name}_{_change.lower()} BEFORE {_change} ON {_log.name} "
+            f"BEGIN SELECT RAISE(ABORT, '{_words} can only grow'); END"
+        )
+        sa.event.listen(_log, "after_create", _trigger.execute_if(dialect="sqlite"))
 OVERRIDES = sa.Table(
     "alert_overrides", _metadata,
     sa.Column("id", sa.Integer, primary_key=True), sa.Column("made", Moment, nullable=False),

@@ -29,7 +29,7 @@ def decay(days: ArrayLike, quality: ArrayLike, level: float = 0.95) -> Decay:
 
     `days` (n,) of the windows, in any order, `quality` (n,) in any unit, larger is better. Windows one after the other
     are alike: with r the residuals' correlation with their predecessors (at least 0) the squared error counts
-    (1 + r) / (1 - r) times, and n as many times fewer degrees of freedom. NaN drop out. NaN with fewer than `FEWEST`
+    (1 + r) / (1 - r) times. Student's t with n - 2 degrees of freedom. NaN drop out. NaN with fewer than `FEWEST`
     windows, and where all are of one day.
 
     >>> fit = decay(range(10), [0.9, 0.89, 0.88, 0.87, 0.86, 0.85, 0.84, 0.83, 0.82, 0.81])
@@ -49,9 +49,8 @@ def decay(days: ArrayLike, quality: ArrayLike, level: float = 0.95) -> Decay:
     sum_of_squares = float(residual @ residual)
     alike = float(residual[1:] @ residual[:-1]) / sum_of_squares if sum_of_squares else 0.0
     worth = (1 + max(alike, 0.0)) / (1 - max(alike, 0.0))
-    freedom = max(when.size / worth - 2, 1.0)
     error = math.sqrt(sum_of_squares / (when.size - 2) / squares * worth)
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    half = float(stats.t.ppf((1 + level) / 2, when.size - 2)) * error
     return Decay(slope, slope - half, slope + half, when.size)
 
 
