@@ -100,40 +100,36 @@ def _drift(source: Source, settings: RetrainingSettings) -> Aspect:
             why = "too few images" if source.known else "the reference has no images of this source"
             return Aspect("unknown", f"unknown: {why}")
         return Aspect("none", "none")
-    leading = _leading(source.changes)
-    large, size = _size(source, leading, settings)
-    if not math.isnan(leading.gradual) and leading.gradual > GRADUAL:
+    ordered = sorted(source.changes, key=_telling)
+    told = [one for one in ordered if not math.isnan(one.gradual) and not 1 - GRADUAL < one.gradual < GRADUAL]
+    large, size = _size(source, ordered[0], settings)
+    if told and told[0].gradual >= GRADUAL:
         value = "gradual"
-    else:
-        value = "drastic" if large else "sudden"
-    others = f" and {len(source.changes) - 1} more" if len(source.changes) > 1 else ""
-    words = f"{value}: {leading.feature}{others}, since {leading.onset:%Y-%m-%d}{size}"
+    else:  # no full training before it is sure that the change came at once
+        value = "drastic" if told and large else "sudden"
+    course = f"as {told[0].feature} says" if told else "too early to tell from gradual"
+    others = f" and {len(ordered) - 1} more" if len(ordered) > 1 else ""
+    words = f"{value}, {course}: {ordered[0].feature}{others} since {ordered[0].onset:%Y-%m-%d}{size}"
     return Aspect(value, words, tuple(change.key for change in source.changes))
 
 
-def _leading(changes: tuple[Change, ...]) -> Change:
-    """The change that tells most of what became of the model's world; of pictures the largest."""
-
-    def order(change: Change) -> tuple[int, float, str]:
-        place = LEADING.index(change.feature) if change.feature in LEADING else len(LEADING)
-        return place, change.part == "appearance", -_known(change.effect), change.feature  # type: ignore[return-value]
-
-    return min(changes, key=order)
+def _telling(change: Change) -> tuple[int, bool, float, str]:
+    """Order of changes: what tells most of what became of the model's world first; of pictures the largest."""
+    place = LEADING.index(change.feature) if change.feature in LEADING else len(LEADING)
+    return place, change.part == "appearance", -_known(change.effect), change.feature
 
 
 def _size(source: Source, leading: Change, settings: RetrainingSettings) -> tuple[bool, str]:
-    """Whether the leading change is large. What changed in the picture alone, and the model did not notice, is not."""
+    """Whether a change is large. What changed in the picture alone, and the model did not notice, is not."""
     lost = source.f1.expected - source.f1.value
     if leading.feature == "f1" and not math.isnan(lost):
-        return lost >= settings.drastic_loss, f", F1 lower by {lost:.2g} (drastic from {settings.drastic_loss:g})"
+        return lost >= settings.drastic_loss, f", F1 lower by {lost:.2f} (drastic from {settings.drastic_loss:g})"
     if math.isnan(leading.effect):
         return False, ""
+    size = f", {leading.effect:.2g} deviations"
     if leading.feature in PROPERTIES:
-        return False, f", {leading.effect:.2g} deviations; what the model says did not change"
-    return (
-        leading.effect >= settings.drastic_effect,
-        f", {leading.effect:.2g} deviations (drastic from {settings.drastic_effect:g})",
-    )
+        return False, f"{size}, and the model says no other than before"
+    return leading.effect >= settings.drastic_effect, f"{size} (drastic from {settings.drastic_effect:g})"
 
 
 def _changed(source: Source) -> Aspect:
@@ -143,7 +139,7 @@ def _changed(source: Source) -> Aspect:
 
 
 def _together(source: Source, harmed: Sequence[Source], sources: Sequence[Source]) -> Sequence[Source]:
-    """The sources whose labels count for one: all harmed ones, as one training learns from them; all, where it is well."""
+    """The sources whose labels count for one: all harmed ones, as one training learns from them; all, if it is well."""
     return (source,) if source.new_class else harmed if source in harmed else sources
 
 
