@@ -93,11 +93,12 @@ def _setting(name: str, field: FieldInfo, value: Any) -> list[str]:
     plain = list(value) if isinstance(value, tuple) else value
     if value is None:
         return [f"# {field.description}", f"# {name}:"]
-    return [
-        f"# {field.description}",
-        *_keys_of_items(field),
-        f"{name}: {json.dumps(plain, ensure_ascii=False)}",
-    ]  # JSON is YAML
+    if plain and isinstance(plain, list) and isinstance(plain[0], BaseModel):  # a table: a row a line
+        rows = [item.model_dump(mode="json", by_alias=True, exclude_defaults=True) for item in plain]
+        lines = [f"{name}:", *(f"  - {json.dumps(row, ensure_ascii=False)}" for row in rows)]
+    else:
+        lines = [f"{name}: {json.dumps(plain, ensure_ascii=False)}"]  # JSON is YAML
+    return [f"# {field.description}", *_keys_of_items(field), *lines]
 
 
 def _keys_of_items(field: FieldInfo) -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""`cvkit retrain ...`: judge a version, make it champion, go back, run one in the shadow, take one elsewhere."""
+"""`cvkit retrain ...`: from evidence to a new champion, and back."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,16 +24,17 @@ VERSION = "its name in `cvkit retrain status`, or the first digits of it"
 
 def add(commands: Any, workspace_command: Make, say: Say) -> None:
     """Add the commands of this group to those of `cvkit`."""
-    words = "Retrain: judge versions, promote one, roll back."
+    words = "Decide what to do about the model in use, and do it."
     parser = commands.add_parser("retrain", help=words, description=words)
     parts = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     made = {
         name: workspace_command(parts, name, function)
         for name, function in {
-            "gate": gate, "promote": promote, "rollback": rollback, "status": status, "shadow": shadow,
+            "decide": decide, "gate": gate, "promote": promote, "rollback": rollback, "status": status, "shadow": shadow,
             "export": export,
         }.items()
     }  # fmt: skip
+    made["decide"].add_argument("--json", action="store_true", help="all of it, with every measurement, as JSON")
     made["gate"].add_argument("version", nargs="?", default="", metavar="VERSION", help=f"{VERSION} (default: newest)")
     for name in ("promote", "shadow", "export"):
         made[name].add_argument("version", metavar="VERSION", help=VERSION)
@@ -50,6 +52,25 @@ def add(commands: Any, workspace_command: Make, say: Say) -> None:
     made["export"].add_argument("--mlflow", default="", metavar="URI", help=words)
     for command in made.values():
         command.set_defaults(say=say)
+
+
+def decide(options: argparse.Namespace) -> int:
+    """Decide what to do about the model in use, say why, and record it."""
+    from cvkit.config import load_config
+    from cvkit.maintenance import decision, decisions, evidence
+    from cvkit.monitoring.history import History
+
+    config = load_config(options.config)
+    with History.open(config.history_url) as history:
+        found = evidence.collect(config, history, datetime.now(UTC))
+        made = decision.decide(found, config.retraining)
+        decisions.record(history, found, made)
+    if options.json:
+        told = {"decision": evidence.plain(made), "evidence": evidence.plain(found)}
+        options.say(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        options.say(decisions.text(found, made, config.retraining))
+    return errors.DONE
 
 
 def gate(options: argparse.Namespace) -> int:

@@ -54,7 +54,8 @@ def _plain(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _once(names: tuple[Any, ...]) -> tuple[Any, ...]:
+def once(names: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`names`, of which each may come once."""
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"each name once, but `{repeated[0]}` comes {names.count(repeated[0])} times")
     return names
@@ -70,12 +71,12 @@ def _measured(names: tuple[str, ...]) -> tuple[str, ...]:
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Names = Annotated[
-    tuple[str, ...], Field(strict=False), AfterValidator(_plain), AfterValidator(_once)
+    tuple[str, ...], Field(strict=False), AfterValidator(_plain), AfterValidator(once)
 ]  # YAML has lists only
 Ignored = Annotated[Names, AfterValidator(_measured)]
 Matched = Annotated[
     tuple[Literal["hour", "weekday", "mode", "file_format", "width", "height"], ...],
     Field(strict=False),
-    AfterValidator(_once),
+    AfterValidator(once),
 ]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -22,11 +22,11 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from cvkit.errors import StorageError
 from cvkit.tables import MEASUREMENTS, VERDICTS
 
-SCHEMA = 4  # raised by every change of the tables below
+SCHEMA = 5  # raised by every change of the tables below
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
 DRIVERS = {"psycopg": "'cvkit[postgresql]'"}  # what to install where this module is missing
 # What brings a history of a schema up to the next one, tables apart, which are made where they are not there.
-MIGRATIONS = {3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",)}
+MIGRATIONS: dict[int, tuple[str, ...]] = {3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",), 4: ()}
 QUEUE = 0x63766B6974  # PostgreSQL's number of the lock that writers queue for: "cvkit"
 WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
 
@@ -132,23 +132,34 @@ ALERT_LOG = sa.Table(  # every transition; rows are added, never changed
     sa.Column("action", Words, nullable=False), sa.Column("severity", Words, nullable=False),
     sa.Column("author", Words, nullable=False), sa.Column("why", Words, nullable=False), sa.Column("until", Moment),
 )  # fmt: skip
-GROWS = "the log of alerts can only grow"
-_REFUSALS = {
-    "sqlite": [
-        f"CREATE TRIGGER IF NOT EXISTS alert_log_{change.lower()} BEFORE {change} ON alert_log "
-        f"BEGIN SELECT RAISE(ABORT, '{GROWS}'); END" for change in ("UPDATE", "DELETE")
-    ],
-    "postgresql": [
-        "CREATE OR REPLACE FUNCTION alert_log_grows() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{GROWS}'; END $$",
-        "CREATE TRIGGER alert_log_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON alert_log "
-        "FOR EACH STATEMENT EXECUTE FUNCTION alert_log_grows()",
-    ],
-}  # fmt: skip
-for _dialect, _statements in _REFUSALS.items():
-    for _statement in _statements:
-        _trigger = sa.DDL(_statement)  # type: ignore[no-untyped-call]
-        sa.event.listen(ALERT_LOG, "after_create", _trigger.execute_if(dialect=_dialect))
+DECISIONS = sa.Table(  # what was to be done, and why; rows are added, never changed
+    "decisions", _metadata,
+    sa.Column("id", sa.Integer, primary_key=True), sa.Column("made", Moment, nullable=False),
+    sa.Column("model", Words, nullable=False), sa.Column("version", Words, nullable=False),
+    sa.Column("window_start", Moment), sa.Column("window_end", Moment),  # the newest that was looked at
+    sa.Column("evidence", Words, nullable=False), sa.Column("action", Words, nullable=False),
+    sa.Column("policy", Words, nullable=False), sa.Column("source", Words, nullable=False),
+    sa.Column("why", Words, nullable=False),
+    sa.Column("decision", sa.JSON, nullable=False), sa.Column("facts", sa.JSON, nullable=False),
+)  # fmt: skip
+for _log, _words in ((ALERT_LOG, "the log of alerts"), (DECISIONS, "the list of decisions")):
+    _function = f"{_log.name}_grows"
+    _refusals = {
+        "sqlite": [
+            f"CREATE TRIGGER IF NOT EXISTS {_log.name}_{change.lower()} BEFORE {change} ON {_log.name} "
+            f"BEGIN SELECT RAISE(ABORT, '{_words} can only grow'); END" for change in ("UPDATE", "DELETE")
+        ],
+        "postgresql": [
+            f"CREATE OR REPLACE FUNCTION {_function}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '{_words} can only grow'; END $$",
+            f"CREATE TRIGGER {_function} BEFORE UPDATE OR DELETE OR TRUNCATE ON {_log.name} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {_function}()",
+        ],
+    }  # fmt: skip
+    for _dialect, _statements in _refusals.items():
+        for _statement in _statements:
+            _trigger = sa.DDL(_statement)  # type: ignore[no-untyped-call]
+            sa.event.listen(_log, "after_create", _trigger.execute_if(dialect=_dialect))
 OVERRIDES = sa.Table(
     "alert_overrides", _metadata,
     sa.Column("id", sa.Integer, primary_key=True), sa.Column("made", Moment, nullable=False),

@@ -62,8 +62,7 @@ def observe(
     `progress` hears images done and in all.
     """
     reference = reference or reference_step.load(config)
-    found = sources.load_captures(config, window)
-    records, new = yolo.predict_missing(config, found, config.workspace / "predictions" / _predictor(config), progress)
+    records, new = seen(config, window, progress)
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
     embedded = embeddings.extract(config, records, new, config.workspace / "embeddings" / _embedder(config), progress)
     weights = sampling_weights(config, records.images["image_id"])
@@ -71,8 +70,8 @@ def observe(
     findings = quality.find(records, usual, reference.limits, window, predicts=config.predicts)
     odd = anomalies.find(usual, vectors, reference, config.rules.false_flags, config.window_length)
     findings = conform(pd.concat([findings, anomalies.findings(odd)]), FINDINGS)
-    streams, seen = _past(config, reference, history)
-    known = {source for source, first in seen.items() if first <= window.start}
+    streams, firsts = _past(config, reference, history)
+    known = {source for source, first in firsts.items() if first <= window.start}
     measurements = measure.measure(
         records, usual, vectors, findings, reference, config.window_length, known, odd, config.rules.false_flags,
         config.model.confidence, weights,
@@ -86,6 +85,12 @@ def observe(
         window, reference, records, features, embedded, odd, findings, measurements, streams, verdicts,
         config.model.confidence, weights,
     )  # fmt: skip
+
+
+def seen(config: Config, window: Window, progress: Progress = lambda done, total: None) -> tuple[Records, pd.DataFrame]:
+    """What the model saw and said in a window, and the embeddings of what it was asked for now."""
+    found = sources.load_captures(config, window)
+    return yolo.predict_missing(config, found, config.workspace / "predictions" / _predictor(config), progress)
 
 
 def run(config: Config, window: Window, history: History, reference: Reference | None = None) -> Observation:
@@ -139,8 +144,8 @@ def _judge_later(
 ) -> dict[Window, pd.DataFrame]:
     """Verdicts on the windows measured before this one though they are later, where it tells something new of them."""
     start, model, version = observation.window.start, config.model.name, config.version
-    seen = history.first_images(model, version)
-    new = {source: start for source in set(observation.features["source"]) if seen.get(source, FOREVER) > start}
+    firsts = history.first_images(model, version)
+    new = {source: start for source in set(observation.features["source"]) if firsts.get(source, FOREVER) > start}
     # What was judged against another reference or by other rules is left as it is: these have no say in it.
     judged = {"reference_id": observation.reference.id, "rules_id": rules_id(config)}
     since = max(start, alarms.kept_since(observation.streams))
@@ -150,7 +155,7 @@ def _judge_later(
     measured = history.measurements(start=later[0].start, model=model, version=version)
     verdicts = {}
     for one in later:
-        known = {source for source, first in {**seen, **new}.items() if first <= one.start}
+        known = {source for source, first in {**firsts, **new}.items() if first <= one.start}
         rows = measured.loc[measured["window_start"] == one.start, list(MEASUREMENTS)]
         verdicts[one] = _judge(config, one, measure.with_silent(rows, known), observation.streams)
     return verdicts
