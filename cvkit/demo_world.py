@@ -21,6 +21,7 @@ CLASSES = ("washer", "nut", "bolt")  # what the model was taught; a spring is cl
 SPRING = len(CLASSES)
 FIRST_DAY, DAYS = date(2026, 10, 1), 21
 REFERENCE_FIRST_DAY, REFERENCE_DAYS = date(2026, 9, 16), 14
+OLD_FIRST_DAY, OLD_DAYS = date(2026, 9, 8), 5  # of the kind that the model was trained on
 FRAMES_A_DAY = 24
 LABELS_AFTER = timedelta(days=1, hours=17)  # from a day's beginning until people have labelled it
 END = datetime.combine(FIRST_DAY + timedelta(days=DAYS), time(), UTC)
@@ -84,17 +85,18 @@ def write_world(folder: Path, seed: int = 0, progress: Step = lambda done, total
     """Write captures with their true labels, and the labelled reference the model was accepted on, below `folder`.
 
     `captures/CAMERA/DATE/TIME.jpg` and `labels/CAMERA/DATE/TIME.txt` for 21 days, `reference/` as an Ultralytics data
-    set of 14 earlier, healthy days.
+    set of earlier, healthy days: 14 as `val`, and as `train` 5 that stand for what the model was trained on.
     """
     jobs = [*_days(FIRST_DAY, DAYS, folder / "captures", folder / "labels")]
     reference = folder / "reference"
-    jobs += _days(REFERENCE_FIRST_DAY, REFERENCE_DAYS, reference / "images" / "val", reference / "labels" / "val")
+    for split, first, days in (("val", REFERENCE_FIRST_DAY, REFERENCE_DAYS), ("train", OLD_FIRST_DAY, OLD_DAYS)):
+        jobs += _days(first, days, reference / "images" / split, reference / "labels" / split)
     for done, (camera, day, images, labels) in enumerate(jobs):
         _write_day(seed, camera, day, images, labels)
         progress((done + 1) * FRAMES_A_DAY, len(jobs) * FRAMES_A_DAY)
     # no `path`: Ultralytics then looks beside this file, and would read `path: .` from the folder it was started in
     names = "\n".join(f"  {number}: {name}" for number, name in enumerate(CLASSES))
-    (reference / "data.yaml").write_text(f"train: images/val\nval: images/val\nnames:\n{names}\n")
+    (reference / "data.yaml").write_text(f"train: images/train\nval: images/val\nnames:\n{names}\n")
 
 
 def _days(first: date, days: int, images: Path, labels: Path) -> Iterator[tuple[str, date, Path, Path]]:

@@ -256,6 +256,32 @@ LABEL_PLAN: Mapping[str, str] = {
     "file": "str",  # name in the exported folder, "" of those not asked for
 }
 
+# One row per image of a data set for training: what is in it, and where it came from.
+MANIFEST: Mapping[str, str] = {
+    "file": "str",  # below the data set's folder
+    "image_id": "str",
+    "origin": "str",  # production, or replay: of what the model was trained on before
+    "source": "str",
+    "time": TIME,  # NaT where nothing tells it
+    "moment": TIME,  # the same, NaT too where only the day is known
+    "width": "float64",  # pixels
+    "height": "float64",
+    "content": "str",  # as in FEATURES
+    "dhash": "uint64",
+    "split": "str",  # train, val
+    "stratum": "str",  # of replayed images: class / source / difficulty that they were drawn for
+    "boxes": "int64",
+}
+
+# One row per labelled image that training does without.
+LEFT_OUT: Mapping[str, str] = {
+    "image_id": "str",
+    "origin": "str",  # as in MANIFEST
+    "source": "str",
+    "reason": "str",
+    "other": "str",  # the image it is a copy or neighbour of, "" where that is not the reason
+}
+
 # --8<-- [end:tables]
 
 STATES = ("ok", "unknown", "warning", "critical")  # in rising order of attention

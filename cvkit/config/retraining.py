@@ -113,6 +113,9 @@ class RetrainingSettings(Section):
     )
     near_bits: int = Field(4, ge=0, le=16, description="Bits of the 64-bit dHash that near copies may differ in.")
     replay: float = Field(1.0, ge=0, le=20, description="Old images for each new one in incremental training.")
+    unknown_classes: Literal["refuse", "leave out"] = Field(
+        "refuse", description="What to do about production images with labels of classes the model does not know."
+    )
     minimum_labels: int = Field(50, ge=2, description="Labelled images of production that a training needs.")
     cooldown_days: float = Field(7.0, ge=0, description="Days after an update in which no other is decided.")
     trial_days: float = Field(7.0, ge=0, description="Days after an update in which harm is put down to it.")

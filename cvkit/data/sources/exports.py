@@ -23,6 +23,7 @@ from cvkit.data.sources.said import CORNERS
 
 Format = Literal["yolo", "coco"]
 SPLIT = "train"  # the one subset name that every tool knows
+TRAINING = ("train", "val")  # the splits of a data set to train on
 COCO_FILE = Path("annotations") / "instances_default.json"
 LONGEST = 60  # characters of an image's own name in the exported one
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -51,7 +52,20 @@ def write_yolo(folder: Path, images: pd.DataFrame, boxes: pd.DataFrame, classes:
     `images`: `file`, `path`, `image_id`, `width`, `height`; `boxes`: table BOXES, in pixels of the upright image, cut
     off at its edges. An image without boxes has an empty label file.
     """
-    place = folder / SPLIT
+    (folder / "data.yaml").write_text(_description(classes, [SPLIT, SPLIT]), encoding="utf-8")
+    _write_split(folder / SPLIT, images, boxes)
+    listed = (" ".join(name.split()) for name in _listed(classes))  # a name that breaks its line would shift all others
+    (folder / SPLIT / "classes.txt").write_text("".join(f"{name}\n" for name in listed), encoding="utf-8")
+
+
+def write_dataset(folder: Path, images: pd.DataFrame, boxes: pd.DataFrame, classes: Mapping[int, str]) -> None:
+    """Write images and labels to train on: as `write_yolo`, but in `train/` and `val/`, as the column `split` says."""
+    (folder / "data.yaml").write_text(_description(classes, TRAINING), encoding="utf-8")
+    for split in TRAINING:
+        _write_split(folder / split, images[images["split"] == split], boxes)
+
+
+def _write_split(place: Path, images: pd.DataFrame, boxes: pd.DataFrame) -> None:
     (place / "images").mkdir(parents=True)
     (place / "labels").mkdir()
     by_image = dict(list(clipped(boxes, images).groupby("image_id")))
@@ -63,12 +77,15 @@ def write_yolo(folder: Path, images: pd.DataFrame, boxes: pd.DataFrame, classes:
         found = by_image.get(row["image_id"])
         lines = [] if found is None else _yolo_lines(found, row["width"], row["height"])
         labels.write_text("".join(f"{line}\n" for line in lines))
-    listed = (" ".join(name.split()) for name in _listed(classes))  # a name that breaks its line would shift all others
-    (place / "classes.txt").write_text("".join(f"{name}\n" for name in listed), encoding="utf-8")
+
+
+def _description(classes: Mapping[int, str], splits: Sequence[str]) -> str:
+    """The text of a data.yaml with the splits for train and val."""
+    train, val = splits
     names = dict(enumerate(_listed(classes)))
     # no `path`: Ultralytics and CVAT then look beside this file
-    data = {"train": f"{SPLIT}/images", "val": f"{SPLIT}/images", "names": names}
-    (folder / "data.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    data = {"train": f"{train}/images", "val": f"{val}/images", "names": names}
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def write_coco(folder: Path, images: pd.DataFrame, boxes: pd.DataFrame, classes: Mapping[int, str]) -> None:
