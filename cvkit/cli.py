@@ -304,7 +304,6 @@ def _parser() -> argparse.ArgumentParser:
     words = "a change you know of, e.g. cam-1=2026-10-10..2026-10-14: was it found, and when?"
     add("--event", action="append", default=[], metavar="SOURCE=DAY", help=words)
     _labels_arguments(commands)
-    retrain.add(commands, _workspace_command, _say)
     command = _workspace_command(commands, "reference", reference)
     command.add_argument("--rebuild", action="store_true", help="measure it again from its files")
     command = _workspace_command(commands, "site", site)

@@ -56,7 +56,7 @@ def text(evidence: Evidence, decision: Decision, settings: RetrainingSettings) -
     lines += [f"also: {step.action} for {step.source} ({step.policy})\n  {step.why}" for step in decision.also]
     lines += ["", f"what is known{_when(evidence)}"]
     for source, situation in situations(evidence, settings).items():
-        lines += [f"  {source or '(no source)'}", *(f"    {line}" for line in _aspects(situation))]
+        lines += [f"  {source or '(no source)'}", *(f"    {line}" for line in aspects(situation))]
     lines += ["", "rests on", *(f"  {line}" for line in _keys(decision.measurements))]
     rows = [(one.policy, one.action, " | ".join(one.failed) or "a row above it holds") for one in decision.considered]
     lines += ["", "considered and rejected", *_table(rows)] if rows else []
@@ -70,7 +70,7 @@ def _when(evidence: Evidence) -> str:
     return f" of version {evidence.version}{window}{update}"
 
 
-def _aspects(situation: Situation) -> Iterator[str]:
+def aspects(situation: Situation) -> Iterator[str]:
     """Its conditions; of those that are so or not only what is so."""
     for name in CONDITIONS:
         if situation[name].value is not False:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -77,7 +77,7 @@ def _draw_parts(axes: Axes, rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     return list(dict.fromkeys(marks))
 
 
-def _name(row: Mapping[str, object]) -> str:
+def _name(row: Mapping[Any, Any]) -> str:
     """A part in words: old, class nut."""
     return f"{row['part']}, {row['by']} {row['value']}" if row["by"] else f"{row['part']} images"
 

@@ -1,0 +1,87 @@
+"""A round of maintenance in Markdown: the decision, the data, what the gate said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from cvkit.config.retraining import RetrainingSettings
+from cvkit.documentation.wording import SIGNS, escape
+from cvkit.maintenance import decisions
+from cvkit.maintenance.dataset import Prepared
+from cvkit.maintenance.decision import Decision
+from cvkit.maintenance.gate import Result
+from cvkit.maintenance.gate_results import named
+from cvkit.maintenance.situation import Situation
+
+MOST_LEFT_OUT = 12  # lines about images that are left out
+SHOWN = {"passed": "ok", "refused": "critical", "not enough": "unknown"}  # the sign of what the gate said
+
+
+def decision_lines(decision: Decision) -> str:
+    """What is to be done and why, and about the other sources."""
+    about = f" for {escape(decision.source)}" if decision.source else ""
+    lines = [f"**{escape(decision.action)}**{about}, by the row `{decision.policy}`: {escape(decision.why)}."]
+    lines += [f"- also **{step.action}** for {escape(step.source)}, by `{step.policy}`: {escape(step.why)}"
+              for step in decision.also]  # fmt: skip
+    return "\n".join([lines[0], "", *lines[1:]])
+
+
+def situation_table(situations: Mapping[str, Situation]) -> str:
+    """What is known of each source, in the words of the table of policies."""
+    lines = [
+        f"- **{escape(source) or 'images without a source'}**: " + escape("; ".join(decisions.aspects(situation)))
+        for source, situation in situations.items()
+    ]
+    return "\n".join(lines) or "No source has been measured since the last update."
+
+
+def rejected_table(decision: Decision) -> str:
+    """The rows of the table that did not decide, and why not."""
+    lines = ["| row | would have been | why not |", "|---|---|---|"]
+    for one in decision.considered:
+        lines.append(f"| {one.policy} | {one.action} | {escape('; '.join(one.failed)) or 'a row above it holds'} |")
+    return "\n".join(lines)
+
+
+def change_lines(decision: Decision) -> str:
+    """What would change the decision."""
+    return "\n".join(f"- {escape(one)}" for one in decision.would_change) or "Nothing by itself."
+
+
+def data_table(prepared: Prepared | None) -> str:
+    """Where the images of a training came from, and what was left out."""
+    if prepared is None:
+        return "Nothing was prepared yet: `cvkit retrain prepare`."
+    lines = [f"Data set `{prepared.id}`, {len(prepared.manifest)} images.", "",
+             "| from | split | source | images | boxes |", "|---|---|---|---|---|"]  # fmt: skip
+    for (origin, split, source), part in prepared.manifest.groupby(["origin", "split", "source"]):
+        lines.append(f"| {origin} | {split} | {escape(str(source)) or '-'} | {len(part)} | {part['boxes'].sum()} |")
+    counts = prepared.left_out.value_counts(["origin", "reason"]).head(MOST_LEFT_OUT)
+    return "\n".join([*lines, "", *(f"- left out: {n} of {origin}: {escape(why)}" for (origin, why), n in counts.items())])
+
+
+def gate_lines(result: Result | None, settings: RetrainingSettings) -> str:
+    """What the gate said, why, and on how many images."""
+    if result is None:
+        return f"**{SIGNS['unknown']}** no version was judged yet: `cvkit retrain gate`."
+    head = f"**{SIGNS[SHOWN[result.outcome]]} {result.outcome}:** `{result.challenger}` beside the champion `{result.champion}`."
+    speed = (
+        f"An image takes {result.latency_ms[1]:.1f} ms, the champion's {result.latency_ms[0]:.1f} ms;"
+        f" up to {settings.slower:g} times is accepted."
+    )
+    notes = [f"- {escape(note)}" for note in result.notes]
+    return "\n".join([head, "", *(f"- {escape(reason)}" for reason in result.reasons), *notes, f"- {speed}"])
+
+
+def part_table(parts: pd.DataFrame) -> str:
+    """Both models on each part that decides, with all metrics of the whole."""
+    rows = parts[(parts["by"] == "") | parts["limit"].notna()]
+    lines = ["| part | images | metric | champion | challenger | difference | it is |", "|---|---|---|---|---|---|---|"]
+    for row in rows.to_dict("records"):
+        interval = "" if pd.isna(row["low"]) else f" ({row['low']:+.3f} to {row['high']:+.3f})"
+        name = escape(named(row["part"], row["by"], row["value"]))
+        numbers = f"{row['champion']:.3f} | {row['challenger']:.3f} | {row['difference']:+.3f}{interval}"
+        lines.append(f"| {name} | {row['images']} | {row['metric']} | {numbers} | {row['verdict']} |")
+    return "\n".join(lines)

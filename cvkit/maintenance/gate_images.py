@@ -1,0 +1,44 @@
+"""The images on which champion and challenger differ, to be looked at side by side."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cvkit.config import Config
+from cvkit.data import yolo
+from cvkit.data.labelled import CORNERS
+from cvkit.maintenance import gate, gate_results, test_set, versions
+from cvkit.maintenance.gate_results import Result
+from cvkit.tables import empty
+
+COLUMNS = ("path", "caption", "boxes")  # what `plots.thumbnails` is given
+
+
+def tables(result: Result | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The compared parts and the flipped images of a result; empty where nothing was judged yet."""
+    if result is None:
+        return empty(gate_results.PARTS), empty(gate_results.FLIPPED)
+    return result.parts, result.flipped
+
+
+def flipped(config: Config, result: Result | None, change: str, *, most: int = 4) -> pd.DataFrame:
+    """The images that changed most for `better` or `worse`: each twice, as the champion and the challenger saw it.
+
+    Columns path, caption and boxes, corners (n, 4) in pixels; no rows where nothing flipped, or was judged.
+    """
+    chosen = tables(result)[1]
+    chosen = chosen[chosen["change"] == change].head(most)
+    if result is None or chosen.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    test = test_set.load(config, verify=False)
+    images = test.images[test.images["image_id"].isin(chosen["image_id"])]
+    said = {}
+    for role, name in {"champion": result.champion, "challenger": result.challenger}.items():
+        boxes, _ = gate.said_by(config, versions.load(config, name), images, test)
+        said[role] = boxes
+    rows = [
+        {"path": row["path"], "caption": f"{row['image_id']}\n{role}: F1 {row[f'f1_{role}']:.2f}", "boxes": _corners(boxes, row)}
+        for row in chosen.to_dict("records")
+        for role, boxes in said.items()
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))

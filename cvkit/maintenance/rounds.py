@@ -1,0 +1,103 @@
+"""A round of maintenance: from the decision to a new champion, as far as evidence, gate and policy allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from cvkit.config import Config
+from cvkit.maintenance import dataset, decision, decisions, evidence, gate, test_set, training, versions
+from cvkit.maintenance.dataset import Kind, Prepared
+from cvkit.maintenance.decision import Decision
+from cvkit.maintenance.gate import Result
+from cvkit.maintenance.versions import Version
+from cvkit.monitoring.history import History
+from cvkit.tables import Window
+
+TRAININGS: Mapping[str, Kind] = {"retrain incrementally": "incremental", "retrain fully": "full"}
+# What a person does, where the decision is none for a training.
+NEXT = {
+    "keep": "nothing is to be done",
+    "repair the data": "see `cvkit status` for what is at fault, and mend it where the images are made",
+    "label first": "`cvkit labels plan` draws the images to label",
+    "recalibrate": "set model.confidence in cvkit.yml to the confidence that is named above",
+    "roll back": "`cvkit retrain rollback --why ...` goes back to the champion before",
+}
+
+Say = Callable[[str], None]
+Agree = Callable[[Result], bool]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Round:
+    """How far a round came; None where it did not come so far."""
+
+    decision: Decision | None = None
+    prepared: Prepared | None = None
+    version: Version | None = None
+    result: Result | None = None
+    promoted: bool = False
+
+
+def decide(config: Config, history: History, now: datetime, say: Say = lambda line: None) -> Decision:
+    """What to do now, recorded and told."""
+    found = evidence.collect(config, history, now)
+    made = decision.decide(found, config.retraining)
+    decisions.record(history, found, made)
+    say(decisions.text(found, made, config.retraining))
+    return made
+
+
+def run(
+    config: Config,
+    windows: Sequence[Window],
+    kind: Kind,
+    *,
+    agree: Agree,
+    by: str,
+    why: str,
+    seed: int = 0,
+    say: Say = lambda line: None,
+    bar: Callable[[str], dataset.Progress] = lambda words: lambda done, total: None,
+) -> Round:
+    """Prepare the data of `windows`, train, judge, and promote what passed where `agree` says so.
+
+    `bar` makes a progress bar of some words. What was done before by the same settings is not done again, so that a
+    round which was killed goes on. Raises what its steps raise; the champion stays until the last of them.
+    """
+    prepared = dataset.prepare(config, windows, kind=kind, progress=bar("reading windows"))
+    say(dataset.describe(prepared))
+    version = training.train(config, prepared, kind, seed=seed, progress=bar("training"))
+    say(f"version {version.name}: {kind}, from {version.parent}")
+    result = gate.judge(config, version, test_set.load(config), progress=bar("judging"))
+    say(gate.text(result))
+    promoted = result.outcome == "passed" and agree(result)
+    if promoted:
+        versions.promote(config, version.name, by=by, why=why)
+        say(f"{version.name} is the champion")
+    return Round(None, prepared, version, result, promoted)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """The newest version that was trained, with what belongs to it."""
+
+    version: Version | None  # None: nothing was trained yet
+    prepared: Prepared | None  # None where its data are gone
+    curves: pd.DataFrame  # an epoch a row, as Ultralytics writes them
+    result: Result | None  # None: not judged yet
+
+
+def newest(config: Config) -> Trained:
+    """The newest version that was trained."""
+    trained = [one for one in versions.every(config) if one.kind != "adopted"]
+    if not trained:
+        return Trained(None, None, pd.DataFrame(), None)
+    version = trained[-1]
+    file = version.folder / training.CURVES
+    curves = pd.read_csv(file, skipinitialspace=True) if file.is_file() else pd.DataFrame()
+    known = (config.workspace / dataset.FOLDER / version.data / dataset.FACTS).is_file()
+    return Trained(version, dataset.load(config, version.data) if known else None, curves, gate.load(version))
