@@ -16,6 +16,10 @@ DriftKind = Literal["none", "gradual", "drastic"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
 
+INCREMENTAL: dict[str, Any] = {"epochs": 8, "freeze": 10, "lr0": 0.001, "optimizer": "AdamW", "mosaic": 0.0}
+FULL: dict[str, Any] = {"epochs": 60, "lr0": 0.01, "optimizer": "SGD"}
+
+
 class RetrainingSettings(Section):
     """Keeping the model up to date."""
 
@@ -41,7 +45,6 @@ class RetrainingSettings(Section):
     promote: Literal["ask", "yes", "no"] = Field("ask", description="What `cvkit retrain` does with one that passed.")
     start: str = Field("", description="Weights that full training begins with; empty: the first champion's.")
     incremental: dict[str, Any] = Field(
-        {"epochs": 8, "freeze": 10, "lr0": 0.001, "optimizer": "AdamW", "mosaic": 0.0},
-        description="Arguments of Ultralytics' train.",
+        INCREMENTAL, description="Arguments of Ultralytics' train; these hold where others are given."
     )
-    full: dict[str, Any] = Field({"epochs": 60, "lr0": 0.01, "optimizer": "SGD"}, description="The same.")
+    full: dict[str, Any] = Field(FULL, description="The same for training on everything.")
