@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +16,13 @@ from cvkit.commands.alerts import user
 if TYPE_CHECKING:
     from cvkit.config import Config
     from cvkit.maintenance.versions import Version
+    from cvkit.tables import Window
 
 # Everything heavier is imported by the command that needs it: `cvkit --help` must answer at once.
 
 Make = Callable[..., argparse.ArgumentParser]  # of `cvkit.cli`: a command of a workspace
 Say = Callable[[str], None]
+KINDS = ("incremental", "full")
 VERSION = "its name in `cvkit retrain status`, or the first digits of it"
 
 
@@ -27,29 +31,12 @@ def add(commands: Any, workspace_command: Make, say: Say) -> None:
     words = "Decide what to do about the model in use, and do it."
     parser = commands.add_parser("retrain", help=words, description=words)
     parts = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    made = {
-        name: workspace_command(parts, name, function)
-        for name, function in {
-            "decide": decide, "gate": gate, "promote": promote, "rollback": rollback, "status": status, "shadow": shadow,
-            "export": export,
-        }.items()
-    }  # fmt: skip
+    functions = (decide, prepare, run, gate, promote, rollback, status, shadow, export)
+    made = {function.__name__: workspace_command(parts, function.__name__, function) for function in functions}
     made["decide"].add_argument("--json", action="store_true", help="all of it, with every measurement, as JSON")
-    made["gate"].add_argument("version", nargs="?", default="", metavar="VERSION", help=f"{VERSION} (default: newest)")
-    for name in ("promote", "shadow", "export"):
-        made[name].add_argument("version", metavar="VERSION", help=VERSION)
-    for name in ("promote", "rollback"):
-        made[name].add_argument("--why", required=True, metavar="WORDS", help="the reason")
-        made[name].add_argument("--by", default=user(), metavar="NAME", help="who does it (default: %(default)s)")
-    made["promote"].add_argument("--force", action="store_true", help="although the gate has not passed it")
-    words = "this earlier champion (default: the one before)"
-    made["rollback"].add_argument("--to", default="", metavar="VERSION", help=words)
-    when = made["shadow"].add_mutually_exclusive_group()
-    when.add_argument("--window", metavar="DAY", help="this window only (default: the newest measured)")
-    when.add_argument("--from", dest="start", metavar="DAY", help="all windows from this day on")
-    made["shadow"].add_argument("--to", dest="end", metavar="DAY", help="with --from: the first day left out")
-    words = "hand it over to MLflow's registry at this address instead"
-    made["export"].add_argument("--mlflow", default="", metavar="URI", help=words)
+    _prepare_arguments(made["prepare"])
+    _run_arguments(made["run"])
+    _version_arguments(made)
     for command in made.values():
         command.set_defaults(say=say)
 
@@ -70,6 +57,36 @@ def decide(options: argparse.Namespace) -> int:
         options.say(json.dumps(told, indent=2, ensure_ascii=False))
     else:
         options.say(decisions.text(found, made, config.retraining))
+    return errors.DONE
+
+
+def prepare(options: argparse.Namespace) -> int:
+    """Freeze the test set, and write the data set for a training."""
+    from cvkit.config import load_config
+    from cvkit.maintenance import dataset
+
+    config = load_config(options.config)
+    windows = _windows(config, options)
+    with _bar("reading windows", "window") as step:
+        made = dataset.prepare(config, windows, kind=options.kind, seed=options.seed, progress=step)
+    options.say(dataset.describe(made))
+    where = shlex.quote(str(config.path))
+    options.say(f"Written to {made.folder}. Then: cvkit retrain run --data {made.id} --kind {made.kind} "
+                f"--config {where}")  # fmt: skip
+    return errors.DONE
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train a challenger on a prepared data set; goes on where a kill stopped it."""
+    from cvkit.config import load_config
+    from cvkit.maintenance import dataset, training
+
+    config = load_config(options.config)
+    data = dataset.load(config, options.data) if options.data else dataset.newest(config, options.kind)
+    with _bar(f"training on {data.id}", "batch") as step:
+        version = training.train(config, data, options.kind, seed=options.seed, progress=step)
+    options.say(f"Version {version.name}: {version.kind}, from {version.parent}, on data {version.data}, "
+                f"on {version.environment['device']}. It challenges; nothing was promoted.")  # fmt: skip
     return errors.DONE
 
 
@@ -160,3 +177,79 @@ def _newest(config: Config) -> Version:
         "there is no version to judge", where=str(config.workspace / "versions"), expected="one beside the champion",
         remedy="train one: `cvkit retrain run`",
     )  # fmt: skip
+
+
+def _version_arguments(made: dict[str, argparse.ArgumentParser]) -> None:
+    made["gate"].add_argument("version", nargs="?", default="", metavar="VERSION", help=f"{VERSION} (default: newest)")
+    for name in ("promote", "shadow", "export"):
+        made[name].add_argument("version", metavar="VERSION", help=VERSION)
+    for name in ("promote", "rollback"):
+        made[name].add_argument("--why", required=True, metavar="WORDS", help="the reason")
+        made[name].add_argument("--by", default=user(), metavar="NAME", help="who does it (default: %(default)s)")
+    made["promote"].add_argument("--force", action="store_true", help="although the gate has not passed it")
+    words = "this earlier champion (default: the one before)"
+    made["rollback"].add_argument("--to", default="", metavar="VERSION", help=words)
+    when = made["shadow"].add_mutually_exclusive_group()
+    when.add_argument("--window", metavar="DAY", help="this window only (default: the newest measured)")
+    when.add_argument("--from", dest="start", metavar="DAY", help="all windows from this day on")
+    made["shadow"].add_argument("--to", dest="end", metavar="DAY", help="with --from: the first day left out")
+    words = "hand it over to MLflow's registry at this address instead"
+    made["export"].add_argument("--mlflow", default="", metavar="URI", help=words)
+
+
+def _prepare_arguments(command: argparse.ArgumentParser) -> None:
+    when = command.add_mutually_exclusive_group()
+    when.add_argument("--window", metavar="DAY", help="labelled images of this window (default: all that have labels)")
+    when.add_argument("--from", dest="start", metavar="DAY", help="labelled images from this day on")
+    command.add_argument("--to", dest="end", metavar="DAY", help="with --from: the first day not used any more")
+    _kind(command)
+    command.add_argument("--seed", type=_count, default=0, metavar="N", help="another seed, other old images")
+
+
+def _run_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data", default="", metavar="ID", help="the data set (default: the one prepared last)")
+    _kind(command)
+    command.add_argument("--seed", type=_count, default=0, metavar="N", help="of the training (default: %(default)s)")
+
+
+def _kind(command: argparse.ArgumentParser) -> None:
+    words = "from the champion on new and some old images, or anew on all (default: %(default)s)"
+    command.add_argument("--kind", choices=KINDS, default=KINDS[0], help=words)
+
+
+def _windows(config: Config, options: argparse.Namespace) -> list[Window]:
+    """The windows asked for; without any, all that have labels."""
+    from datetime import timedelta
+
+    from cvkit import asked
+    from cvkit.data import sources
+    from cvkit.monitoring import monitor
+
+    now = datetime.now(UTC)
+    if options.window or options.start or options.end:
+        return asked.windows(config, now, window=options.window, start=options.start, end=options.end)
+    days = [day for day in sources.capture_dates(config) if day <= sources.clock(config, now).date()]
+    if not days:
+        return asked.windows(config, now)  # raises: there are no captures
+    first, last = (datetime.combine(day, datetime.min.time(), UTC) for day in (days[0], days[-1]))
+    every = monitor.windows(config, first, last + timedelta(days=1))
+    return [window for window in every if sources.labels_state(config, window)]
+
+
+@contextmanager
+def _bar(words: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    from tqdm import tqdm
+
+    with tqdm(desc=words, unit=unit, disable=None) as bar:
+
+        def step(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield step
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)

@@ -21,6 +21,10 @@ Tried = Literal["none", "incremental", "full"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
 
+INCREMENTAL: dict[str, Any] = {"epochs": 8, "freeze": 10, "lr0": 0.001, "optimizer": "AdamW", "mosaic": 0.0}
+FULL: dict[str, Any] = {"epochs": 60, "lr0": 0.01, "optimizer": "SGD"}
+
+
 Word = TypeVar("Word")
 Words = Annotated[tuple[Word, ...], Field(strict=False), AfterValidator(once)]  # some of them; none: any of them
 
@@ -135,7 +139,6 @@ class RetrainingSettings(Section):
     )
     start: str = Field("", description="Weights that full training begins with; empty: the first champion's.")
     incremental: dict[str, Any] = Field(
-        {"epochs": 8, "freeze": 10, "lr0": 0.001, "optimizer": "AdamW", "mosaic": 0.0},
-        description="Arguments of Ultralytics' train.",
+        INCREMENTAL, description="Arguments of Ultralytics' train; these hold where others are given."
     )
-    full: dict[str, Any] = Field({"epochs": 60, "lr0": 0.01, "optimizer": "SGD"}, description="The same.")
+    full: dict[str, Any] = Field(FULL, description="The same for training on everything.")

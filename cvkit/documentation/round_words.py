@@ -59,7 +59,9 @@ def data_table(prepared: Prepared | None) -> str:
     for (origin, split, source), part in prepared.manifest.groupby(["origin", "split", "source"]):
         lines.append(f"| {origin} | {split} | {escape(str(source)) or '-'} | {len(part)} | {part['boxes'].sum()} |")
     counts = prepared.left_out.value_counts(["origin", "reason"]).head(MOST_LEFT_OUT)
-    return "\n".join([*lines, "", *(f"- left out: {n} of {origin}: {escape(why)}" for (origin, why), n in counts.items())])
+    return "\n".join(
+        [*lines, "", *(f"- left out: {n} of {origin}: {escape(why)}" for (origin, why), n in counts.items())]
+    )
 
 
 def gate_lines(result: Result | None, settings: RetrainingSettings) -> str:

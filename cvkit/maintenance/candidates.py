@@ -48,7 +48,8 @@ def class_names(config: Config) -> dict[int, str]:
             "there are no weights to train", where=f"{config.path}, model.weights", expected="an Ultralytics .pt file",
             found="nothing", remedy="name the deployed model's weights there",
         )  # fmt: skip
-    known, read = yolo.class_names(config), sources.class_names(config)
+    names = yolo.champion(config, "predict").model.names
+    known, read = {int(number): str(name) for number, name in names.items()}, sources.class_names(config)
     if read and read != known:
         raise DataError(
             "the weights and the labels number their classes differently", where=str(config.path),

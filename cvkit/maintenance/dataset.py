@@ -190,7 +190,8 @@ def _both(config: Config, new: Candidates, old: Candidates | None) -> Candidates
 def _manifest(images: pd.DataFrame, labels: pd.DataFrame, validation: float) -> pd.DataFrame:
     """`images` with their files, splits and numbers of boxes, in the order of their names."""
     images = images.sort_values(["origin", "image_id"], ignore_index=True)
-    images = images.assign(split=pd.concat([_split(part, validation) for _, part in images.groupby("origin")]))
+    split = pd.concat([_split(part, validation) for _, part in images.groupby(["origin", "source"])])
+    images = images.assign(split=split)
     names = exports.file_names([f"{row.origin}/{row.image_id}" for row in images.itertuples()])
     files = [f"{split}/images/{name}" for split, name in zip(images["split"], names, strict=True)]
     boxes = images["image_id"].map(labels["image_id"].value_counts()).fillna(0)
@@ -198,7 +199,7 @@ def _manifest(images: pd.DataFrame, labels: pd.DataFrame, validation: float) -> 
 
 
 def _split(images: pd.DataFrame, share: float) -> pd.Series:
-    """`train` or `val` of images of one origin: by whole stretches, where there are two, else image by image."""
+    """`train` or `val` of images of one source: by whole stretches, where there are two, else image by image."""
     groups = pd.Series(test_set.stretch_names(images), index=images.index, dtype="str")
     if groups.nunique() < 2 or images["time"].isna().all():
         groups = images["content"]

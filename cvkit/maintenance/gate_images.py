@@ -5,8 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from cvkit.config import Config
-from cvkit.data import yolo
-from cvkit.data.labelled import CORNERS
 from cvkit.maintenance import gate, gate_results, test_set, versions
 from cvkit.maintenance.gate_results import Result
 from cvkit.tables import empty
@@ -37,7 +35,11 @@ def flipped(config: Config, result: Result | None, change: str, *, most: int = 4
         boxes, _ = gate.said_by(config, versions.load(config, name), images, test)
         said[role] = boxes
     rows = [
-        {"path": row["path"], "caption": f"{row['image_id']}\n{role}: F1 {row[f'f1_{role}']:.2f}", "boxes": _corners(boxes, row)}
+        {
+            "path": row["path"],
+            "caption": f"{row['image_id']}\n{role}: F1 {row[f'f1_{role}']:.2f}",
+            "boxes": _corners(boxes, row),
+        }
         for row in chosen.to_dict("records")
         for role, boxes in said.items()
     ]

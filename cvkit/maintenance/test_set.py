@@ -153,9 +153,8 @@ def _accepted(config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
     images = reference.images.drop(columns=["width", "height"]).merge(facts, on="image_id")
     images = images[images["labelled"] & images["damage"].eq("") & images["path"].ne("")]
     clock = "{time}" in config.reference.images if config.reference.data else "{time}" in config.captures.images
-    return images.assign(part=OLD, moment=images["time"].where(np.full(len(images), clock))).drop(
-        columns="damage"
-    ), reference.labels
+    moment = images["time"].where(np.full(len(images), clock))
+    return images.assign(part=OLD, moment=moment).drop(columns="damage"), reference.labels
 
 
 def _copied(config: Config, images: pd.DataFrame) -> pd.DataFrame:
@@ -184,7 +183,7 @@ def _joined(
 
 def _renamed(images: pd.DataFrame, labels: pd.DataFrame, known: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`images` and their labels under the names that the known ones of their content have; no two share a name."""
-    by_content = known.set_index("content")["image_id"]
+    by_content = dict(zip(known["content"], known["image_id"], strict=True))
     taken = set(known["image_id"])
     names = {
         image_id: by_content.get(content, image_id if image_id not in taken else f"{image_id}#{content[:8]}")
@@ -205,16 +204,18 @@ def _moved(known: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
 def _write(
     config: Config, images: pd.DataFrame, labels: pd.DataFrame, classes: Mapping[int, str], stretches: Stretches
 ) -> None:
-    boxes: dict[str, pd.DataFrame] = {str(name): rows for name, rows in labels.groupby("image_id")}
+    boxes: dict[str, list[list[Any]]] = {}
+    for image_id, *box in labels[["image_id", "class_id", *CORNERS, "aside"]].itertuples(index=False):
+        boxes.setdefault(image_id, []).append(box)
     rows = []
     for row in images[list(KEPT)].sort_values(["part", "image_id"]).to_dict("records"):
         path = Path(row["path"])
         inside = path.is_relative_to(config.workspace)
         times = {name: "" if pd.isna(row[name]) else row[name].isoformat() for name in ("time", "moment")}
-        mine = boxes.get(row["image_id"])
-        listed = [] if mine is None else mine[["class_id", *CORNERS, "aside"]].to_numpy(object).tolist()
         shown = path.relative_to(config.workspace).as_posix() if inside else str(path)
-        rows.append({**row, **times, "path": shown, "dhash": f"{row['dhash']:016x}", "boxes": listed})
+        rows.append(
+            {**row, **times, "path": shown, "dhash": f"{row['dhash']:016x}", "boxes": boxes.get(row["image_id"], [])}
+        )
     facts = {
         "format": FORMAT, "classes": {str(number): name for number, name in classes.items()}, "stretches": stretches,
         "images": rows,

@@ -1,0 +1,321 @@
+"""Training through Ultralytics: from the champion with old images beside, or from pretrained weights on everything."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cvkit import __version__
+from cvkit.config import Config
+from cvkit.config.retraining import FULL, INCREMENTAL
+from cvkit.config.values import nearest
+from cvkit.data import yolo
+from cvkit.errors import ConfigError, DataError, StorageError
+from cvkit.maintenance import candidates, dataset, test_set, versions
+from cvkit.maintenance.dataset import Kind, Prepared
+from cvkit.maintenance.versions import Version
+from cvkit.storage import lock, remove_tree, replacing, replacing_folder, storage_error, write_text
+
+Progress = Callable[[int, int], None]
+FOLDER = "retraining/runs"
+RESULT, STATES, FACTS, SCRATCH = "weights.pt", "states", "run.json", "ultralytics"
+# What cvkit decides itself: where things are, and that nothing is downloaded, drawn or asked.
+OWN = ("task", "mode", "model", "data", "project", "name", "exist_ok", "resume", "save_dir", "seed", "cfg", "save",
+       "pretrained", "plots", "verbose", "val", "split", "profile", "distill_model", "single_cls",
+       "fraction")  # fmt: skip
+QUIET = {"plots": False, "verbose": False, "amp": False, "deterministic": True}
+GPU_WORKERS = 4  # processes that read images, where a GPU would wait for them
+LARGEST_SEED = 2**31 - 1
+
+
+def train(
+    config: Config,
+    prepared: Prepared,
+    kind: Kind,
+    *,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
+) -> Version:
+    """A new version, trained on `prepared`: the epoch that did best on its `val`. It challenges; the champion stays.
+
+    `incremental` goes on from the champion, `full` begins with `retraining.start` or the first champion. A training
+    that was killed goes on after its last whole epoch; one that is finished is not done again. `progress` hears batches
+    done and in all. Raises ConfigError for arguments that Ultralytics does not know, DataError for weights and data
+    that do not fit or touch the test set, StorageError where the disk fills.
+    """
+    if prepared.kind != kind and kind == "full":
+        raise ConfigError(
+            "this data set holds only a sample of the old images", where=str(prepared.folder),
+            expected="one for full training", found="one for incremental training", remedy="run `cvkit retrain prepare --kind full`",
+        )  # fmt: skip
+    given = arguments(config, kind)
+    with lock(config.workspace / "locks" / "retraining.lock", "preparing or training"):
+        settings = config.retraining
+        dataset.check(
+            prepared, test_set.load(config, verify=False), near_bits=settings.near_bits,
+            neighbours_s=settings.neighbours_s,
+        )  # fmt: skip
+        champion = versions.champion(config)
+        base = start(config, kind, champion)
+        check_base(config, base, prepared, kind)
+        run = config.workspace / FOLDER / run_id(prepared, base, given, kind, seed)
+        if not (run / RESULT).is_file():
+            facts = {"kind": kind, "data": prepared.id, "base": _hash(base), "arguments": given, "seed": seed}
+            _run(config, run, base, prepared, {**given, "seed": seed}, facts, progress)
+        done = json.loads((run / FACTS).read_text(encoding="utf-8"))
+        return versions.add(
+            config, run / RESULT, kind=kind, parent=champion.name, data=prepared.id,
+            arguments={**given, "seed": seed}, environment=done["environment"],
+            files={"manifest.parquet": prepared.folder / "manifest.parquet"},
+        )  # fmt: skip
+
+
+def arguments(config: Config, kind: Kind) -> dict[str, Any]:
+    """What Ultralytics' train is given: cvkit's defaults, and over them what `retraining` in cvkit.yml says.
+
+    Raises ConfigError for a name that Ultralytics does not know, with the nearest, or that is cvkit's to set; for
+    values that cannot be; and for a learning rate beside optimizer `auto`, which would not heed it.
+    """
+    own: dict[str, Any] = getattr(config.retraining, kind)
+    where = f"{config.path}, retraining.{kind}"
+    yolo.prepare_environment(config.workspace / ".ultralytics")
+    from ultralytics.cfg import get_cfg
+    from ultralytics.utils import DEFAULT_CFG_DICT
+
+    free = sorted(set(DEFAULT_CFG_DICT) - set(OWN))
+    for name in own:
+        if name in OWN:
+            raise ConfigError(f"`{name}` is set by cvkit", where=where, found=name, remedy="remove it")
+        if name not in free:
+            raise ConfigError(
+                f"Ultralytics' train has no argument `{name}`", where=where, found=name,
+                expected="an argument of Ultralytics 8.4", remedy=f"remove it{nearest(name, free)}",
+            )  # fmt: skip
+    merged = {**QUIET, "imgsz": config.model.image_size, **{"incremental": INCREMENTAL, "full": FULL}[kind], **own}
+    if str(merged.get("optimizer", "auto")).lower() == "auto":
+        ignored = [name for name in ("lr0", "momentum") if name in own]
+        if ignored:
+            raise ConfigError(
+                f"optimizer `auto` would ignore {' and '.join(ignored)}", where=where,
+                expected="an optimizer, e.g. AdamW or SGD", found=f"{ignored[0]}: {own[ignored[0]]}",
+                remedy="name the optimizer, or leave both to Ultralytics",
+            )  # fmt: skip
+        merged = {name: value for name, value in merged.items() if name not in ("lr0", "momentum")}
+    if merged["amp"] not in (False, "fp32", "bf16"):
+        raise ConfigError(
+            "Ultralytics would download a model to try this precision", where=where, expected="amp: false, or bf16",
+            found=f"amp: {merged['amp']}", remedy="use one of these",
+        )  # fmt: skip
+    merged["device"] = _device(config, merged, where)
+    merged.setdefault("workers", 0 if merged["device"] == "cpu" else min(GPU_WORKERS, os.cpu_count() or 1))
+    try:
+        get_cfg(overrides=merged)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            "Ultralytics cannot use an argument of train", where=where, found=" ".join(str(error).split())[:300],
+            remedy="correct it",
+        ) from None  # fmt: skip
+    return merged
+
+
+def start(config: Config, kind: Kind, champion: Version) -> Path:
+    """The weights that a training begins with."""
+    if kind == "incremental":
+        return champion.weights
+    if config.retraining.start:
+        return config.resolve(config.retraining.start)
+    first = [version for version in versions.every(config) if version.kind == "adopted"]
+    return (min(first, key=lambda version: version.made) if first else champion).weights
+
+
+def check_base(config: Config, base: Path, prepared: Prepared, kind: Kind) -> None:
+    """Raise DataError where `base` is no detector, or of other classes than the data.
+
+    Weights named as `retraining.start` may be of other classes: pretrained ones are, and get a new head.
+    """
+    names = yolo.load(base, config.workspace / ".ultralytics").names
+    known = {int(number): str(name) for number, name in names.items()}
+    wanted = candidates.class_names(config)
+    if known != wanted and not (kind == "full" and config.retraining.start):
+        raise DataError(
+            "the weights are of other classes than the data", where=str(base),
+            expected=", ".join(wanted.values()), found=", ".join(known.values()),
+            remedy="train with weights of the same list of classes",
+        )  # fmt: skip
+
+
+def run_id(prepared: Prepared, base: Path, given: Mapping[str, Any], kind: Kind, seed: int) -> str:
+    """Name of a training: of all that decides what comes out of it, but the machine."""
+    free = {name: value for name, value in given.items() if name not in ("device", "workers", "cache")}
+    told = json.dumps([prepared.id, _hash(base), free, kind, seed], sort_keys=True, default=str)
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def _run(
+    config: Config,
+    run: Path,
+    base: Path,
+    prepared: Prepared,
+    given: dict[str, Any],
+    facts: dict[str, Any],
+    progress: Progress,
+) -> None:
+    """Train until `run` holds its result."""
+    state = _newest_state(run)
+    if state is None or not state["finished"]:
+        scratch = run / SCRATCH
+        remove_tree(scratch)  # what a kill left half-written
+        try:
+            scratch.mkdir(parents=True)
+            environment = {**_environment(given), "resumed_after_epoch": state["epoch"] if state else -1}
+            write_text(run / FACTS, json.dumps({**facts, "environment": environment}, indent=2, default=str))
+            _train(config, run, base, prepared, given, state, progress)
+        except OSError as error:
+            raise storage_error(error, run) from error
+        except (RuntimeError, ValueError, AssertionError) as error:
+            raise _failed(error, run) from error
+        state = _newest_state(run)
+    if state is None:
+        raise DataError("the training kept no epoch", where=str(run), remedy="run it again; it begins anew")
+    _publish(Path(state["folder"]) / "best.pt", run / RESULT)
+    for left in (STATES, SCRATCH):
+        remove_tree(run / left)
+
+
+def _train(
+    config: Config,
+    run: Path,
+    base: Path,
+    prepared: Prepared,
+    given: dict[str, Any],
+    state: dict[str, Any] | None,
+    progress: Progress,
+) -> None:
+    begin = base if state is None else Path(state["folder"]) / "last.pt"
+    model = yolo.load(begin, config.workspace / ".ultralytics")
+    from ultralytics.models.yolo.detect import DetectionTrainer
+
+    class Trainer(DetectionTrainer):  # type: ignore[misc]
+        """Without the last validation, which repeats one that was, and writes over checkpoints."""
+
+        def final_eval(self) -> None:
+            """Nothing."""
+
+    def on_batch(trainer: Any) -> None:
+        batches = len(trainer.train_loader)
+        batch = trainer.__dict__["cvkit_batch"] = trainer.__dict__.get("cvkit_batch", 0) + 1
+        progress(trainer.start_epoch * batches + batch, trainer.epochs * batches)
+
+    model.add_callback("on_train_batch_end", on_batch)
+    model.add_callback("on_model_save", lambda trainer: _keep(run / STATES, trainer))
+    scratch = str(run / SCRATCH)
+    more = {"data": str(prepared.data), "save_dir": scratch, "project": scratch, "name": "run", "exist_ok": True}
+    if state is not None:
+        shutil.copyfile(Path(state["folder"]) / "last.pt", Path(scratch) / "from.pt")
+        (run / SCRATCH / "weights").mkdir()
+        shutil.copyfile(Path(state["folder"]) / "best.pt", run / SCRATCH / "weights" / "best.pt")
+        more["resume"] = str(Path(scratch) / "from.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.train(trainer=Trainer, **{**given, **more})
+
+
+def _keep(states: Path, trainer: Any) -> None:
+    """Keep an epoch as a folder that appears whole: Ultralytics writes its files in place, and a kill may cut them."""
+    folder = states / f"{trainer.epoch:06d}"
+    remove_tree(folder)
+    with replacing_folder(folder) as part:
+        shutil.copyfile(trainer.last, part / "last.pt")
+        shutil.copyfile(trainer.best, part / "best.pt")
+        told = {"epoch": trainer.epoch, "finished": bool(trainer.stop)}
+        (part / "state.json").write_text(json.dumps(told), encoding="utf-8")
+    for other in states.iterdir():
+        if other != folder:
+            remove_tree(other)
+
+
+def _newest_state(run: Path) -> dict[str, Any] | None:
+    """The newest epoch that was kept; None where there is none that can be read."""
+    for folder in sorted((run / STATES).glob("[!.]*"), reverse=True):
+        with suppress(OSError, ValueError, DataError):
+            told = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            for name in ("last.pt", "best.pt"):
+                yolo.check_weights(folder / name)
+            return {**told, "folder": str(folder)}
+    return None
+
+
+def _publish(checkpoint: Path, out: Path) -> None:
+    """Write the weights alone: without the optimizer, paths, dates and the repository of the machine."""
+    import torch
+    from ultralytics.nn.tasks import torch_safe_load
+
+    content = torch_safe_load(str(checkpoint), safe_only=True)[0]
+    model = content["ema"] or content["model"]
+    model.args = {name: value for name, value in dict(model.args).items() if name in ("imgsz", "task")}
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    kept = {
+        "model": model, "ema": None, "optimizer": None, "epoch": -1, "version": content["version"],
+        "train_args": dict(model.args), "license": content["license"],
+    }  # fmt: skip
+    buffer = io.BytesIO()  # torch tells a full disk otherwise than the system does
+    torch.save(kept, buffer)
+    with replacing(out) as part:
+        part.write_bytes(buffer.getvalue())
+
+
+def _device(config: Config, given: Mapping[str, Any], where: str) -> str:
+    """The one device to train on: as the settings say, else a GPU where there is one."""
+    import torch
+
+    asked = given.get("device", config.model.device)
+    text = ",".join(map(str, asked)) if isinstance(asked, list) else str(asked).strip()
+    if "," in text:
+        raise ConfigError(
+            "cvkit trains on one device", where=where, expected="e.g. '0' or cpu", found=text,
+            remedy="name one: several start processes of their own, which cannot be resumed",
+        )  # fmt: skip
+    return text or ("0" if torch.cuda.is_available() else "cpu")
+
+
+def _environment(given: Mapping[str, Any]) -> dict[str, Any]:
+    import torch
+    import ultralytics
+
+    device = str(given["device"])
+    name = platform.processor() or platform.machine()
+    if device != "cpu" and torch.cuda.is_available():
+        name = torch.cuda.get_device_name(int(device) if device.isdecimal() else 0)
+    return {
+        "cvkit": __version__, "ultralytics": ultralytics.__version__, "torch": torch.__version__,
+        "python": platform.python_version(), "device": device, "device_name": name, "seed": given["seed"],
+        "deterministic": given["deterministic"],
+    }  # fmt: skip
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _failed(error: Exception, run: Path) -> DataError | StorageError:
+    words = " ".join(str(error).split())[:300]
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, OSError):
+        return storage_error(cause, run)
+    memory = "memory" in words.lower()
+    return DataError(
+        "the training failed", where=str(run), found=f"{type(error).__name__}: {words}",
+        remedy="set a smaller batch or imgsz in cvkit.yml, or device: cpu" if memory else
+        "correct the arguments in cvkit.yml, then run the same command again; the champion is untouched",
+    )  # fmt: skip
