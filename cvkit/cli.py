@@ -324,11 +324,13 @@ def _command(commands: Commands, name: str, function: Callable[[argparse.Namespa
 
 
 def _workspace_command(
-    commands: Commands, name: str, function: Callable[[argparse.Namespace], int]
+    commands: Commands, name: str, function: Callable[[argparse.Namespace], int], *, inherits: bool = False
 ) -> argparse.ArgumentParser:
+    """A command with --config; `inherits`: without a default, as the group that it is part of has one."""
     command = _command(commands, name, function)
-    words = "the workspace's settings, or its folder (default: %(default)s)"
-    command.add_argument("--config", type=Path, default=Path("cvkit.yml"), metavar="FILE", help=words)
+    default, words = Path("cvkit.yml"), "the workspace's settings, or its folder (default: cvkit.yml)"
+    default = argparse.SUPPRESS if inherits else default  # type: ignore[assignment]
+    command.add_argument("--config", type=Path, default=default, metavar="FILE", help=words)
     return command
 
 

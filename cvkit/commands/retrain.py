@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from cvkit.commands.alerts import user
 
 if TYPE_CHECKING:
     from cvkit.config import Config
+    from cvkit.maintenance.dataset import Kind
     from cvkit.maintenance.versions import Version
     from cvkit.tables import Window
 
@@ -22,23 +24,58 @@ if TYPE_CHECKING:
 
 Make = Callable[..., argparse.ArgumentParser]  # of `cvkit.cli`: a command of a workspace
 Say = Callable[[str], None]
-KINDS = ("incremental", "full")
+KINDS: tuple[Kind, ...] = ("incremental", "full")
 VERSION = "its name in `cvkit retrain status`, or the first digits of it"
 
 
 def add(commands: Any, workspace_command: Make, say: Say) -> None:
     """Add the commands of this group to those of `cvkit`."""
-    words = "Decide what to do about the model in use, and do it."
-    parser = commands.add_parser("retrain", help=words, description=words)
-    parts = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser = workspace_command(commands, "retrain", retrain)
+    parts = parser.add_subparsers(title="single steps", metavar="COMMAND")
     functions = (decide, prepare, run, gate, promote, rollback, status, shadow, export)
-    made = {function.__name__: workspace_command(parts, function.__name__, function) for function in functions}
+    made = {one.__name__: workspace_command(parts, one.__name__, one, inherits=True) for one in functions}
     made["decide"].add_argument("--json", action="store_true", help="all of it, with every measurement, as JSON")
-    _prepare_arguments(made["prepare"])
-    _run_arguments(made["run"])
+    _round_arguments(parser)
+    _data_arguments(made["prepare"], inherits=True)
+    _training_arguments(made["run"], inherits=True)
+    made["run"].add_argument("--data", default="", metavar="ID", help="the data set (default: the one prepared last)")
     _version_arguments(made)
-    for command in made.values():
+    for command in (parser, *made.values()):
         command.set_defaults(say=say)
+
+
+def retrain(options: argparse.Namespace) -> int:
+    """Decide what to do about the model in use, and go as far as that allows: train, judge, ask, promote."""
+    from cvkit.config import load_config
+    from cvkit.maintenance import rounds
+    from cvkit.monitoring.history import History
+
+    config = load_config(options.config)
+    kind, why = options.kind, "asked for by hand"
+    if not kind:
+        with History.open(config.history_url) as history:
+            made = rounds.decide(config, history, datetime.now(UTC), options.say)
+        kind, why = rounds.TRAININGS.get(made.action), f"{made.action}: {made.policy}"
+        options.say(f"\nNext: {rounds.NEXT.get(made.action, f'{kind} training')}.\n")
+        if kind is None:
+            return errors.DONE
+    done = rounds.run(
+        config, _windows(config, options), kind, seed=options.seed, by=options.by, why=why, say=options.say, bar=_bar,
+        agree=lambda result: _agreed(config.retraining.promote, options),
+    )  # fmt: skip
+    if not done.promoted and done.result.outcome == "passed":
+        where = shlex.quote(str(options.config))
+        options.say(f"Not promoted. Then: cvkit retrain promote {done.version.name} --why ... --config {where}")
+    return errors.DONE
+
+
+def _agreed(policy: str, options: argparse.Namespace) -> bool:
+    """Whether what passed becomes champion: as `--yes` or the settings say, else as somebody at the terminal does."""
+    if options.yes or policy == "yes":
+        return True
+    if policy == "no" or not sys.stdin.isatty():
+        return False
+    return input("It passed. Make it the champion? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def decide(options: argparse.Namespace) -> int:
@@ -68,7 +105,7 @@ def prepare(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     windows = _windows(config, options)
     with _bar("reading windows", "window") as step:
-        made = dataset.prepare(config, windows, kind=options.kind, seed=options.seed, progress=step)
+        made = dataset.prepare(config, windows, kind=options.kind or KINDS[0], seed=options.seed, progress=step)
     options.say(dataset.describe(made))
     where = shlex.quote(str(config.path))
     options.say(f"Written to {made.folder}. Then: cvkit retrain run --data {made.id} --kind {made.kind} "
@@ -82,9 +119,9 @@ def run(options: argparse.Namespace) -> int:
     from cvkit.maintenance import dataset, training
 
     config = load_config(options.config)
-    data = dataset.load(config, options.data) if options.data else dataset.newest(config, options.kind)
+    data = dataset.load(config, options.data) if options.data else dataset.newest(config, options.kind or KINDS[0])
     with _bar(f"training on {data.id}", "batch") as step:
-        version = training.train(config, data, options.kind, seed=options.seed, progress=step)
+        version = training.train(config, data, options.kind or data.kind, seed=options.seed, progress=step)
     options.say(f"Version {version.name}: {version.kind}, from {version.parent}, on data {version.data}, "
                 f"on {version.environment['device']}. It challenges; nothing was promoted.")  # fmt: skip
     return errors.DONE
@@ -197,24 +234,30 @@ def _version_arguments(made: dict[str, argparse.ArgumentParser]) -> None:
     made["export"].add_argument("--mlflow", default="", metavar="URI", help=words)
 
 
-def _prepare_arguments(command: argparse.ArgumentParser) -> None:
+def _round_arguments(command: argparse.ArgumentParser) -> None:
+    _data_arguments(command)
+    command.add_argument("--yes", action="store_true", help="promote what passes the gate without asking")
+    command.add_argument("--by", default=user(), metavar="NAME", help="who does it (default: %(default)s)")
+
+
+def _data_arguments(command: argparse.ArgumentParser, *, inherits: bool = False) -> None:
+    """Options that say what to train on; `inherits`: without defaults, as `cvkit retrain` itself has them."""
+    default = argparse.SUPPRESS if inherits else None
     when = command.add_mutually_exclusive_group()
-    when.add_argument("--window", metavar="DAY", help="labelled images of this window (default: all that have labels)")
-    when.add_argument("--from", dest="start", metavar="DAY", help="labelled images from this day on")
-    command.add_argument("--to", dest="end", metavar="DAY", help="with --from: the first day not used any more")
-    _kind(command)
-    command.add_argument("--seed", type=_count, default=0, metavar="N", help="another seed, other old images")
+    words = "labelled images of this window (default: all that have labels)"
+    when.add_argument("--window", metavar="DAY", default=default, help=words)
+    words = "labelled images from this day on"
+    when.add_argument("--from", dest="start", metavar="DAY", default=default, help=words)
+    words = "with --from: the first day not used any more"
+    command.add_argument("--to", dest="end", metavar="DAY", default=default, help=words)
+    _training_arguments(command, inherits=inherits)
 
 
-def _run_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--data", default="", metavar="ID", help="the data set (default: the one prepared last)")
-    _kind(command)
-    command.add_argument("--seed", type=_count, default=0, metavar="N", help="of the training (default: %(default)s)")
-
-
-def _kind(command: argparse.ArgumentParser) -> None:
-    words = "from the champion on new and some old images, or anew on all (default: %(default)s)"
-    command.add_argument("--kind", choices=KINDS, default=KINDS[0], help=words)
+def _training_arguments(command: argparse.ArgumentParser, *, inherits: bool = False) -> None:
+    words = "from the champion on new and some old images, or anew on all (default: as decided, else incremental)"
+    command.add_argument("--kind", choices=KINDS, default=argparse.SUPPRESS if inherits else "", help=words)
+    words = "another seed, other old images and another training (default: 0)"
+    command.add_argument("--seed", type=_count, metavar="N", default=argparse.SUPPRESS if inherits else 0, help=words)
 
 
 def _windows(config: Config, options: argparse.Namespace) -> list[Window]:

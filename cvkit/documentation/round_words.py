@@ -15,7 +15,6 @@ from cvkit.maintenance.gate import Result
 from cvkit.maintenance.gate_results import named
 from cvkit.maintenance.situation import Situation
 
-MOST_LEFT_OUT = 12  # lines about images that are left out
 SHOWN = {"passed": "ok", "refused": "critical", "not enough": "unknown"}  # the sign of what the gate said
 
 
@@ -39,10 +38,11 @@ def situation_table(situations: Mapping[str, Situation]) -> str:
 
 def rejected_table(decision: Decision) -> str:
     """The rows of the table that did not decide, and why not."""
-    lines = ["| row | would have been | why not |", "|---|---|---|"]
-    for one in decision.considered:
-        lines.append(f"| {one.policy} | {one.action} | {escape('; '.join(one.failed)) or 'a row above it holds'} |")
-    return "\n".join(lines)
+    rows = [
+        f"| {one.policy} | {one.action} | {escape('; '.join(one.failed)) or 'a row above it holds'} |"
+        for one in decision.considered
+    ]
+    return "\n".join(["| row | would have been | why not |", "|---|---|---|", *rows])
 
 
 def change_lines(decision: Decision) -> str:
@@ -58,17 +58,17 @@ def data_table(prepared: Prepared | None) -> str:
              "| from | split | source | images | boxes |", "|---|---|---|---|---|"]  # fmt: skip
     for (origin, split, source), part in prepared.manifest.groupby(["origin", "split", "source"]):
         lines.append(f"| {origin} | {split} | {escape(str(source)) or '-'} | {len(part)} | {part['boxes'].sum()} |")
-    counts = prepared.left_out.value_counts(["origin", "reason"]).head(MOST_LEFT_OUT)
-    return "\n".join(
-        [*lines, "", *(f"- left out: {n} of {origin}: {escape(why)}" for (origin, why), n in counts.items())]
-    )
+    for (origin, reason), part in prepared.left_out.groupby(["origin", "reason"]):
+        lines.append(f"\n- left out: {len(part)} of {origin}: {escape(str(reason))}")
+    return "\n".join(lines)
 
 
 def gate_lines(result: Result | None, settings: RetrainingSettings) -> str:
     """What the gate said, why, and on how many images."""
     if result is None:
         return f"**{SIGNS['unknown']}** no version was judged yet: `cvkit retrain gate`."
-    head = f"**{SIGNS[SHOWN[result.outcome]]} {result.outcome}:** `{result.challenger}` beside the champion `{result.champion}`."
+    sign = SIGNS[SHOWN[result.outcome]]
+    head = f"**{sign} {result.outcome}:** `{result.challenger}` beside the champion `{result.champion}`."
     speed = (
         f"An image takes {result.latency_ms[1]:.1f} ms, the champion's {result.latency_ms[0]:.1f} ms;"
         f" up to {settings.slower:g} times is accepted."

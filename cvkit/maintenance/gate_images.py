@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cvkit.config import Config
+from cvkit.data.labelled import CORNERS
 from cvkit.maintenance import gate, gate_results, test_set, versions
 from cvkit.maintenance.gate_results import Result
 from cvkit.tables import empty
@@ -30,15 +31,13 @@ def flipped(config: Config, result: Result | None, change: str, *, most: int = 4
         return pd.DataFrame(columns=list(COLUMNS))
     test = test_set.load(config, verify=False)
     images = test.images[test.images["image_id"].isin(chosen["image_id"])]
-    said = {}
-    for role, name in {"champion": result.champion, "challenger": result.challenger}.items():
-        boxes, _ = gate.said_by(config, versions.load(config, name), images, test)
-        said[role] = boxes
+    roles = {"champion": result.champion, "challenger": result.challenger}
+    said = {role: gate.said_by(config, versions.load(config, name), images, test) for role, name in roles.items()}
     rows = [
         {
             "path": row["path"],
             "caption": f"{row['image_id']}\n{role}: F1 {row[f'f1_{role}']:.2f}",
-            "boxes": _corners(boxes, row),
+            "boxes": boxes.loc[boxes["image_id"] == row["image_id"], CORNERS].to_numpy(float),
         }
         for row in chosen.to_dict("records")
         for role, boxes in said.items()

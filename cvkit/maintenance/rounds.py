@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,18 +29,19 @@ NEXT = {
 }
 
 Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
 Agree = Callable[[Result], bool]
+Bar = Callable[[str, str], AbstractContextManager[Progress]]  # of words and a unit, a progress bar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Round:
-    """How far a round came; None where it did not come so far."""
+    """What a round came to."""
 
-    decision: Decision | None = None
-    prepared: Prepared | None = None
-    version: Version | None = None
-    result: Result | None = None
-    promoted: bool = False
+    prepared: Prepared
+    version: Version
+    result: Result
+    promoted: bool
 
 
 def decide(config: Config, history: History, now: datetime, say: Say = lambda line: None) -> Decision:
@@ -61,24 +63,27 @@ def run(
     why: str,
     seed: int = 0,
     say: Say = lambda line: None,
-    bar: Callable[[str], dataset.Progress] = lambda words: lambda done, total: None,
+    bar: Bar = lambda words, unit: nullcontext(lambda done, total: None),
 ) -> Round:
     """Prepare the data of `windows`, train, judge, and promote what passed where `agree` says so.
 
-    `bar` makes a progress bar of some words. What was done before by the same settings is not done again, so that a
+    What was done before by the same settings is not done again, so that a
     round which was killed goes on. Raises what its steps raise; the champion stays until the last of them.
     """
-    prepared = dataset.prepare(config, windows, kind=kind, progress=bar("reading windows"))
+    with bar("reading windows", "window") as step:
+        prepared = dataset.prepare(config, windows, kind=kind, seed=seed, progress=step)
     say(dataset.describe(prepared))
-    version = training.train(config, prepared, kind, seed=seed, progress=bar("training"))
+    with bar(f"training on {prepared.id}", "batch") as step:
+        version = training.train(config, prepared, kind, seed=seed, progress=step)
     say(f"version {version.name}: {kind}, from {version.parent}")
-    result = gate.judge(config, version, test_set.load(config), progress=bar("judging"))
+    with bar("judging", "image") as step:
+        result = gate.judge(config, version, test_set.load(config), step)
     say(gate.text(result))
     promoted = result.outcome == "passed" and agree(result)
     if promoted:
         versions.promote(config, version.name, by=by, why=why)
         say(f"{version.name} is the champion")
-    return Round(None, prepared, version, result, promoted)
+    return Round(prepared, version, result, promoted)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
