@@ -216,6 +216,37 @@ def test_an_override_changes_a_threshold_for_a_while(tmp_path: Path, history: Hi
         alert_actions.override(settings, history, "dark", {"below": 3.0}, until=NOW - timedelta(days=1), **ME)
 
 
+def test_an_override_of_a_rule_that_became_another_stops_no_alert(
+    tmp_path: Path, history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = config(tmp_path, f"rules: [{{name: dark, metric: brightness, below: 40}}]\n  channels: [{CHANNEL}]")
+    alert_actions.override(before, history, "dark", {"below": 30.0}, until=NOW + timedelta(days=3), **ME)
+    after = config(tmp_path, f"rules: [{{name: dark, metric: brightness, change: 0.2}}]\n  channels: [{CHANNEL}]")
+    measured(history, 0, [verdict("cam-1", "noise", "warning")], [number("cam-1", "brightness", 5.0, expected=50.0)])
+    assert sorted(hear(after, history)) == [("cam-1", "dark", "fired"), ("cam-1", "drift", "fired")]
+    assert "cvkit alerts override dark --end" in caplog.text
+
+
+def test_the_number_of_an_alert_is_one_that_makes_it_as_bad_as_it_is(settings: Config, history: History) -> None:
+    measured(history, 0, [verdict("cam-1", "colourfulness", "warning")])
+    both = [verdict("cam-1", "colourfulness", "warning"), verdict("cam-1", "confidence", "critical")]
+    measured(history, 1, both)
+    hear(settings, history)
+    (one,) = alerts.standing(history, "m")
+    assert (one.severity, one.facts["feature"]) == ("critical", "confidence")
+
+
+def test_who_and_until_when_have_to_be_said(settings: Config, history: History) -> None:
+    drift(history, "w")
+    hear(settings, history)
+    for nobody in ("", " "):
+        with pytest.raises(ConfigError, match="who"):
+            alert_actions.acknowledge(settings, history, "drift@cam-1", author=nobody, why="x")
+    for until in (None, datetime(2999, 1, 1)):
+        with pytest.raises(ConfigError, match="until when"):
+            alert_actions.snooze(settings, history, "drift@cam-1", until=until, **ME)  # type: ignore[arg-type]
+
+
 def test_unknown_alerts_are_refused_with_the_nearest_names(settings: Config, history: History) -> None:
     drift(history, "w")
     hear(settings, history)

@@ -89,8 +89,10 @@ def test_a_number_from_too_few_images_or_without_value_tells_nothing(history: Hi
 
 def test_a_change_needs_something_to_differ_from(history: History) -> None:
     measured(history, 0, numbers=[number("a", "brightness", 5.0)])
-    measured(history, 1, numbers=[number("a", "brightness", 5.0, expected=0.0)])
     assert looks(history, AlertRule(name="n", metric="brightness", change=0.1)) == {}
+    measured(history, 1, numbers=[number("a", "brightness", 0.0, expected=0.0)])
+    measured(history, 2, numbers=[number("a", "brightness", 5.0, expected=0.0)])  # from nought all is a change
+    assert looks(history, AlertRule(name="n", metric="brightness", change=0.1)) == {("n", "a"): ".x"}
 
 
 def test_missing_images_and_missing_numbers_are_told_apart(history: History) -> None:
@@ -170,6 +172,11 @@ def test_every_rule_is_a_sentence(tmp_path: Path) -> None:
         ("{name: a, metric: brightness, above: 1, below: 2}", "fires outside"),
         ("{name: a, metric: drift, above: 1}", "for numbers"),
         ("{name: a, metric: runs, above: 1}", "missing: true"),
+        ("{name: a, metric: runs, missing: true, sources: [cam-1]}", "of no source"),
+        ("{name: a, metric: brightness, above: 1, classes: [cat]}", "`classes` only for"),
+        ("{name: a, metric: brightness.ks, change: 0.1}", "`above` or `below` for ks"),
+        ("{name: a, metric: class_mix, change: 0.1}", "`above` or `below` for chi_square"),
+        ("{name: a, metric: brightness.evidently_nonsense, above: 1}", "there is no `evidently_nonsense`"),
         ("{name: A b, metric: drift, state: warning}", "pattern"),
         ("{name: a, metric: drift, state: warning, for: 0}", "greater than"),
     ],

@@ -256,7 +256,7 @@ def test_templates_show_texts_of_people_as_they_are(own: Config, tmp_path: Path)
     (rule,) = alerts(own)["CvkitMoved"]
     shown = {
         "summary": f"cam-7 ({own.model.name}): sell {{{{all}}}}",
-        "description": "confidence.mean is changed by more than 20% of the reference's: 212.5m."
+        "description": "confidence.mean is changed by more than 20 % of the reference's: 212.5m."
         " `cvkit status` says more, with evidence and likely cause.",
         "runbook_url": "https://example.org/line/runbook/",
         "dashboard_url": "http://localhost:3000/d/cvkit-model?var-model=parts+%7B%7Bodd%7D%7D+%22x%22+%24y&var-source=cam-7",

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from alert_world import Receiver, config, day, drift, measured, verdict
 
 from cvkit.config import Config
-from cvkit.monitoring import alerts, outbox
+from cvkit.config.alerts import Channel
+from cvkit.monitoring import alert_actions, alerts, outbox
 from cvkit.monitoring.channels import DeliveryError
 from cvkit.monitoring.database import OUTBOX
 from cvkit.monitoring.history import History
@@ -180,7 +181,8 @@ NIGHTS = """
 import json, os, random, signal, sys, time
 sys.path.insert(0, {tests!r})
 from cvkit.config import load_config
-from cvkit.monitoring import alerts, outbox
+from cvkit.config.alerts import Channel
+from cvkit.monitoring import alert_actions, alerts, outbox
 from cvkit.monitoring.history import History
 from alert_world import measured, verdict
 
@@ -250,3 +252,33 @@ def test_killed_at_any_moment_no_alert_is_lost_and_none_is_told_twice(tmp_path: 
     }  # fmt: skip
     assert set(told) == expected
     assert max(told.values()) == 1
+
+
+def test_after_days_without_a_channel_an_alert_is_told_once(settings: Config, history: History) -> None:
+    receiver, now = failing(10_000), NOW
+    drift(history, "w")
+    while now < NOW + timedelta(hours=50):
+        alerts.update(settings, history, now)
+        round_of(settings, history, receiver, now)
+        now += timedelta(hours=1)
+    receiver.failures.clear()
+    round_of(settings, history, receiver, now)
+    assert receiver.heard == [("cam-1", "drift", "fired")]
+    told = alert_actions.log(settings, history)
+    assert told[told["action"] == "told"]["why"].tolist() == ["fired"]
+    alerts.update(settings, history, now + timedelta(hours=30))
+    round_of(settings, history, receiver, now + timedelta(hours=30))
+    assert receiver.heard[1:] == [("cam-1", "drift", "repeated")]
+
+
+def test_what_is_being_sent_is_nobody_elses(settings: Config, history: History) -> None:
+    drift(history, "w")
+    alerts.update(settings, history, NOW)
+    heard = Receiver()
+
+    def slow(channel: Channel, message: Message) -> None:
+        assert outbox.again(settings, history, NOW) == 0
+        assert round_of(settings, history, heard, NOW).sent == 0
+
+    assert outbox.deliver(settings, history, slow, clock=lambda: NOW, pause_s=0).sent == 1
+    assert heard.messages == []

@@ -121,6 +121,7 @@ def address(server: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], st
         name = "t" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
         engine = sa.create_engine(server)
         with engine.begin() as connection:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(1)")  # two at once fail, whatever IF NOT EXISTS
             connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {name}")
         engine.dispose()
         return f"{server}?options=-csearch_path%3D{name}"

@@ -95,6 +95,9 @@ def backfill(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     start, end = (moments.asked(text) if text else None for text in (options.start, options.end))
     written = exposition.backfill(config, options.file, start, end, dict(options.label))
+    if not written:
+        options.say(f"no window that was measured lies there; {options.file} holds no number")
+        return errors.DONE
     options.say(f"{written} numbers are in {options.file}. Then, in Prometheus's data folder:")
     options.say(f"promtool tsdb create-blocks-from openmetrics {options.file} . --max-block-duration=24h")
     return errors.DONE

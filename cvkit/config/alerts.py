@@ -32,6 +32,10 @@ STATISTICS: Mapping[
     "class_boxes": ("mean",),
     "class_confidence": ("mean",),
 }
+OF_CLASSES = ("class_boxes", "class_confidence")  # metrics that are measured of each class
+# Statistics that have a value in the reference, of which others differ; the rest are distances from it.
+COMPARED = ("mean", "share", "count", "f1", "precision", "recall", "ap", "ap50")
+EVIDENTLY = ("evidently_ks", "evidently_psi", "evidently_jensen_shannon", "evidently_out_of_range")
 
 
 def default_statistic(feature: str) -> str:
@@ -50,8 +54,8 @@ def _metric(name: str) -> str:
     if feature not in STATISTICS:
         known = (*GROUPS, "runs", *STATISTICS)
         raise ValueError(f"a feature, a finding or a group; there is no metric `{name}`{nearest(feature, known)}")
-    if dot and statistic not in STATISTICS[feature] and not statistic.startswith("evidently_"):
-        known = STATISTICS[feature]
+    known = (*STATISTICS[feature], *EVIDENTLY)
+    if dot and statistic not in known:
         near = nearest(statistic, known)
         raise ValueError(f"a statistic of {feature}, {' or '.join(known)}; there is no `{statistic}`{near}")
     return name
@@ -133,8 +137,12 @@ class AlertRule(Section):
         group = self.metric in GROUPS
         if group != (given == ["state"]) and not (given == ["state"] and "." not in self.metric):
             raise ValueError("`state` for any, data, drift, quality and performance; for numbers another condition")
-        if self.metric == "runs" and given != ["missing"]:
-            raise ValueError("`missing: true` for runs: it fires where a window could not be measured")
+        if self.metric == "runs" and (given != ["missing"] or self.sources):
+            raise ValueError("only `missing: true` for runs, of no source: it fires where a window was not measured")
+        if self.classes and self.feature not in OF_CLASSES:
+            raise ValueError(f"`classes` only for metrics of classes, {' and '.join(OF_CLASSES)}")
+        if self.change is not None and self.statistic not in COMPARED:
+            raise ValueError(f"`above` or `below` for {self.statistic}: it is how far the reference is, not a value")
         return self
 
     def asks(self, condition: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
 from cvkit import yaml_files
 from cvkit.config import champion
@@ -50,6 +50,13 @@ class Config(Section):
         "",
         description="SQLAlchemy URL of the history; empty: history.db here. PostgreSQL needs cvkit[postgresql].",
     )
+
+    @model_validator(mode="after")
+    def _evidently_is_run(self) -> Config:
+        asking = [rule.name for rule in self.alerts.rules if rule.statistic.startswith("evidently_")]
+        if asking and not self.evidently:
+            raise ValueError(f"`evidently: true`, whose numbers the rule `{asking[0]}` looks at")
+        return self
 
     _path: Path = PrivateAttr(default=Path("cvkit.yml"))
     _written: Config | None = PrivateAttr(default=None)

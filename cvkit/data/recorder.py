@@ -222,6 +222,7 @@ class Recorder:
     ) -> None:
         """As `record`, of a model of its own; raises whatever the arguments are good for."""
         rows, pixels = given_as.rows(boxes), given_as.pixels(image)
+        latency_s = float(latency_s)
         moment, name = given_as.time_us(time), self._image_name(image_id) if image_id else ""
         width, height = (pixels.shape[1], pixels.shape[0]) if pixels is not None else size or (0, 0)
         writer = self._writer
@@ -234,7 +235,7 @@ class Recorder:
                     name,
                     int(width),
                     int(height),
-                    float(latency_s),
+                    latency_s if latency_s >= 0 else math.nan,  # a clock that was set back tells nothing
                     rows,
                     deployed,
                     strips,
@@ -306,7 +307,7 @@ class Recorder:
         try:
             return recorder_metrics.serve(port, self._address)
         except OSError as error:
-            log.warning("%s: no metrics at port %d: %s", self._store.source or "recorder", port, error)
+            log.warning("%s: no metrics at port %d: %s", ascii(self._store.source or "recorder")[1:-1], port, error)
             return None
 
     def _failed(self, error: Exception) -> None:

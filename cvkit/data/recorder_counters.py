@@ -47,8 +47,9 @@ class Loss:
     @property
     def words(self) -> str:
         """All of it in words."""
-        dropped = f"; {self.dropped} more were dropped before" if self.dropped else ""
-        return f"{self.lost} records were lost when the process {self.process} died{dropped}"
+        dropped = f"{self.dropped} records were dropped by the process {self.process} while it lived"
+        died = f"{self.lost} records were lost when the process {self.process} died"
+        return "; ".join(words for words, some in ((died, self.lost), (dropped, self.dropped)) if some)
 
 
 class Counters:

@@ -154,7 +154,7 @@ class Writer:
             self._told.add(kind)
             said = f"{error.problem}: {error.found}" if isinstance(error, StorageError) else error
             cause = f" ({type(error).__name__}: {said})" if error else ""
-            log.warning("%s: %s%s", self.store.source or "recorder", words, cause)
+            log.warning("%s: %s%s", ascii(self.store.source or "recorder")[1:-1], words, cause)
 
     def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="cvkit-recorder", daemon=True)
@@ -196,7 +196,7 @@ class Writer:
             self._note(recorder_counters.ACCEPTED, self.counts.accepted)
             self.found += (found := self._timed(lambda: recorder_counters.sweep(records)))
             for loss in found:
-                log.warning("%s: %s", loss.source or "recorder", loss.words)
+                log.warning("%s: %s", ascii(loss.source or "recorder")[1:-1], loss.words)
         self._note_losses()
 
     def _note_losses(self) -> None:

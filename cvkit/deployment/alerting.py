@@ -190,7 +190,7 @@ def _meaning(condition: Condition, value: str) -> str:
     limits = [
         f"{word} {limit:g}" for word, limit in (("above", rule.above), ("below", rule.below)) if limit is not None
     ]
-    limit = " or ".join(limits) or f"changed by more than {rule.change:.0%} of the reference's"
+    limit = " or ".join(limits) or f"changed by more than {100 * (rule.change or 0.0):.3g} % of the reference's"
     return f"{rule.feature}.{rule.statistic} is {limit}{lasting}: {value}."
 
 

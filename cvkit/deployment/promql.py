@@ -184,7 +184,7 @@ def _beyond(rule: AlertRule, config: Config) -> Iterator[Comparison]:
 def _changed(rule: AlertRule, config: Config) -> Iterator[Comparison]:
     expected = _measured("cvkit_measurement_expected", rule, config)
     for end, highest, sign in (("low", "max", ">"), ("high", "min", "<")):
-        change = f"(({_near_end(end, rule, config)}) - {expected}) / abs({expected} != 0)"
+        change = f"(({_near_end(end, rule, config)}) - {expected}) / abs({expected})"
         limit = float(rule.change or 0.0)
         yield Comparison(f"{highest} by ({BY_SOURCE}) ({change})", sign, -limit if sign == "<" else limit)
 

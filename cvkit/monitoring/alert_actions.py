@@ -48,7 +48,7 @@ def disable(config: Config, history: History, alert: str, *, author: str, why: s
 
     RULE@SOURCE may be one that never fired. Raises DataError for a source that nobody knows.
     """
-    _said(why)
+    _said(why, author)
     with history.writing() as connection:
         store.queue_up(connection)
         known = store.alerts(connection, config.model.name)
@@ -61,6 +61,7 @@ def disable(config: Config, history: History, alert: str, *, author: str, why: s
 
 def enable(config: Config, history: History, alert: str, *, author: str, why: str = "") -> Alert:
     """Undo `disable`, `snooze` or `acknowledge`: what fires is told again."""
+    _named_author(author)
     with history.writing() as connection:
         store.queue_up(connection)
         known = store.alerts(connection, config.model.name)
@@ -84,7 +85,7 @@ def override(
 
     Raises ConfigError for a rule that there is not, values that cannot be, an end that has passed, or no reason.
     """
-    _said(why)
+    _said(why, author)
     _ahead(until)
     found = known_rule(config, rule)
     try:
@@ -119,6 +120,7 @@ def written(changes: Mapping[str, Any]) -> str:
 
 def end_overrides(config: Config, history: History, rule: str, *, author: str) -> int:
     """End the overrides of a rule now; how many there were."""
+    _named_author(author)
     known_rule(config, rule)
     now = datetime.now(UTC)
     mine = OVERRIDES.c.model == config.model.name, OVERRIDES.c.rule == rule, OVERRIDES.c.until > now
@@ -161,7 +163,7 @@ def known_rule(config: Config, name: str) -> AlertRule:
 def _hushed(
     config: Config, history: History, alert: str, state: Any, author: str, why: str, until: datetime | None
 ) -> Alert:
-    _said(why)
+    _said(why, author)
     with history.writing() as connection:
         store.queue_up(connection)
         known = store.alerts(connection, config.model.name)
@@ -244,11 +246,19 @@ def _named(alert: Alert) -> str:
     return f"{alert.rule}@{alert.source}"
 
 
-def _said(why: str) -> None:
+def _said(why: str, author: str) -> None:
     if not why.strip():
         raise ConfigError("say why", expected="a reason that colleagues will understand", found="none")
+    _named_author(author)
 
 
-def _ahead(until: datetime) -> None:
+def _named_author(author: str) -> None:
+    if not author.strip():
+        raise ConfigError("say who does it", expected="a name", found="none")
+
+
+def _ahead(until: Any) -> None:
+    if not isinstance(until, datetime) or until.tzinfo is None:
+        raise ConfigError("say until when", expected="a time with its zone, such as UTC", found=repr(until))
     if until <= datetime.now(UTC):
         raise ConfigError("this end has passed", expected="a time ahead", found=f"{until:%Y-%m-%d %H:%M} UTC")

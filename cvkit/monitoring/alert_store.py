@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
@@ -11,10 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from cvkit.config.alerts import AlertRule, Severity
 from cvkit.monitoring.database import ALERT_LOG, ALERTS, JUDGED, MEASURED, OVERRIDES, RUNS, schema_table
 from cvkit.tables import LABEL_FEATURES, MEASUREMENTS, TIME, conform
+
+_logger = logging.getLogger(__name__)
 
 State = Literal["firing", "acknowledged", "snoozed", "disabled", "resolved"]
 Action = Literal[
@@ -208,11 +212,18 @@ def _spans(found: pd.DataFrame, runs: pd.Series) -> pd.DataFrame:
 
 
 def overridden(rules: Sequence[AlertRule], changes: Sequence[Override]) -> tuple[AlertRule, ...]:
-    """The rules as overrides make them, newer ones last."""
+    """The rules as overrides make them, newer ones last.
+
+    One that does not fit its rule any more, since cvkit.yml was changed, is left out with a warning: all else is told.
+    """
     found = {rule.name: rule for rule in rules}
     for override in changes:
         if override.rule in found:
-            found[override.rule] = changed(found[override.rule], override.changes)
+            try:
+                found[override.rule] = changed(found[override.rule], override.changes)
+            except ValidationError:
+                words = "an override of the rule %s does not fit it any more, and is left out: end it with %s"
+                _logger.warning(words, override.rule, f"`cvkit alerts override {override.rule} --end`")
     return tuple(found.values())
 
 

@@ -62,10 +62,11 @@ def update(config: Config, history: History, now: datetime | None = None) -> Jud
         standing = _standing(connection, model, version, past, found.values())
         found = inhibit({name: one if known.get(name) is one else led(one, by_name.get(one.rule), standing)
                          for name, one in found.items()}, rules)  # fmt: skip
-        told = outbox.to_tell(found.values(), config.alerts, now)
+        unheard = outbox.waiting(connection, model)
+        told = outbox.to_tell(found.values(), config.alerts, now, unheard)
         found |= {one.fingerprint: outbox.marked(one, event, now) for one, event in told}
         context = Context.of(config, connection, standing, rules, told)
-        messages = outbox.messages(told, context, config.alerts, now)
+        messages = outbox.messages(told, context, config.alerts, now, unheard)
         changed = [alert for alert in found.values() if known.get(alert.fingerprint) != alert]
         store.put(connection, changed, known)
         store.log(connection, [*entries, *_told_entries(told, now)])

@@ -98,7 +98,8 @@ def led(alert: Alert, rule: AlertRule | None, standing: Standing) -> Alert:
         return replace(alert, facts=facts | {"cause": NOT_JUDGED[0]})
     since = {feature: row["since"] for feature, row in here.items() if row["state"] != "unknown"}
     if own := {feature: start for feature, start in since.items() if rule and of_rule(here[feature], rule)}:
-        first = foremost(own)
+        worst = {feature: start for feature, start in own.items() if here[feature]["state"] == alert.severity}
+        first = foremost(worst or own)
         facts |= {"feature": first, "reason": here[first]["reason"]}
     others = {feature: start for feature, start in since.items() if feature not in LABEL_FEATURES}
     feature = str(facts.get("feature"))

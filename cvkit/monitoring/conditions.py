@@ -99,7 +99,7 @@ def _condition(rule: AlertRule) -> str:
     if rule.missing:
         return "no image came" if rule.feature == "images" else f"{subject} has no value though images came"
     if rule.change is not None:
-        limit = f"differs by more than {rule.change:.0%} from the reference"
+        limit = f"differs by more than {100 * rule.change:.3g} % from the reference"
     else:
         limits = [("above", rule.above), ("below", rule.below)]
         limit = "is " + " or ".join(f"{way} {number:g}" for way, number in limits if number is not None)
@@ -175,7 +175,7 @@ def beyond(rule: AlertRule, rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     low, high = (rows[end].fillna(value) if rule.sure else value for end in ("low", "high"))
     if rule.change is not None:
         span = rule.change * expected.abs()
-        return (low > expected + span) | (high < expected - span), expected.notna() & (expected != 0)
+        return (low > expected + span) | (high < expected - span), expected.notna()
     never = pd.Series(False, index=rows.index)
     above = low > rule.above if rule.above is not None else never
     below = high < rule.below if rule.below is not None else never

@@ -19,7 +19,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from cvkit.config import Config
-from cvkit.errors import StorageError
+from cvkit.errors import ConfigError, StorageError
 from cvkit.monitoring import series
 from cvkit.monitoring.prometheus import (
     MOST_SERIES,
@@ -161,8 +161,15 @@ def server(scraper: Scraper, host: str, port: int) -> WSGIServer:
 def push(config: Config, gateway: str, job: str) -> None:
     """Put the metrics in place of those that the same job pushed about this model.
 
-    Raises StorageError where the history cannot be read or the Pushgateway does not take them.
+    Raises ConfigError for an address with a name and password in it, StorageError where the history cannot be read or
+    the Pushgateway does not take them.
     """
+    if "@" in gateway:  # before anything shows it
+        raise ConfigError(
+            "an address with a name and password would be shown in lists of processes", where="--gateway",
+            expected="http://HOST:PORT", found="an address with @",
+            remedy="push to a proxy on this machine that logs in, or let node_exporter take `cvkit metrics textfile`",
+        )  # fmt: skip
     body = once(config)
 
     def send(url: str, method: str, timeout: float | None, headers: Any, data: bytes) -> Callable[[], None]:

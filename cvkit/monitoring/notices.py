@@ -181,7 +181,7 @@ def _expected(facts: Mapping[str, Any], rule: AlertRule | None) -> str:
     if rule and not rule.state and not rule.missing:
         limits = [("at most", rule.above), ("at least", rule.below)]
         parts += [f"{way} {limit:g}" for way, limit in limits if limit is not None]
-        parts += [f"within {rule.change:.0%} of the reference"] if rule.change is not None else []
+        parts += [f"within {100 * rule.change:.3g} % of the reference"] if rule.change is not None else []
     expected, low, high = (facts.get(name) for name in ("expected", "expected_low", "expected_high"))
     if expected is not None:
         span = "" if low is None or high is None else f" ({low:.4g} to {high:.4g} in healthy windows)"

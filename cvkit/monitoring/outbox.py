@@ -10,7 +10,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,14 +41,34 @@ WAITS = "waiting for another try"
 Told = tuple[Alert, Event]
 
 
-def to_tell(alerts: Iterable[Alert], settings: AlertSettings, now: datetime) -> list[Told]:
-    """The alerts that somebody has to hear of now, and why; those that no channel wants are left for later."""
+Waiting = Set[tuple[str, str]]  # channel and fingerprint of what is in the outbox and was not sent yet
+
+
+def to_tell(
+    alerts: Iterable[Alert], settings: AlertSettings, now: datetime, waiting: Waiting = frozenset()
+) -> list[Told]:
+    """The alerts that somebody has to hear of now, and why; those that no channel wants are left for later.
+
+    No alert is repeated to a channel that has not heard of it yet: after an outage it would be told many times at once.
+    """
     found = ((alert, _event(alert, settings.repeat_hours, now)) for alert in alerts)
     return [
         (alert, event)
         for alert, event in found
-        if event and any(channel.wants(alert.source, alert.rule, _loudness(alert)) for channel in settings.channels)
+        if event and any(_takes(channel, alert, event, waiting) for channel in settings.channels)
     ]
+
+
+def _takes(channel: Channel, alert: Alert, event: Event, waiting: Waiting) -> bool:
+    again = event == "repeated" and (channel.name, alert.fingerprint) in waiting
+    return not again and channel.wants(alert.source, alert.rule, _loudness(alert))
+
+
+def waiting(connection: sa.Connection, model: str) -> Waiting:
+    """Which channels have not heard yet of what: channel and fingerprint of messages that wait."""
+    query = sa.select(OUTBOX.c.channel, OUTBOX.c.fingerprints)
+    rows = connection.execute(query.where(OUTBOX.c.model == model, OUTBOX.c.status == "waiting"))
+    return {(row.channel, fingerprint) for row in rows for fingerprint in row.fingerprints}
 
 
 def _event(alert: Alert, repeat_hours: float, now: datetime) -> Event | None:
@@ -76,21 +96,21 @@ def marked(alert: Alert, event: Event, now: datetime) -> Alert:
 
 
 def messages(
-    told: Sequence[Told], context: Context, settings: AlertSettings, now: datetime
+    told: Sequence[Told], context: Context, settings: AlertSettings, now: datetime, waiting: Waiting = frozenset()
 ) -> list[tuple[str, Message]]:
     """The messages for each channel, by its name: alerts of one group share one, at most `MOST_NOTICES`."""
     notices = [(alert, context.notice(alert, event)) for alert, event in told]
     return [
         (channel.name, Message(id=uuid.uuid4().hex, made=now, notices=tuple(part)))
         for channel in settings.channels
-        for group in _groups([pair for pair in notices if _wanted(channel, *pair)], settings.group_by)
+        for group in _groups([pair for pair in notices if _wanted(channel, *pair, waiting)], settings.group_by)
         for part in (group[first : first + MOST_NOTICES] for first in range(0, len(group), MOST_NOTICES))
     ]
 
 
-def _wanted(channel: Channel, alert: Alert, notice: Notice) -> bool:
+def _wanted(channel: Channel, alert: Alert, notice: Notice, waiting: Waiting) -> bool:
     over = notice.event == "resolved"
-    return (channel.resolved or not over) and channel.wants(alert.source, alert.rule, _loudness(alert))
+    return (channel.resolved or not over) and _takes(channel, alert, notice.event, waiting)
 
 
 def _groups(notices: Iterable[tuple[Alert, Notice]], by: str) -> Iterator[list[Notice]]:
@@ -281,8 +301,12 @@ def wait_s(attempts: int, retry_after_s: float | None, spread: float) -> float:
 
 
 def again(config: Config, history: History, now: datetime) -> int:
-    """Make everything due that waits or was given up, as after a token was mended; how many."""
+    """Make everything due that waits or was given up, as after a token was mended; how many.
+
+    What another process is sending stays its own.
+    """
     values = {"status": "waiting", "due": now, "leased_until": None}
     with history.writing() as connection:
-        unsent = OUTBOX.c.model == config.model.name, OUTBOX.c.status.in_(["waiting", "failed"])
+        free = OUTBOX.c.leased_until.is_(None) | (OUTBOX.c.leased_until <= now)
+        unsent = OUTBOX.c.model == config.model.name, OUTBOX.c.status.in_(["waiting", "failed"]), free
         return connection.execute(OUTBOX.update().where(*unsent).values(values)).rowcount
