@@ -55,7 +55,8 @@ def train(
     if prepared.kind != kind and kind == "full":
         raise ConfigError(
             "this data set holds only a sample of the old images", where=str(prepared.folder),
-            expected="one for full training", found="one for incremental training", remedy="run `cvkit retrain prepare --kind full`",
+            expected="one for full training", found="one for incremental training",
+            remedy="run `cvkit retrain prepare --kind full`",
         )  # fmt: skip
     given = arguments(config, kind)
     with lock(config.workspace / "locks" / "retraining.lock", "preparing or training"):
