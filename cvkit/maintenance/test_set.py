@@ -208,7 +208,8 @@ def _write(
     for box in labels.to_dict("records"):
         boxes.setdefault(str(box["image_id"]), []).append([box[name] for name in BOX])
     rows = []
-    for row in images[list(KEPT)].sort_values(["part", "image_id"]).to_dict("records"):
+    for one in images[list(KEPT)].sort_values(["part", "image_id"]).to_dict("records"):
+        row = {name: one[name] for name in KEPT}
         path = Path(row["path"])
         inside = path.is_relative_to(config.workspace)
         times = {name: "" if pd.isna(row[name]) else row[name].isoformat() for name in ("time", "moment")}
