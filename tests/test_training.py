@@ -51,7 +51,7 @@ def asking(config: Config, kind: str = "incremental", **arguments: Any) -> Confi
         ({"learning_rate": 0.1}, "no argument `learning_rate`"),
         ({"data": "x.yaml"}, "`data` is set by cvkit"),
         ({"epochs": "many"}, "'epochs=many' is of invalid type"),
-        ({"lr0": -0.1, "optimizer": "SGD", "mosaic": 7.0}, "mosaic"),
+        ({"mosaic": 7.0}, "between 0.0 and 1.0"),
         ({"lr0": 0.01, "optimizer": "auto"}, "optimizer `auto` would ignore lr0"),
         ({"amp": True}, "would download"),
         ({"device": "0,1"}, "one device"),
