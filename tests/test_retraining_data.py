@@ -433,10 +433,10 @@ def test_a_data_set_that_touches_the_test_set_is_refused_with_the_list(own: Conf
 def test_a_test_set_that_grew_is_heeded(own: Config) -> None:
     """A data set prepared before an image was frozen is refused after it."""
     made, held = dataset.newest(own, "incremental"), test_set.load(own)
-    row = made.manifest.iloc[[0]]
-    frozen = pd.concat([held.images, row.assign(image_id="frozen later", part="new")[["image_id", "content", "dhash",
-                        "source", "time", "moment", "width", "height", "part"]]], ignore_index=True)  # fmt: skip
-    grown = test_set.TestSet("x", conform(frozen, test_set.TEST_IMAGES), held.labels, held.classes, held.stretches)
+    row = made.manifest.iloc[[0]].assign(image_id="frozen later", part="new")
+    added = conform(row[[name for name in test_set.TEST_IMAGES if name in row]], test_set.TEST_IMAGES)
+    images = pd.concat([held.images, added], ignore_index=True)
+    grown = test_set.TestSet("x", images, held.labels, held.classes, held.stretches)
     with pytest.raises(DataError, match="frozen later"):
         dataset.check(made, grown)
 
