@@ -60,6 +60,8 @@ def test_the_calendar_is_the_one_the_demo_promises() -> None:
     assert all(world.FIRST_DAY < day <= last_day for day in planted)
     reference_end = world.REFERENCE_FIRST_DAY + timedelta(days=world.REFERENCE_DAYS)
     assert reference_end <= world.FIRST_DAY, "the reference lies before the captures"
+    old_end = world.OLD_FIRST_DAY + timedelta(days=world.OLD_DAYS)
+    assert old_end <= world.REFERENCE_FIRST_DAY, "what the model was trained on lies before what it was accepted on"
     assert world.END.date() == last_day + timedelta(days=1)
 
 
@@ -67,6 +69,7 @@ def test_every_camera_has_every_day_and_every_image_its_labels(line: Path) -> No
     for images, labels, days in (
         (line / "captures", line / "labels", world.DAYS),
         (line / "reference/images/val", line / "reference/labels/val", world.REFERENCE_DAYS),
+        (line / "reference/images/train", line / "reference/labels/train", world.OLD_DAYS),
     ):
         shots = sorted(path.relative_to(images).with_suffix("") for path in images.rglob("*.jpg"))
         assert Counter(shot.parts[0] for shot in shots) == dict.fromkeys(world.CAMERAS, days * FEW)
@@ -94,6 +97,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(
 ) -> None:
     monkeypatch.setattr(world, "DAYS", 2)
     monkeypatch.setattr(world, "REFERENCE_DAYS", 1)
+    monkeypatch.setattr(world, "OLD_DAYS", 1)
     world.write_world(tmp_path / "again", seed=4)
     world.write_world(tmp_path / "other", seed=5)
     whole, again, other = digests(line), digests(tmp_path / "again"), digests(tmp_path / "other")
@@ -113,12 +117,12 @@ def test_a_frame_made_alone_is_the_one_on_disk(line: Path) -> None:
 
 
 def test_progress_is_told_up_to_the_last_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("FRAMES_A_DAY", 1), ("DAYS", 1), ("REFERENCE_DAYS", 1)):
+    for name, value in (("FRAMES_A_DAY", 1), ("DAYS", 1), ("REFERENCE_DAYS", 1), ("OLD_DAYS", 1)):
         monkeypatch.setattr(world, name, value)
     told: list[tuple[int, int]] = []
     world.write_world(tmp_path, progress=lambda done, total: told.append((done, total)))
-    assert told == [(done, 6) for done in range(1, 7)]
-    assert len(list(tmp_path.rglob("*.jpg"))) == 6
+    assert told == [(done, 9) for done in range(1, 10)]
+    assert len(list(tmp_path.rglob("*.jpg"))) == 9
 
 
 # -- the truth about it -----------------------------------------------------------------------------------------------
@@ -249,6 +253,7 @@ def test_ultralytics_finds_the_reference_from_any_folder(
     monkeypatch.chdir(tmp_path)
     found = check_det_dataset(str(line / "reference" / "data.yaml"), autodownload=False)
     assert Path(found["val"]) == line / "reference" / "images" / "val"
+    assert Path(found["train"]) == line / "reference" / "images" / "train"
 
 
 # -- the shipped checkpoint -------------------------------------------------------------------------------------------

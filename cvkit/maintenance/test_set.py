@@ -26,7 +26,7 @@ FILE, FOLDER = "retraining/test.json", "retraining/test"
 OLD, NEW = "old", "new"  # parts of it
 TEST, TRAINING = "test", "training"  # sides that stretches of production are on
 FORMAT = 1
-CORNERS = ["x1", "y1", "x2", "y2"]
+BOX = ("class_id", "x1", "y1", "x2", "y2", "aside")  # of a labelled box
 TEST_IMAGES: Mapping[str, str] = {**IMAGES, "moment": TIME, "content": "str", "dhash": "uint64", "part": "str"}
 KEPT = ("image_id", "part", "source", "path", "content", "dhash", "width", "height", "time", "moment")  # of an image
 Stretches = dict[str, dict[str, Any]]  # by source and day: {"side": TEST or TRAINING, "images": how many}
@@ -205,10 +205,11 @@ def _write(
     config: Config, images: pd.DataFrame, labels: pd.DataFrame, classes: Mapping[int, str], stretches: Stretches
 ) -> None:
     boxes: dict[str, list[list[Any]]] = {}
-    for image_id, *box in labels[["image_id", "class_id", *CORNERS, "aside"]].itertuples(index=False):
-        boxes.setdefault(image_id, []).append(box)
+    for box in labels.to_dict("records"):
+        boxes.setdefault(str(box["image_id"]), []).append([box[name] for name in BOX])
     rows = []
-    for row in images[list(KEPT)].sort_values(["part", "image_id"]).to_dict("records"):
+    for one in images[list(KEPT)].sort_values(["part", "image_id"]).to_dict("records"):
+        row = {name: one[name] for name in KEPT}
         path = Path(row["path"])
         inside = path.is_relative_to(config.workspace)
         times = {name: "" if pd.isna(row[name]) else row[name].isoformat() for name in ("time", "moment")}
@@ -239,7 +240,7 @@ def _read(config: Config) -> TestSet | None:
             for row in rows
         ]  # fmt: skip
         boxes = [(row["image_id"], *box) for row in rows for box in row["boxes"]]
-        labels = pd.DataFrame(boxes, columns=["image_id", "class_id", *CORNERS, "aside"])
+        labels = pd.DataFrame(boxes, columns=["image_id", *BOX])
         table = pd.DataFrame(images, columns=[*KEPT, "labelled"]).astype({"dhash": "uint64"})
         times = {name: pd.to_datetime(table[name], utc=True, format="ISO8601") for name in ("time", "moment")}
         told = [[row["content"], row["part"], sorted(row["boxes"])] for row in rows]

@@ -55,7 +55,8 @@ def train(
     if prepared.kind != kind and kind == "full":
         raise ConfigError(
             "this data set holds only a sample of the old images", where=str(prepared.folder),
-            expected="one for full training", found="one for incremental training", remedy="run `cvkit retrain prepare --kind full`",
+            expected="one for full training", found="one for incremental training",
+            remedy="run `cvkit retrain prepare --kind full`",
         )  # fmt: skip
     given = arguments(config, kind)
     with lock(config.workspace / "locks" / "retraining.lock", "preparing or training"):
@@ -235,7 +236,7 @@ def _keep(states: Path, trainer: Any) -> None:
     remove_tree(folder)
     with replacing_folder(folder) as part:
         shutil.copyfile(trainer.last, part / "last.pt")
-        shutil.copyfile(trainer.best, part / "best.pt")
+        shutil.copyfile(trainer.best if trainer.best.is_file() else trainer.last, part / "best.pt")  # none did well
         told = {"epoch": trainer.epoch, "finished": bool(trainer.stop)}
         (part / "state.json").write_text(json.dumps(told), encoding="utf-8")
     for other in states.iterdir():
