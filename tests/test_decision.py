@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,8 +26,9 @@ from decision_world import (
     update,
 )
 
-from cvkit.config.retraining import ACTIONS, Policy, RetrainingSettings
-from cvkit.maintenance.decision import UPDATES, Decision, decide
+from cvkit.config import parse_config
+from cvkit.config.retraining import ACTIONS, DEFAULT_POLICIES, Policy, RetrainingSettings
+from cvkit.maintenance.decision import CONDITIONS, UPDATES, Decision, decide
 from cvkit.maintenance.facts import Evidence
 from cvkit.stats.quality.decay import Decay
 
@@ -346,3 +349,32 @@ def test_the_rhythm_is_that_of_the_source_that_falls_fastest() -> None:
     nothing = decide(evidence(unsure), SETTINGS).rhythm
     assert math.isnan(nothing.retrain_days)
     assert math.isnan(nothing.evaluate_days)
+
+
+# -- the page -------------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "decide.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_default_table() -> None:
+    rows = re.findall(r"^\| `(\S+)` \| (.*) \| (.*) \|$", PAGE, flags=re.MULTILINE)
+    assert [(name, action) for name, _, action in rows] == [(one.name, one.action) for one in DEFAULT_POLICIES]
+    for (_, conditions, _), policy in zip(rows, DEFAULT_POLICIES, strict=True):
+        asked = policy.model_dump(exclude_defaults=True, exclude={"name", "action", "why"})
+        words = [
+            name.replace("_", " ") if value is True else f"{name} {' or '.join(value)}" for name, value in asked.items()
+        ]
+        assert conditions == (", ".join(words) or "none")
+
+
+def test_the_table_of_the_page_can_be_used(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
+    config = parse_config(f"reference: {{data: data.yaml}}\n{text}", tmp_path / "cvkit.yml")
+    mix = decide(evidence(source("mix, at once", "likely by labels", "no")), config.retraining)
+    assert (mix.action, mix.policy) == (RECALIBRATE, "only-the-mix")
+
+
+def test_every_action_and_condition_has_its_place_on_the_page() -> None:
+    assert not [action for action in ACTIONS if f"| {action} |" not in PAGE]
+    named = {"new_class": "new class", "odd_images": "odd images", "after_update": "after the update"}
+    assert not [name for name in CONDITIONS if f"**{named.get(name, name)}**" not in PAGE]
