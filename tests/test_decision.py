@@ -143,7 +143,7 @@ def test_the_grid_is_large_and_says_nothing_twice() -> None:
     assert {row[3] for row in GRID} == set(HISTORY)
 
 
-EVERYTHING = [evidence(source(*row), history=row[3]) for row in product(DRIFT, HARM, LABELS, HISTORY)]
+EVERYTHING = [evidence(source(*row), history=row[3]) for row in [*product(DRIFT, HARM, LABELS, HISTORY)][::7]]
 
 
 def test_every_situation_has_a_decision_that_explains_itself() -> None:
@@ -175,7 +175,7 @@ def test_laws_that_no_situation_breaks() -> None:
 
 
 def test_the_same_evidence_gives_the_same_decision() -> None:
-    for facts in EVERYTHING[::7]:
+    for facts in EVERYTHING[::11]:
         assert decide(facts, SETTINGS) == decide(facts, SETTINGS)
     parts = [source("none", "none by labels", "few", name="a"), source(*GRID[24][:3], name="b")]
     both = decide(evidence(*parts), SETTINGS)
@@ -321,9 +321,9 @@ class World:
 
 @pytest.mark.parametrize("obeys", [0.0, 0.1, 0.5, 1.0])
 def test_it_does_not_oscillate(obeys: float) -> None:
-    for seed in range(20):
+    for seed in range(5):
         world = World(seed, obeys)
-        for number in range(120):
+        for number in range(90):
             world.day(number)
         updates = [(day, action) for day, action, carried in world.made if carried and action != RECALIBRATE]
         assert all(later - day >= 7 for (day, _), (later, action) in pairwise(updates) if action != BACK)
