@@ -61,8 +61,10 @@ def only(settings: Config, history: History, now: datetime = NOW) -> Source:
 
 def promoted(folder: Path, *entries: tuple[str, str, int]) -> None:
     (folder / "versions").mkdir(exist_ok=True)
-    told = [{"version": v, "from": f, "at": day(at).start.isoformat(), "by": "ann", "why": "x"} for v, f, at in entries]
-    (folder / "versions" / "champion.json").write_text(json.dumps({"promotions": told}))
+    told = [
+        {"version": v, "how": how, "when": day(at).start.isoformat(), "by": "ann", "why": "x"} for v, how, at in entries
+    ]
+    (folder / "versions" / "champion.json").write_text(json.dumps({"log": told}))
 
 
 # -- numbers --------------------------------------------------------------------------------------------------------
@@ -185,7 +187,7 @@ def test_only_windows_since_the_update_count_and_the_version_before_is_known(wor
             verdicts=conform(pd.DataFrame([verdict("cam-1", "f1", "ok")]), VERDICTS),
         )  # fmt: skip
     course(history, [0.9] * 4 + [0.5] * 6, bad_from=4)
-    promoted(tmp_path, ("old", "", 0), ("external", "old", 4))
+    promoted(tmp_path, ("old", "adopted", 0), ("external", "promoted", 4))
     found = collect(settings, history, NOW)
     assert found.update is not None
     assert (found.update.before, found.update.at, found.first) == ("old", day(4).start, day(4).start)
@@ -200,7 +202,7 @@ def test_only_windows_since_the_update_count_and_the_version_before_is_known(wor
 def test_right_after_an_update_nothing_is_known_yet(world: Any, tmp_path: Path) -> None:
     settings, history = world
     course(history, FALLING)
-    promoted(tmp_path, ("external", "old", 15))
+    promoted(tmp_path, ("old", "adopted", 0), ("external", "promoted", 15))
     found = collect(settings, history, NOW)
     assert (found.sources, found.window) == ((), None)
     assert decide(found, settings.retraining).action == "keep"
@@ -209,20 +211,23 @@ def test_right_after_an_update_nothing_is_known_yet(world: Any, tmp_path: Path) 
 def test_who_names_other_weights_is_not_held_to_the_log(world: Any, tmp_path: Path) -> None:
     settings, history = world
     course(history, FALLING)
-    promoted(tmp_path, ("external", "old", 3), ("another", "external", 15))
+    promoted(tmp_path, ("external", "adopted", 3), ("another", "promoted", 15))
     assert collect(settings, history, NOW).update is None
 
 
-def test_a_way_back_is_known_as_one(world: Any, tmp_path: Path) -> None:
+def test_a_way_back_is_known_as_one_and_what_is_named_in_the_file_is_no_update(world: Any, tmp_path: Path) -> None:
     settings, _ = world
-    promoted(tmp_path, ("a", "", 0), ("b", "a", 1), ("a", "b", 2), ("c", "a", 3), ("c", "c", 4))
-    assert [(one.version, one.back) for one in updates(settings)] == [("b", False), ("a", True), ("c", False)]
-    promoted(tmp_path, ("b", "a", 1), ("a", "b", 2))  # the log begins with the first update
-    assert [(one.version, one.back) for one in updates(settings)] == [("b", False), ("a", True)]
+    assert updates(settings) == ()
+    promoted(tmp_path, ("a", "adopted", 0))
+    assert updates(settings) == ()
+    promoted(tmp_path, ("a", "adopted", 0), ("b", "promoted", 1), ("a", "rolled back", 2), ("c", "adopted", 3),
+             ("d", "promoted", 4), ("d", "promoted", 5))  # fmt: skip
+    told = [(one.version, one.before, one.at, one.back) for one in updates(settings)]
+    assert told == [("b", "a", day(1).start, False), ("a", "b", day(2).start, True), ("d", "c", day(4).start, False)]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"promotions": [{"version": "a", "from": "b"}]}', '{"promotions": 3}',
-                                  '{"promotions": [{"version": "a", "from": "b", "at": "soon"}]}'])  # fmt: skip
+@pytest.mark.parametrize("text", ["{", "[]", '{"log": [{"version": "a", "how": "adopted"}]}', '{"log": 3}',
+                                  '{"log": [{"version": "a", "how": "adopted", "when": "soon"}]}'])  # fmt: skip
 def test_a_damaged_log_is_named(world: Any, tmp_path: Path, text: str) -> None:
     settings, history = world
     course(history, FALLING)
@@ -400,6 +405,8 @@ def test_a_mistake_in_the_table_is_explained(tmp_path: Path, policies: str, word
 def test_times_without_a_zone_are_utc(world: Any, tmp_path: Path) -> None:
     settings, _ = world
     promoted(tmp_path)
-    told = {"promotions": [{"version": "b", "from": "a", "at": "2026-11-02T00:00:00"}]}
-    (tmp_path / "versions" / "champion.json").write_text(json.dumps(told))
+    told = [
+        {"version": name, "how": "promoted", "when": f"2026-11-0{at}T00:00:00"} for at, name in ((1, "a"), (2, "b"))
+    ]
+    (tmp_path / "versions" / "champion.json").write_text(json.dumps({"log": told}))
     assert updates(settings)[0].at == datetime(2026, 11, 2, tzinfo=UTC)
