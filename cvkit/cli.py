@@ -310,8 +310,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--serve", action="store_true", help="serve it and rebuild on changes")
     command.add_argument("--address", default="127.0.0.1:8000", help="with --serve: host:port (default: %(default)s)")
     alerts.add(commands, _workspace_command, _say)
-    metrics.add(commands, _workspace_command, _say)
     retrain.add(commands, _workspace_command, _say)
+    metrics.add(commands, _workspace_command, _say)
     _command(commands, "schema", schema)
     return parser
 

@@ -16,14 +16,14 @@ from cvkit.stats.quality.decay import days_until
 CONDITIONS = tuple(name for name in Policy.model_fields if name not in ("name", "action", "why"))
 UPDATES = ("recalibrate", "retrain incrementally", "retrain fully", "roll back")  # what changes the model in use
 STANDING = "stands"  # in place of a policy's name: what was decided before still does
-# What a condition that is so or not would be, in words.
+# What a condition would be that is so, or not so, in words.
 SO = {
-    "new_class": "labels {}held a class that the model does not know",
-    "odd_images": "more images were {}strange than may be",
-    "threshold": "another confidence {}restored F1",
-    "after_update": "the last update had {}made it worse",
-    "due": "the calendar {}asked for it",
-    "cooldown": "an update had {}just been made",
+    "new_class": ("labels held a class that the model does not know", "no label held an unknown class"),
+    "odd_images": ("more images were strange than may be", "no more images were strange than may be"),
+    "threshold": ("another confidence restored F1", "no other confidence restored F1"),
+    "after_update": ("it had got worse with the last update", "it had not got worse with the last update"),
+    "due": ("the calendar asked for it", "the calendar did not ask for it"),
+    "cooldown": ("an update had just been made", "the cooldown were over"),
 }
 OTHERWISE = Policy(name="no-policy", action="keep", why="no policy of the table holds")
 
@@ -147,23 +147,29 @@ def _holds(wanted: Any, value: Any) -> bool:
     return value in wanted
 
 
-def _failed(policy: Policy, situation: Situation) -> Iterator[str]:
-    """The conditions of a row that do not hold, and how it is; no table makes updates follow each other at once."""
+def _failing(policy: Policy, situation: Situation) -> Iterator[str]:
+    """The conditions of a row that do not hold; no table makes updates follow each other at once."""
     for name in CONDITIONS:
         if _asks(policy, name) and not _holds(getattr(policy, name), situation[name].value):
-            yield f"{_wanted(policy, name)}; now {situation[name].words}"
+            yield name
     waits = policy.action in UPDATES and policy.action != "roll back" and policy.cooldown is None
     if waits and situation["cooldown"].value:
-        yield f"the cooldown were over; now {situation['cooldown'].words}"
+        yield "cooldown"
+
+
+def _failed(policy: Policy, situation: Situation) -> Iterator[str]:
+    """The conditions of a row that do not hold, and how it is."""
+    for name in _failing(policy, situation):
+        yield f"{_wanted(policy, name)}; now {situation[name].words}"
 
 
 def _wanted(policy: Policy, condition: str) -> str:
     wanted = getattr(policy, condition)
-    return _were(condition, wanted if isinstance(wanted, bool) else " or ".join(wanted))
+    return _were(condition, " or ".join(wanted) if isinstance(wanted, tuple) else bool(wanted))
 
 
 def _were(condition: str, value: Any) -> str:
-    return SO[condition].format("" if value else "not ") if condition in SO else f"{condition} were {value}"
+    return SO[condition][not value] if condition in SO else f"{condition} were {value}"
 
 
 def spoken(condition: str, situation: Situation) -> str:
@@ -180,7 +186,7 @@ def _other(held: Policy, situation: Situation, policies: Sequence[Policy]) -> It
         for value in _vocabulary(name):
             if not _holds(getattr(held, name), value):
                 changed = {**situation, name: Aspect(value, str(value))}
-                other = next((one for one in policies if not any(_failed(one, changed))), OTHERWISE)
+                other = next((one for one in policies if not any(_failing(one, changed))), OTHERWISE)
                 found.setdefault((other.action, other.name), []).append(value)
         for (action, policy), values in found.items():
             if action != held.action:

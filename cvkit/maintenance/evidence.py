@@ -129,7 +129,7 @@ def _source(past: _Past, name: str) -> Source:
     onset = min((one.onset for one in changes), default=past.windows[0].start)
     worse, mistakes = _worse(past, verdicts, onset)
     changes += mistakes
-    first = min([onset, *(one.onset for one in mistakes)]) if changes else onset
+    first = min((one.onset for one in changes), default=onset)
     f1 = _number(past, measured, "performance", "f1", mistakes[0].onset if mistakes else onset)
     images = measured[(measured["feature"] == "images") & (measured["metric"] == "count")]
     labelled, drawn, keys = _labels(measured, first)

@@ -103,10 +103,9 @@ def _drift(source: Source, settings: RetrainingSettings) -> Aspect:
     ordered = sorted(source.changes, key=_telling)
     told = [one for one in ordered if not math.isnan(one.gradual) and not 1 - GRADUAL < one.gradual < GRADUAL]
     large, size = _size(source, ordered[0], settings)
-    if told and told[0].gradual >= GRADUAL:
-        value = "gradual"
-    else:  # no full training before it is sure that the change came at once
-        value = "drastic" if told and large else "sudden"
+    # No full training before it is sure that the change came at once.
+    at_once = "drastic" if told and large else "sudden"
+    value = "gradual" if told and told[0].gradual >= GRADUAL else at_once
     course = f"as {told[0].feature} says" if told else "too early to tell from gradual"
     others = f" and {len(ordered) - 1} more" if len(ordered) > 1 else ""
     words = f"{value}, {course}: {ordered[0].feature}{others} since {ordered[0].onset:%Y-%m-%d}{size}"
@@ -120,9 +119,9 @@ def _telling(change: Change) -> tuple[int, bool, float, str]:
 
 
 def _size(source: Source, leading: Change, settings: RetrainingSettings) -> tuple[bool, str]:
-    """Whether a change is large. What changed in the picture alone, and the model did not notice, is not."""
+    """Whether a change is large: by labels where they tell; what changed in the picture alone is not."""
     lost = source.f1.expected - source.f1.value
-    if leading.feature == "f1" and not math.isnan(lost):
+    if not math.isnan(lost) and (source.worse or source.f1.high < source.f1.expected - settings.margin):
         return lost >= settings.drastic_loss, f", F1 lower by {lost:.2f} (drastic from {settings.drastic_loss:g})"
     if math.isnan(leading.effect):
         return False, ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from cvkit.config import Config
 from cvkit.errors import StorageError
 
 CHAMPION = Path("versions") / "champion.json"
+ADOPTED, BACK = "adopted", "rolled back"  # how a version came into use, where it was not promoted
 TRAINED = ("incremental", "full")
 
 
@@ -22,7 +24,7 @@ class Update:
     version: str
     before: str  # the version it took the place of
     at: datetime
-    back: bool  # the version had been in use before
+    back: bool  # to a version that had been in use before
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +38,19 @@ class Attempt:
 
 
 def updates(config: Config) -> tuple[Update, ...]:
-    """Every update, oldest first; the first version in use is none. Raises StorageError on a log that is damaged."""
+    """Every update, oldest first; weights that somebody named in cvkit.yml are none. Raises StorageError on damage."""
     file = config.workspace / CHAMPION
     if not file.is_file():
         return ()
-    entries = _read(file).get("promotions", [])
     try:
-        told = [(str(one["version"]), str(one.get("from") or ""), _moment(one["at"])) for one in entries]
+        told = [(str(one["version"]), str(one["how"]), _moment(one["when"])) for one in _read(file)["log"]]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(file, f"a promotion without {error}") from None
-    found, in_use = [], set[str]()
-    for version, before, at in told:
-        if before and before != version:
-            found.append(Update(version, before, at, back=version in in_use))
-        in_use |= {version, before}
-    return tuple(found)
+        raise _damaged(file, f"{type(error).__name__}: {error}") from None
+    return tuple(
+        Update(version, before, at, back=how == BACK)
+        for (before, _, _), (version, how, at) in pairwise(told)
+        if version != before and how != ADOPTED
+    )
 
 
 def attempts(config: Config) -> tuple[Attempt, ...]:

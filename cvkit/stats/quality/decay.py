@@ -40,6 +40,7 @@ def decay(days: ArrayLike, quality: ArrayLike, level: float = 0.95) -> Decay:
     known = np.isfinite(when) & np.isfinite(good)
     order = np.argsort(when[known], kind="stable")
     when, good = when[known][order], good[known][order]
+    good = good - good[:1]  # a constant is one, whatever is rounded
     if when.size < FEWEST or when[0] == when[-1]:
         return Decay(math.nan, math.nan, math.nan, when.size)
     centred = when - when.mean()
