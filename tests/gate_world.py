@@ -23,6 +23,7 @@ class World:
     second: dict[str, float] = field(default_factory=lambda: {"old": 0.95, "new": 0.85})
     same: float = 0.9  # share of the boxes of which both models say the same where their chances are alike
     false: float = 0.1  # false boxes an image, of each model by itself
+    cameras: int = 2
 
 
 def make(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -32,7 +33,7 @@ def make(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFr
     part = np.where(np.arange(n) < world.old, "old", "new")
     ids = [f"{one}/{number:05d}.jpg" for number, one in enumerate(part)]
     times = pd.to_datetime("2026-10-01", utc=True) + pd.to_timedelta(np.arange(n), unit="h")
-    images = pd.DataFrame({"image_id": ids, "path": ids, "source": [f"cam-{k % 2}" for k in range(n)], "time": times,
+    images = pd.DataFrame({"image_id": ids, "path": ids, "source": [f"cam-{k % world.cameras}" for k in range(n)], "time": times,
                            "width": 160.0, "height": 128.0})  # fmt: skip
     images = conform(images, IMAGES).assign(part=part)
     count = random.integers(1, 5, n)
