@@ -33,9 +33,9 @@ def make(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFr
     part = np.where(np.arange(n) < world.old, "old", "new")
     ids = [f"{one}/{number:05d}.jpg" for number, one in enumerate(part)]
     times = pd.to_datetime("2026-10-01", utc=True) + pd.to_timedelta(np.arange(n), unit="h")
-    images = pd.DataFrame({"image_id": ids, "path": ids, "source": [f"cam-{k % world.cameras}" for k in range(n)], "time": times,
-                           "width": 160.0, "height": 128.0})  # fmt: skip
-    images = conform(images, IMAGES).assign(part=part)
+    sources = [f"cam-{k % world.cameras}" for k in range(n)]
+    table = {"image_id": ids, "path": ids, "source": sources, "time": times, "width": 160.0, "height": 128.0}
+    images = conform(pd.DataFrame(table), IMAGES).assign(part=part)
     count = random.integers(1, 5, n)
     of = np.repeat(np.arange(n), count)
     kind = random.integers(0, 3, of.size)

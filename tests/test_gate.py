@@ -58,7 +58,7 @@ def test_the_champion_with_noise_passes_in_at_most_one_case_of_twenty() -> None:
 
 
 def test_the_champion_with_noise_hardly_ever_passes_as_it_is_set_up() -> None:
-    assert outcomes(World(60, 40, FLAT, FLAT, same=0.7, cameras=1), range(1000, 1040))["passed"] <= 2
+    assert outcomes(World(60, 40, FLAT, FLAT, same=0.7, cameras=1), range(1000, 1030))["passed"] <= 2
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -105,8 +105,8 @@ def test_one_that_takes_too_long_is_refused() -> None:
 
 
 def test_a_gain_without_loss_passes_mostly_where_there_are_images_enough() -> None:
-    told = outcomes(GAINS, range(25))
-    assert told["passed"] >= 18, told
+    told = outcomes(GAINS, range(16))
+    assert told["passed"] >= 12, told
     assert told["refused"] <= 1
 
 
@@ -122,15 +122,15 @@ def test_a_gain_has_to_exceed_what_is_asked_for() -> None:
 def test_not_enough_names_a_number_that_then_suffices() -> None:
     few = replace(GAINS, old=150, new=60)
     tried, enough = 0, 0
-    for seed in range(40):
+    for seed in range(30):
         outcome, _, parts = judged(few, seed)
         lacking = parts[parts["verdict"] == "not enough"]
         times = (lacking["needed"] / lacking["images"]).groupby(lacking["part"]).max()
-        if outcome == "not enough" and times.max() < 12 and tried < 12:
+        if outcome == "not enough" and times.max() < 12 and tried < 8:
             tried += 1
             more = replace(few, old=math.ceil(150 * times.get("old", 1)), new=math.ceil(60 * times.get("new", 1)))
             enough += judged(more, 500 + seed)[0] == "passed"
-    assert tried >= 8
+    assert tried >= 5
     assert enough / tried > 0.6
 
 
