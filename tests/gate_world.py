@@ -24,6 +24,7 @@ class World:
     same: float = 0.9  # share of the boxes of which both models say the same where their chances are alike
     false: float = 0.1  # false boxes an image, of each model by itself
     cameras: int = 2
+    kinds: int = 3  # classes there are
 
 
 def make(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -38,7 +39,7 @@ def make(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFr
     images = conform(pd.DataFrame(table), IMAGES).assign(part=part)
     count = random.integers(1, 5, n)
     of = np.repeat(np.arange(n), count)
-    kind = random.integers(0, 3, of.size)
+    kind = random.integers(0, world.kinds, of.size)
     labels = boxes(of, kind, np.concatenate([np.arange(k) for k in count]), ids, np.nan)
     shared, own = random.random(of.size), random.random((2, of.size))
     alike = random.random(of.size) < world.same
@@ -47,7 +48,7 @@ def make(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFr
         chance = np.array([chances["old"], chances["new"]])[(part[of] == "new").astype(int)]
         found = np.where(alike, shared, own[number]) < chance
         wrong = np.repeat(np.arange(n), random.poisson(world.false, n))
-        kinds = random.integers(0, 3, wrong.size)
+        kinds = random.integers(0, world.kinds, wrong.size)
         extra = boxes(wrong, kinds, np.full(wrong.size, 6), ids, 0.6)
         said.append(pd.concat([labels[found].assign(confidence=0.9), extra], ignore_index=True))
     return images, labels, said[0], said[1]

@@ -37,7 +37,7 @@ def outcomes(world: World, seeds: range, settings: RetrainingSettings = SETTINGS
 # -- what has to be refused -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_what_forgets_is_refused_every_time_however_much_it_gains(seed: int) -> None:
     world = World(300, 100, {"old": 0.95, "new": 0.5}, {"old": 0.8, "new": 0.95}, cameras=1)
     outcome, reasons, _ = judged(world, seed)
@@ -46,22 +46,22 @@ def test_what_forgets_is_refused_every_time_however_much_it_gains(seed: int) -> 
 
 
 def test_what_forgets_does_not_pass_on_few_images_either() -> None:
-    world = World(40, 40, {"old": 0.95, "new": 0.5}, {"old": 0.85, "new": 0.95}, cameras=1)
+    world = World(40, 40, {"old": 0.95, "new": 0.5}, {"old": 0.85, "new": 0.95}, cameras=1, kinds=1)
     assert outcomes(world, range(30))["passed"] == 0
 
 
 def test_the_champion_with_noise_passes_in_at_most_one_case_of_twenty() -> None:
     """Even where the margin protects nothing, so that the gain alone decides."""
     lenient = SETTINGS.model_copy(update={"margin": 0.5})
-    passed = outcomes(World(35, 40, FLAT, FLAT, same=0.7, cameras=1), range(200), lenient)["passed"]
+    passed = outcomes(World(35, 40, FLAT, FLAT, same=0.7, cameras=1, kinds=1), range(200), lenient)["passed"]
     assert passed <= 10 + 2 * math.sqrt(200 * 0.05 * 0.95)
 
 
 def test_the_champion_with_noise_hardly_ever_passes_as_it_is_set_up() -> None:
-    assert outcomes(World(60, 40, FLAT, FLAT, same=0.7, cameras=1), range(1000, 1030))["passed"] <= 2
+    assert outcomes(World(60, 40, FLAT, FLAT, same=0.7, cameras=1), range(1000, 1015))["passed"] <= 2
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_models_that_say_the_same_never_pass(seed: int) -> None:
     images, labels, first, _ = make(World(400, 300, FLAT, FLAT), seed)
     parts, _ = comparison.parts(comparison.compare(images, labels, first, first, CLASSES, 0.25), SETTINGS)
@@ -105,8 +105,8 @@ def test_one_that_takes_too_long_is_refused() -> None:
 
 
 def test_a_gain_without_loss_passes_mostly_where_there_are_images_enough() -> None:
-    told = outcomes(GAINS, range(16))
-    assert told["passed"] >= 12, told
+    told = outcomes(GAINS, range(8))
+    assert told["passed"] >= 6, told
     assert told["refused"] <= 1
 
 
@@ -120,7 +120,7 @@ def test_a_gain_has_to_exceed_what_is_asked_for() -> None:
 
 
 def test_not_enough_names_a_number_that_then_suffices() -> None:
-    few = replace(GAINS, old=150, new=60)
+    few = replace(GAINS, old=150, new=60, kinds=1)
     tried, enough = 0, 0
     for seed in range(30):
         outcome, _, parts = judged(few, seed)
