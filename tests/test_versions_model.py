@@ -83,7 +83,6 @@ def bad(kind: str, folder: Path) -> Path:
         torch.save({"model": Evil()}, file)
     else:
         import torch
-
         from versions_world import _blurred_state
 
         checkpoint = dict(_blurred_state(0.0, 9))
