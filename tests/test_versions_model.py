@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from versions_world import CLASSES, added, noisy, test_set, workspace
+from versions_world import CLASSES, added, frozen_images, noisy, workspace
 
 from cvkit import cli
 from cvkit.config import Config, load_config
@@ -33,7 +33,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, versions.Ve
     folder = tmp_path_factory.mktemp("versions")
     config = workspace(folder / "workspace", weights=noisy(folder / "noisy.pt", 0.07), days=2, frames=36)
     challenger = added(config, CHECKPOINT, versions.adopt(config).name)
-    return config, challenger, test_set(config)
+    return config, challenger, frozen_images(config)
 
 
 @pytest.fixture(autouse=True)

@@ -57,7 +57,7 @@ def workspace(folder: Path, *, weights: Path = CHECKPOINT, days: int = 2, frames
     return load_config(folder)
 
 
-def test_set(config: Config) -> TestSet:
+def frozen_images(config: Config) -> TestSet:
     """The reference's images as the old part, those of production as the new one."""
     old = sources.load_reference(config)
     days = sources.capture_dates(config)
