@@ -75,7 +75,8 @@ def test_models_that_say_the_same_never_pass(seed: int) -> None:
 def test_one_class_that_is_lost_is_named() -> None:
     images, labels, first, second = make(GAINS, 1)
     lost = second[~((second["class_id"] == 2) & second["image_id"].str.startswith("old") & (second["y1"] == 20))]
-    parts, _ = comparison.parts(comparison.compare(images, labels, first, lost, CLASSES, 0.25), SETTINGS)
+    compared = comparison.compare(images, labels, first, lost, CLASSES, 0.25)
+    parts, _ = comparison.parts(compared, SETTINGS, averages=False)
     outcome, reasons = gate.conclude(parts, 1.0, SETTINGS)
     assert outcome == "refused"
     assert any("old images, class bolt" in reason for reason in reasons)
@@ -142,7 +143,7 @@ def test_without_old_or_new_images_there_is_not_enough(part: str, other: str) ->
     images, labels, first, second = make(GAINS, 0)
     only = images[images["part"] == part]
     tables = [table[table["image_id"].isin(only["image_id"])] for table in (labels, first, second)]
-    parts, _ = comparison.parts(comparison.compare(only, *tables, CLASSES, 0.25), SETTINGS)
+    parts, _ = comparison.parts(comparison.compare(only, *tables, CLASSES, 0.25), SETTINGS, averages=False)
     outcome, reasons = gate.conclude(parts, 1.0, SETTINGS)
     assert outcome == "not enough"
     assert f"there are no {other} images in the test set" in reasons
