@@ -23,6 +23,8 @@ class World:
     second: dict[str, float] = field(default_factory=lambda: {"old": 0.95, "new": 0.85})
     same: float = 0.9  # share of the boxes of which both models say the same where their chances are alike
     false: float = 0.1  # false boxes an image, of each model by itself
+    cameras: int = 2
+    kinds: int = 3  # classes there are
 
 
 def make(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -32,12 +34,12 @@ def make(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFr
     part = np.where(np.arange(n) < world.old, "old", "new")
     ids = [f"{one}/{number:05d}.jpg" for number, one in enumerate(part)]
     times = pd.to_datetime("2026-10-01", utc=True) + pd.to_timedelta(np.arange(n), unit="h")
-    images = pd.DataFrame({"image_id": ids, "path": ids, "source": [f"cam-{k % 2}" for k in range(n)], "time": times,
-                           "width": 160.0, "height": 128.0})  # fmt: skip
-    images = conform(images, IMAGES).assign(part=part)
+    sources = [f"cam-{k % world.cameras}" for k in range(n)]
+    table = {"image_id": ids, "path": ids, "source": sources, "time": times, "width": 160.0, "height": 128.0}
+    images = conform(pd.DataFrame(table), IMAGES).assign(part=part)
     count = random.integers(1, 5, n)
     of = np.repeat(np.arange(n), count)
-    kind = random.integers(0, 3, of.size)
+    kind = random.integers(0, world.kinds, of.size)
     labels = boxes(of, kind, np.concatenate([np.arange(k) for k in count]), ids, np.nan)
     shared, own = random.random(of.size), random.random((2, of.size))
     alike = random.random(of.size) < world.same
@@ -46,7 +48,7 @@ def make(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFr
         chance = np.array([chances["old"], chances["new"]])[(part[of] == "new").astype(int)]
         found = np.where(alike, shared, own[number]) < chance
         wrong = np.repeat(np.arange(n), random.poisson(world.false, n))
-        kinds = random.integers(0, 3, wrong.size)
+        kinds = random.integers(0, world.kinds, wrong.size)
         extra = boxes(wrong, kinds, np.full(wrong.size, 6), ids, 0.6)
         said.append(pd.concat([labels[found].assign(confidence=0.9), extra], ignore_index=True))
     return images, labels, said[0], said[1]

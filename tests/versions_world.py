@@ -26,14 +26,14 @@ CLASSES = {0: "washer", 1: "nut", 2: "bolt"}
 DAY = date(2026, 9, 16)
 
 
-def write_frames(images: Path, labels: Path, days: int, frames: int, state: Condition = Condition()) -> None:
+def write_frames(images: Path, labels: Path, days: int, frames: int, dirt: float = 0.0) -> None:
     """Frames of two cameras on some days, with their labels."""
     for camera in demo_world.CAMERAS[:2]:
         for day in (DAY + timedelta(days=number) for number in range(days)):
             for folder in (images, labels):
                 (folder / camera / day.isoformat()).mkdir(parents=True, exist_ok=True)
             for number in range(frames):
-                shown = demo_world.frame(7, camera, day, number, state)
+                shown = demo_world.frame(7, camera, day, number, Condition(dirt))
                 name = f"{number % 24:02d}{number // 24:02d}00"
                 (images / camera / day.isoformat() / f"{name}.jpg").write_bytes(demo_world.encode(shown.picture))
                 (labels / camera / day.isoformat() / f"{name}.txt").write_text(demo_world.yolo_labels(shown))
@@ -47,7 +47,7 @@ def workspace(folder: Path, *, weights: Path = CHECKPOINT, days: int = 2, frames
     write_frames(reference / "images" / "val", reference / "labels" / "val", days, frames)
     names = "\n".join(f"  {number}: {name}" for number, name in CLASSES.items())
     (reference / "data.yaml").write_text(f"train: images/val\nval: images/val\nnames:\n{names}\n")
-    write_frames(folder / "captures", folder / "labels", days, frames, Condition(dirt=0.35))
+    write_frames(folder / "captures", folder / "labels", days, frames, 0.35)
     (folder / "cvkit.yml").write_text(
         "model: {name: parts, weights: models/demo.pt, image_size: 160, estimate_images: 0, device: cpu}\n"
         "captures: {images: 'captures/{source}/{date}/{time}.jpg', labels: 'labels/{source}/{date}/{time}.txt'}\n"
@@ -57,7 +57,7 @@ def workspace(folder: Path, *, weights: Path = CHECKPOINT, days: int = 2, frames
     return load_config(folder)
 
 
-def test_set(config: Config) -> TestSet:
+def frozen_images(config: Config) -> TestSet:
     """The reference's images as the old part, those of production as the new one."""
     old = sources.load_reference(config)
     days = sources.capture_dates(config)

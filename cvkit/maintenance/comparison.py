@@ -122,15 +122,17 @@ def _boxes(matches: Matches, confidence: float, n: int, ids: tuple[int, ...], cl
 
 
 def _words(compared: Compared) -> list[str]:
-    """What became another by image: "nut 1 more found"; "" where both say the same."""
+    """What became another by image: "nut 1 more found, bolt 2 fewer false"; "" where both say the same."""
     sums = compared.boxes.groupby(["image", "class", "outcome", "model"]).size().unstack("model", fill_value=0)
     gap = sums.reindex(columns=[1], fill_value=0)[1] - sums.reindex(columns=[0], fill_value=0)[0]
     told: dict[int, list[str]] = {}
     rows = gap[gap != 0].rename("more").reset_index()
     columns = (rows[name].tolist() for name in ("image", "class", "outcome", "more"))
     for image, name, outcome, more in zip(*columns, strict=True):
-        if outcome != "missed" or more > 0:  # what is missed no more is found
-            told.setdefault(image, []).append(f"{name} {abs(more)} {'more' if more > 0 else 'fewer'} {outcome}")
+        if outcome != "found" or more > 0:  # what is found no more is missed
+            words = "fewer" if more < 0 else "more"
+            if outcome != "missed" or more > 0:  # and the other way round
+                told.setdefault(image, []).append(f"{name} {abs(more)} {words} {outcome}")
     return [", ".join(told.get(number, [])) for number in range(len(compared.images))]
 
 

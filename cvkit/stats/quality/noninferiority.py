@@ -15,6 +15,7 @@ from cvkit.stats.quality.operation import ratio
 
 LEVEL = 0.95  # that the truth lies above low, and the same that it lies below high
 POWER = 0.8  # that as many images as are asked for will do
+REPLICATES = 200  # tells a standard error to 5 %
 MINIMUM = 30  # images, or groups, below which nothing is told
 
 
@@ -39,7 +40,7 @@ def f1_gain(
     *,
     level: float = LEVEL,
     minimum: int = MINIMUM,
-    replicates: int = resampling.REPLICATES,
+    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Gain:
     """Compare F1 = sum of `found` / sum of `whole` of two models on the same n images.
