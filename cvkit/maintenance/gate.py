@@ -147,14 +147,11 @@ def _predicted(
     config: Config, both: tuple[Version, Version], test: TestSet, progress: Progress
 ) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """The test images that both models could read, with what is known of their pixels, and the boxes of each model."""
-    bare = conform(test.images[list(IMAGES)].assign(predicted=False), IMAGES)
-    records = Records(bare, empty(BOXES), test.labels, empty(FINDINGS), test.classes)
+    records = _records(test.images, test)
+    bare = records.images
     said, readable = [], pd.Series(True, index=bare.index)
     for place, version in enumerate(both):
-        run_as = config.with_weights(str(version.weights))
-        folder = config.workspace / "predictions" / f"gate-{version.name}-{_run_as(config)}"
-        step = _step(progress, place * len(bare), 2 * len(bare))
-        predicted, _ = yolo.predict_missing(run_as, records, folder, step)
+        predicted = _as_seen_by(config, version, records, _step(progress, place * len(bare), 2 * len(bare)))
         said.append(predicted.predictions)
         readable &= predicted.images["predicted"]
     images = test.images.reset_index(drop=True)[readable.to_numpy()]
@@ -166,6 +163,21 @@ def _predicted(
     told = features.extract(config, records, config.workspace / "features" / f"gate-{features.VERSION}")
     images = images.merge(told[["image_id", *PROPERTIES]], on="image_id", how="left")
     return images, [boxes[boxes["image_id"].isin(images["image_id"])] for boxes in said]
+
+
+def said_by(config: Config, version: Version, images: pd.DataFrame, test: TestSet) -> pd.DataFrame:
+    """What a version says of some images of a test set (table BOXES); from what is kept of the comparison."""
+    return _as_seen_by(config, version, _records(images, test), lambda done, total: None).predictions
+
+
+def _records(images: pd.DataFrame, test: TestSet) -> Records:
+    bare = conform(images[list(IMAGES)].assign(predicted=False), IMAGES)
+    return Records(bare, empty(BOXES), test.labels, empty(FINDINGS), test.classes)
+
+
+def _as_seen_by(config: Config, version: Version, records: Records, progress: Progress) -> Records:
+    folder = config.workspace / "predictions" / f"gate-{version.name}-{_run_as(config)}"
+    return yolo.predict_missing(config.with_weights(str(version.weights)), records, folder, progress)[0]
 
 
 def _step(progress: Progress, before: int, total: int) -> Progress:

@@ -28,6 +28,7 @@ from cvkit.storage import lock, remove_tree, replacing, replacing_folder, storag
 Progress = Callable[[int, int], None]
 FOLDER = "retraining/runs"
 RESULT, STATES, FACTS, SCRATCH = "weights.pt", "states", "run.json", "ultralytics"
+CURVES, RESULTS = "training.csv", "results.csv"  # losses and mAP by epoch: ours, and as Ultralytics names them
 # What cvkit decides itself: where things are, and that nothing is downloaded, drawn or asked.
 OWN = ("task", "mode", "model", "data", "project", "name", "exist_ok", "resume", "save_dir", "seed", "cfg", "save",
        "pretrained", "plots", "verbose", "val", "split", "profile", "distill_model", "single_cls",
@@ -76,7 +77,7 @@ def train(
         return versions.add(
             config, run / RESULT, kind=kind, parent=champion.name, data=prepared.id,
             arguments={**given, "seed": seed}, environment=done["environment"],
-            files={"manifest.parquet": prepared.folder / "manifest.parquet"},
+            files={"manifest.parquet": prepared.folder / "manifest.parquet", CURVES: run / CURVES},
         )  # fmt: skip
 
 
@@ -187,6 +188,8 @@ def _run(
         state = _newest_state(run)
     if state is None:
         raise DataError("the training kept no epoch", where=str(run), remedy="run it again; it begins anew")
+    with replacing(run / CURVES) as part:
+        shutil.copyfile(Path(state["folder"]) / RESULTS, part)
     _publish(Path(state["folder"]) / "best.pt", run / RESULT)
     for left in (STATES, SCRATCH):
         remove_tree(run / left)
@@ -224,6 +227,7 @@ def _train(
         shutil.copyfile(Path(state["folder"]) / "last.pt", Path(scratch) / "from.pt")
         (run / SCRATCH / "weights").mkdir()
         shutil.copyfile(Path(state["folder"]) / "best.pt", run / SCRATCH / "weights" / "best.pt")
+        shutil.copyfile(Path(state["folder"]) / RESULTS, run / SCRATCH / RESULTS)  # the next epochs are added to it
         more["resume"] = str(Path(scratch) / "from.pt")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -237,6 +241,7 @@ def _keep(states: Path, trainer: Any) -> None:
     with replacing_folder(folder) as part:
         shutil.copyfile(trainer.last, part / "last.pt")
         shutil.copyfile(trainer.best if trainer.best.is_file() else trainer.last, part / "best.pt")  # none did well
+        shutil.copyfile(trainer.csv, part / RESULTS)
         told = {"epoch": trainer.epoch, "finished": bool(trainer.stop)}
         (part / "state.json").write_text(json.dumps(told), encoding="utf-8")
     for other in states.iterdir():
