@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cvkit import cli, demo
-from cvkit.config import Config
+from cvkit.config import Config, load_config
 from cvkit.data import yolo
 from cvkit.errors import ConfigError, DataError
 from cvkit.maintenance import dataset, training, versions
@@ -159,7 +159,7 @@ def test_the_test_set_is_guarded_right_before_training(line: Config, prepared: P
 
 
 def started(config: Config, *more: str, before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "cvkit.cli", "retrain", "run", "--config", str(config.workspace), *more]
+    command = [sys.executable, "-m", "cvkit.cli", "retrain", "run", "--config", str(config.path), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=before)
 
 
@@ -167,10 +167,12 @@ def kept(config: Config) -> list[Path]:
     return sorted(config.workspace.glob("retraining/runs/*/states/[!.]*"))
 
 
-def test_a_killed_training_goes_on_and_ends(tmp_path: Path) -> None:
-    arguments = {"epochs": 6, "batch": 32, "freeze": 22, "imgsz": 64}
-    config = world.make(tmp_path / "line", incremental=arguments)
-    dataset.prepare(config, WINDOWS)
+def test_a_killed_training_goes_on_and_ends(line: Config, prepared: Prepared) -> None:
+    longer = (
+        (line.workspace / "cvkit.yml").read_text().replace('{"epochs": 1,', '{"epochs": 6, "imgsz": 64, "freeze": 22,')
+    )
+    (line.workspace / "longer.yml").write_text(longer)
+    config = load_config(line.workspace / "longer.yml")
     rng, epochs = random.Random(1), []
     for wanted in (1, 3):
         process = started(config)
@@ -185,7 +187,6 @@ def test_a_killed_training_goes_on_and_ends(tmp_path: Path) -> None:
     newest = kept(config)[-1] / "last.pt"
     newest.write_bytes(newest.read_bytes()[:1000])  # even that: a disk may lie
     told: list[int] = []
-    prepared = dataset.newest(config, "incremental")
     made = training.train(config, prepared, "incremental", progress=lambda done, total: told.append(done))
     assert made.name == sha(made.weights)[:12]
     assert told == sorted(told)

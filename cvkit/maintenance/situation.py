@@ -145,7 +145,7 @@ def _together(source: Source, harmed: Sequence[Source], sources: Sequence[Source
 def _labels(sources: Sequence[Source], settings: RetrainingSettings) -> Aspect:
     n, need = sum(source.labelled for source in sources), settings.minimum_labels
     drawn = [source.drawn * source.labelled for source in sources if source.labelled and not math.isnan(source.drawn)]
-    kind = f", {sum(drawn) / n:.0%} drawn by a plan" if n and drawn else ""
+    kind = f", {sum(drawn) / n:.0%} drawn by a plan" if n and sum(drawn) > 0 else ""
     value = "none" if not n else "few" if n < need else "enough"
     more = f", {need - n} more are needed" if n < need else ""
     since = [source.since for source in sources if source.since]
