@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import AfterValidator, Field
 
 from cvkit.config.alerts import Slug
-from cvkit.config.values import Section, once
+from cvkit.config.values import Names, Section, once
 
 Action = Literal[
     "keep", "repair the data", "label first", "recalibrate", "retrain incrementally", "retrain fully", "roll back"
@@ -119,6 +119,7 @@ class RetrainingSettings(Section):
         60.0, ge=0, description="Seconds within which frames of one source count as copies of a test image."
     )
     near_bits: int = Field(4, ge=0, le=16, description="Bits of the 64-bit dHash that near copies may differ in.")
+    sources: Names = Field((), description="Only images of sources that match one of these, e.g. cam-*; empty: all.")
     replay: float = Field(1.0, ge=0, le=20, description="Old images for each new one in incremental training.")
     unknown_classes: Literal["refuse", "leave out"] = Field(
         "refuse", description="What to do about production images with labels of classes the model does not know."

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cvkit.config import Config
+from cvkit.config.alerts import matches
 from cvkit.data import features as feature_step
 from cvkit.data import sources, yolo
 from cvkit.data.records import Records
@@ -67,7 +68,7 @@ def production(config: Config, windows: Sequence[Window], progress: Progress = l
     """
     parts = []
     for done, window in enumerate(windows):
-        records = sources.load_captures(config, window)
+        records = _chosen(sources.load_captures(config, window), config.retraining.sources)
         cache = config.workspace / "features" / feature_step.VERSION
         parts.append(_of_records(config, records, PRODUCTION, cache, clock=_captures_have_clock(config)))
         progress(done + 1, len(windows))
@@ -76,6 +77,13 @@ def production(config: Config, windows: Sequence[Window], progress: Progress = l
     tables = ([getattr(part, name) for part in parts] for name in ("images", "labels", "left_out"))
     images, labels, left_out = (pd.concat(table, ignore_index=True) for table in tables)
     return once(Candidates(images, labels, left_out))
+
+
+def _chosen(records: Records, patterns: tuple[str, ...]) -> Records:
+    """The records of the sources that match one of `patterns`."""
+    images = records.images[[matches(source, patterns) for source in records.images["source"]]]
+    mine = [table[table["image_id"].isin(images["image_id"])] for table in (records.predictions, records.labels)]
+    return replace(records, images=images, predictions=mine[0], labels=mine[1])
 
 
 def once(found: Candidates) -> Candidates:
