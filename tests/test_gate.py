@@ -121,7 +121,7 @@ def test_a_gain_has_to_exceed_what_is_asked_for() -> None:
 
 
 def test_not_enough_names_a_number_that_then_suffices() -> None:
-    few = replace(GAINS, old=150, new=60, kinds=1)
+    few = replace(GAINS, old=80, new=40, kinds=1)
     tried, enough = 0, 0
     for seed in range(30):
         outcome, _, parts = judged(few, seed)
@@ -129,7 +129,7 @@ def test_not_enough_names_a_number_that_then_suffices() -> None:
         times = (lacking["needed"] / lacking["images"]).groupby(lacking["part"]).max()
         if outcome == "not enough" and times.max() < 12 and tried < 8:
             tried += 1
-            more = replace(few, old=math.ceil(150 * times.get("old", 1)), new=math.ceil(60 * times.get("new", 1)))
+            more = replace(few, old=math.ceil(80 * times.get("old", 1)), new=math.ceil(40 * times.get("new", 1)))
             enough += judged(more, 500 + seed)[0] == "passed"
     assert tried >= 5
     assert enough / tried > 0.6

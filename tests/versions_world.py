@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import shutil
-from dataclasses import replace
+import zipfile
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from cvkit import demo_world
-from cvkit.config import Config, ReferenceSettings, champion, load_config
+from cvkit.config import Config, load_config
 from cvkit.data import sources, yolo
 from cvkit.demo import CHECKPOINT
 from cvkit.demo_world import Condition
 from cvkit.maintenance import gate_results, versions
 from cvkit.maintenance.gate_results import FLIPPED, PARTS, Result
 from cvkit.maintenance.test_set import TestSet
-from cvkit.tables import IMAGES, conform, empty
+from cvkit.tables import IMAGES, Window, conform, empty
 
 CLASSES = {0: "washer", 1: "nut", 2: "bolt"}
 DAY = date(2026, 9, 16)
@@ -61,8 +62,6 @@ def frozen_images(config: Config) -> TestSet:
     """The reference's images as the old part, those of production as the new one."""
     old = sources.load_reference(config)
     days = sources.capture_dates(config)
-    from cvkit.tables import Window
-
     window = Window.between(days[0].isoformat(), (days[-1] + timedelta(days=1)).isoformat())
     new = sources.load_captures(config, window)
     images = pd.concat([old.images.assign(part="old"), new.images.assign(part="new")], ignore_index=True)
@@ -106,9 +105,6 @@ def added(config: Config, weights: Path, parent: str = "") -> versions.Version:
 
 def made_up(config: Config, name: str, **more: object) -> versions.Version:
     """A version whose weights are no checkpoint, for what does not look into them."""
-    import io
-    import zipfile
-
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(zipfile.ZipInfo("weights"), name)
@@ -116,8 +112,6 @@ def made_up(config: Config, name: str, **more: object) -> versions.Version:
     folder = config.workspace / "versions" / digest
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights.pt").write_bytes(content.getvalue())
-    import json
-
     facts = {"name": digest, "kind": "incremental", "parent": "", "made": "2026-11-01T00:00:00+00:00", "data": "",
              "arguments": {}, "environment": {}, "classes": CLASSES, **more}  # fmt: skip
     (folder / "version.json").write_text(json.dumps(facts))
@@ -131,6 +125,3 @@ def judged(version: versions.Version, champion_name: str, outcome: str = "passed
         "t0", f"key{champion_name}", datetime(2026, 11, 1, tzinfo=UTC),
     )  # fmt: skip
     gate_results.write(version.folder, result)
-
-
-__all__ = ["ReferenceSettings", "champion", "np", "replace"]
