@@ -81,7 +81,9 @@ def production(config: Config, windows: Sequence[Window], progress: Progress = l
 
 def _chosen(records: Records, patterns: tuple[str, ...]) -> Records:
     """The records of the sources that match one of `patterns`."""
-    images = records.images[[matches(source, patterns) for source in records.images["source"]]]
+    if not patterns:
+        return records
+    images = records.images[records.images["source"].map(lambda source: matches(source, patterns)).astype(bool)]
     mine = [table[table["image_id"].isin(images["image_id"])] for table in (records.predictions, records.labels)]
     return replace(records, images=images, predictions=mine[0], labels=mine[1])
 
