@@ -7,6 +7,8 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,36 +17,55 @@ from cvkit import demo_world, job, workspace
 from cvkit.config import Config
 from cvkit.documentation import site
 from cvkit.errors import ConfigError
+from cvkit.maintenance import rounds
 from cvkit.monitoring import alert_text, alerts, monitor
 from cvkit.monitoring.history import History
 
 CHECKPOINT = Path(__file__).with_name("demo.pt")
+TRAINED_DAYS = 8  # the newest; the lens is dirtier every day
 MARK = ".cvkit-demo"  # a folder with this file was made by the demo and may be made anew
 
 
 def run(
     folder: Path, seed: int = 0, reported_days: int = 1, say: Callable[[str], None] = lambda line: None
 ) -> job.Outcome:
-    """Make a workspace at `folder`, measure its 21 days, write the last day's reports, build the site.
+    """Make a workspace at `folder`, measure its 21 days, decide, train, write the last day's reports, build the site.
 
-    `say` hears what it does. The same seed gives the same result. Raises ConfigError where `folder` holds other things.
+    `say` hears what it does. The version that is trained challenges only: promoting it is left to whoever looks on. The
+    same seed gives the same result. Raises ConfigError where `folder` holds other things.
     """
     started = time.perf_counter()
     say(f"A generated production line, three cameras, {demo_world.DAYS} days, in {folder}")
     config = prepare(folder, seed)
     with History.open(config.history_url) as history:
         windows = monitor.due(config, history, demo_world.END)
-    outcome = job.run(config, windows, reports=reported_days)
-    site.build(config)
+    outcome = job.run(config, windows, reports=0)
     say(f"\n{outcome.summary}")
     with History.open(config.history_url) as history:
         raised = alerts.table(history, config.model.name)
     say(f"\nAlerts, which go to the channels that you name in cvkit.yml:\n{alert_text.table(raised)}")
-    for failure in outcome.failures:
+    done = _retrain(config, say)
+    reported = job.run(config, windows[-reported_days:], reports=reported_days)
+    site.build(config)
+    for failure in (*outcome.failures, *reported.failures):
         say(f"failed: {failure}")
     say(f"\nDone in {time.perf_counter() - started:.0f} s. Look at it:\n  {_command()} site --serve --config {folder}")
     say(f"Say that somebody is on it:\n  {_command()} alerts ack drift@cam-1 --why 'lens is cleaned' --config {folder}")
-    return outcome
+    if done.result.outcome == "passed":
+        why = "--why 'sees through the dirt' --config"
+        say(f"Let the new version in:\n  {_command()} retrain promote {done.version.name} {why} {folder}")
+    return replace(outcome, failures=(*outcome.failures, *reported.failures))
+
+
+def _retrain(config: Config, say: Callable[[str], None]) -> rounds.Round:
+    """Say what is to be done, and train on the dirty camera's newest labelled days."""
+    made = rounds.known(config, demo_world.END).decision
+    about = f"{made.action} for {made.source}, by the policy {made.policy}"
+    say(f"\nWhat is to be done: {about}; `cvkit retrain decide` says why.")
+    say("So the model is trained on the newest labelled days of that camera, with old images beside:\n")
+    first = demo_world.END - timedelta(days=TRAINED_DAYS)
+    windows = list(monitor.windows(config, first, demo_world.END))
+    return rounds.run(config, windows, "incremental", agree=lambda result: False, by="demo", why=made.action, say=say)
 
 
 def prepare(folder: Path, seed: int = 0) -> Config:
@@ -69,6 +90,8 @@ def prepare(folder: Path, seed: int = 0) -> Config:
                 "images": "captures/{source}/{date}/{time}.jpg",
                 "labels": "labels/{source}/{date}/{time}.txt",
             },
+            # So few epochs and images that it is over in a minute.
+            "retraining": {"sources": [demo_world.DIRTY_CAMERA], "incremental": {"epochs": 4}},
             "evidently": False,  # it takes ten seconds to import, and the demo shall be over in two minutes
             "reference": {"data": str(folder / "reference" / "data.yaml"), "images": "{source}/{date}/{time}.jpg"},
         },

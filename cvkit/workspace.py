@@ -20,6 +20,7 @@ SCHEDULE = (
     {"notebook": "02-drift", "cron": "40 5 * * *", "time_zone": "UTC"},
     {"notebook": "03-anomalies", "cron": "50 5 * * *", "time_zone": "UTC"},
     {"notebook": "04-performance", "cron": "0 6 * * *", "time_zone": "UTC"},
+    {"notebook": "05-retraining", "cron": "10 6 * * 1", "time_zone": "UTC"},
 )
 
 

@@ -13,6 +13,7 @@ from cvkit.config import Config
 from cvkit.maintenance import dataset, decision, decisions, evidence, gate, test_set, training, versions
 from cvkit.maintenance.dataset import Kind, Prepared
 from cvkit.maintenance.decision import Decision
+from cvkit.maintenance.facts import Evidence
 from cvkit.maintenance.gate import Result
 from cvkit.maintenance.versions import Version
 from cvkit.monitoring.history import History
@@ -106,3 +107,28 @@ def newest(config: Config) -> Trained:
     curves = pd.read_csv(file, skipinitialspace=True) if file.is_file() else pd.DataFrame()
     known = (config.workspace / dataset.FOLDER / version.data / dataset.FACTS).is_file()
     return Trained(version, dataset.load(config, version.data) if known else None, curves, gate.load(version))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What is known of the model in use at a moment, and what is to be done; nothing is recorded."""
+
+    evidence: Evidence
+    decision: Decision
+    measurements: pd.DataFrame  # table MEASUREMENTS of all windows up to then, with `window_start` and `window_end`
+    verdicts: pd.DataFrame  # table VERDICTS, the same
+
+    def of(self, source: str) -> pd.DataFrame:
+        """The measurements of a source; of all where it is empty."""
+        return self.measurements[self.measurements["source"] == source] if source else self.measurements
+
+
+def known(config: Config, now: datetime) -> Known:
+    """The evidence at `now`, and the decision on it; without any, where nothing was measured yet."""
+    model = config.model.name
+    with History.open(config.history_url) as history:
+        some = not history.runs(model=model, status="done").empty
+        found = evidence.collect(config, history, now) if some else Evidence(model, config.version, now, None, None)
+        measured = history.measurements(end=now, model=model, version=found.version)
+        verdicts = history.verdicts(end=now, model=model, version=found.version)
+    return Known(found, decision.decide(found, config.retraining), measured, verdicts)
