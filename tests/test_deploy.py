@@ -203,7 +203,7 @@ def series(config: Config, name: str, value: float, /, **labels: str) -> dict[st
         ({"cvkit_measurement": {"images": 0}}, {"CvkitNoImages", "CvkitDoor"}),
         ({"cvkit_measurement": {"brightness": 30}, "cvkit_measurement_high": {"brightness": 39},
           "cvkit_measurement_values": {"brightness": 19}}, set()),
-        ({"cvkit_measurement_expected": {"confidence": 0}}, set()),
+        ({"cvkit_measurement_expected": {"confidence": 0}}, {"CvkitMoved"}),  # from nought all is a change
         ({"cvkit_verdict_state": {"images": 1}}, {"CvkitAnything", "CvkitNotJudged"}),
         ({"cvkit_verdict_state": {"sharpness": 2}}, {"CvkitDrift"}),
         ({"cvkit_verdict_state": {"f1": 3}}, {"CvkitModelWorse"}),
