@@ -66,7 +66,7 @@ def data_table(prepared: Prepared | None) -> str:
 def gate_lines(result: Result | None, settings: RetrainingSettings) -> str:
     """What the gate said, why, and on how many images."""
     if result is None:
-        return f"**{SIGNS['unknown']}** no version was judged yet: `cvkit retrain gate`."
+        return f"**{SIGNS['unknown']} unknown:** no version was judged yet: `cvkit retrain gate`."
     sign = SIGNS[SHOWN[result.outcome]]
     head = f"**{sign} {result.outcome}:** `{result.challenger}` beside the champion `{result.champion}`."
     speed = (
