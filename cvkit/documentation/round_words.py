@@ -58,9 +58,10 @@ def data_table(prepared: Prepared | None) -> str:
              "| from | split | source | images | boxes |", "|---|---|---|---|---|"]  # fmt: skip
     for (origin, split, source), part in prepared.manifest.groupby(["origin", "split", "source"]):
         lines.append(f"| {origin} | {split} | {escape(str(source)) or '-'} | {len(part)} | {part['boxes'].sum()} |")
+    left_out = []
     for (origin, reason), part in prepared.left_out.groupby(["origin", "reason"]):
-        lines.append(f"\n- left out: {len(part)} of {origin}: {escape(str(reason))}")
-    return "\n".join(lines)
+        left_out.append(f"- left out: {len(part)} of {origin}: {escape(str(reason))}")
+    return "\n".join([*lines, "", *left_out])
 
 
 def gate_lines(result: Result | None, settings: RetrainingSettings) -> str:
@@ -78,8 +79,8 @@ def gate_lines(result: Result | None, settings: RetrainingSettings) -> str:
 
 
 def part_table(parts: pd.DataFrame) -> str:
-    """Both models on each part that decides, with all metrics of the whole."""
-    rows = parts[(parts["by"] == "") | parts["limit"].notna()]
+    """Both models on each part that is protected, or did not hold, with all metrics of the whole."""
+    rows = parts[(parts["by"] == "") | parts["protected"] | parts["verdict"].isin(["worse", "not enough"])]
     lines = ["| part | images | metric | champion | challenger | difference | it is |", "|---|---|---|---|---|---|---|"]
     for row in rows.to_dict("records"):
         interval = "" if pd.isna(row["low"]) else f" ({row['low']:+.3f} to {row['high']:+.3f})"

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from cvkit.documentation.plots import style
 from cvkit.documentation.plots.style import Item
 
-MOST_PARTS = 24
+MOST_PARTS = 16
 # A verdict of the gate: marker, colour, and words for the legend. No verdict is told by colour alone.
 VERDICTS: Mapping[str, tuple[str, str, str]] = {
     "gained": ("D", style.GREEN, "gained"),
@@ -35,13 +35,12 @@ LOSSES: Mapping[str, tuple[str, Literal["-", "--", ":"]]] = {
 def gate_parts(parts: pd.DataFrame, title: str = "Challenger less champion, on the same images") -> Figure:
     """F1 of each part of the test images: difference with its interval, and where it has to lie (table PARTS).
 
-    The whole test set and its old and new part first, then what decides, then the rest.
+    The whole test set and its old and new part first, then what is protected, then what is worse, then the rest.
     """
     rows = parts[(parts["metric"] == "f1") & parts["difference"].notna()]
     if rows.empty:
         return style.no_data(title, "no part of the test images could be compared")
-    decides = rows["limit"].notna()
-    order = np.lexsort((np.arange(len(rows)), ~decides, rows["by"] != ""))
+    order = np.lexsort((np.arange(len(rows)), rows["verdict"] != "worse", ~rows["protected"], rows["by"] != ""))
     rows, all_of_them = rows.iloc[order[:MOST_PARTS]].iloc[::-1], len(rows)
     title += f": the first {MOST_PARTS} of {all_of_them}" if all_of_them > MOST_PARTS else ""
     figure = style.new_figure(title, 0.3 * len(rows) + 1.35)
@@ -50,6 +49,7 @@ def gate_parts(parts: pd.DataFrame, title: str = "Challenger less champion, on t
     names = [f"{style.plain(style.shorten(_name(row), 40))} ({row['images']})" for row in rows.to_dict("records")]
     axes.set_yticks(np.arange(len(rows)), names)
     axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("difference of F1, right of 0 the challenger is better", fontsize=style.FONT, color=style.INK)
     axes.set_ylabel("part (images)", fontsize=style.FONT, color=style.INK)
     items: list[Item] = [(Line2D([], [], color=style.VERMILLION, marker="|", markersize=11, markeredgewidth=2,
