@@ -14,7 +14,7 @@ import pytest
 from cvkit import cli, errors
 
 COMMANDS = ("demo", "init", "run", "schedule", "status", "backtest", "labels", "reference", "site", "alerts", "rules",
-            "metrics", "deploy", "retrain", "schema")  # fmt: skip
+            "retrain", "metrics", "deploy", "schema")  # fmt: skip
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 
 

@@ -145,7 +145,9 @@ def test_a_training_makes_a_challenger_and_only_that(
     assert not [value for value in model.ckpt["train_args"].values() if "/" in str(value)]
     monkeypatch.setattr(training, "_train", lambda *given: pytest.fail("trained again"))
     assert training.train(line, prepared, "incremental") == made
-    assert sorted(path.name for path in (line.workspace / "retraining/runs").glob("*/*")) == ["run.json", "weights.pt"]
+    left = sorted(path.name for path in (line.workspace / "retraining/runs").glob("*/*"))
+    assert left == ["run.json", "training.csv", "weights.pt"]
+    assert (made.folder / "training.csv").read_text().count("\n") >= 2  # a head and an epoch
 
 
 def test_the_test_set_is_guarded_right_before_training(line: Config, prepared: Prepared) -> None:
