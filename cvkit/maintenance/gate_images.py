@@ -33,11 +33,11 @@ def flipped(config: Config, result: Result | None, change: str, *, most: int = 4
     images = test.images[test.images["image_id"].isin(chosen["image_id"])]
     roles = {"champion": result.champion, "challenger": result.challenger}
     said = {role: gate.said_by(config, versions.load(config, name), images, test) for role, name in roles.items()}
-    chosen = chosen.assign(what="; " + chosen["what"])
+    chosen = chosen.assign(told_champion="", told_challenger="; " + chosen["what"])
     rows = [
         {
             "path": row["path"],
-            "caption": f"{row['image_id']}\n{role}: F1 {row[f'f1_{role}']:.2f}{row['what'] if role == 'challenger' else ''}",
+            "caption": f"{row['image_id']}\n{role}: F1 {row[f'f1_{role}']:.2f}{row[f'told_{role}']}",
             "boxes": boxes.loc[boxes["image_id"] == row["image_id"], CORNERS].to_numpy(float),
         }
         for row in chosen.to_dict("records")
