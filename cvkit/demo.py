@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime
+from datetime import time as clock
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,7 +23,6 @@ from cvkit.monitoring import alert_text, alerts, monitor
 from cvkit.monitoring.history import History
 
 CHECKPOINT = Path(__file__).with_name("demo.pt")
-TRAINED_DAYS = 8  # the newest; the lens is dirtier every day
 MARK = ".cvkit-demo"  # a folder with this file was made by the demo and may be made anew
 
 
@@ -58,12 +58,12 @@ def run(
 
 
 def _retrain(config: Config, say: Callable[[str], None]) -> rounds.Round:
-    """Say what is to be done, and train on the dirty camera's newest labelled days."""
+    """Say what is to be done, and train on what the dirty camera has seen since it is dirty."""
     made = rounds.known(config, demo_world.END).decision
     about = f"{made.action} for {made.source}, by the policy {made.policy}"
     say(f"\nWhat is to be done: {about}; `cvkit retrain decide` says why.")
-    say("So the model is trained on the newest labelled days of that camera, with old images beside:\n")
-    first = demo_world.END - timedelta(days=TRAINED_DAYS)
+    say("So the model is trained on the labelled images of that camera since then, with old images beside:\n")
+    first = datetime.combine(demo_world.DIRTY_FROM, clock(), UTC)
     windows = list(monitor.windows(config, first, demo_world.END))
     return rounds.run(config, windows, "incremental", agree=lambda result: False, by="demo", why=made.action, say=say)
 
@@ -90,8 +90,7 @@ def prepare(folder: Path, seed: int = 0) -> Config:
                 "images": "captures/{source}/{date}/{time}.jpg",
                 "labels": "labels/{source}/{date}/{time}.txt",
             },
-            # So few epochs and images that it is over in a minute.
-            "retraining": {"sources": [demo_world.DIRTY_CAMERA], "incremental": {"epochs": 4}},
+            "retraining": {"sources": [demo_world.DIRTY_CAMERA]},
             "evidently": False,  # it takes ten seconds to import, and the demo shall be over in two minutes
             "reference": {"data": str(folder / "reference" / "data.yaml"), "images": "{source}/{date}/{time}.jpg"},
         },
