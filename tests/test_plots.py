@@ -21,6 +21,7 @@ from PIL import Image
 
 from cvkit.documentation import plots
 from cvkit.documentation.plots import style, tiles
+from cvkit.maintenance.gate_results import PARTS
 from cvkit.stats.quality import boxes as arrays
 from cvkit.stats.quality.box_matching import match
 from cvkit.stats.quality.calibration import calibration
@@ -143,6 +144,8 @@ def test_figures_of_any_sources(sources: tuple[str, ...], windows: int) -> None:
     [
         lambda: plots.trend(empty({**MEASUREMENTS, **PERIOD}), "noise"),
         lambda: plots.trend(made_up(("a",), 2)[0], "no such feature"),
+        lambda: plots.gate_parts(empty(PARTS)),
+        lambda: plots.training_curves(pd.DataFrame()),
         lambda: plots.findings_over_time(empty({**MEASUREMENTS, **PERIOD})),
         lambda: plots.heat_map(empty(MEASUREMENTS), empty(VERDICTS)),
         lambda: plots.quality_bars(empty(MEASUREMENTS), empty(VERDICTS)),
@@ -428,3 +431,28 @@ def test_estimate_and_labels_stand_in_one_figure() -> None:
     assert "estimate, 90 % band" in said
     assert "AP estimated without labels" in said
     assert "estimate, 90 % band" not in words(plots.believed(table[table["feature"] == "performance"]))
+
+
+def test_the_parts_that_decide_come_first_and_no_verdict_is_told_by_colour_alone() -> None:
+    verdicts = [("all", "", "held"), ("old", "", "held"), ("new", "", "gained"), ("old", "size", "shown"),
+                ("old", "class", "worse"), ("new", "class", "not enough")]  # fmt: skip
+    parts = pd.DataFrame(
+        [
+            {"part": part, "by": by, "value": by and "x", "metric": "f1", "protected": by == "class" and part == "old",
+             "images": 100, "difference": 0.1 * place, "low": 0.1 * place - 0.05, "high": np.nan, "limit": -0.02,
+             "verdict": verdict}
+            for place, (part, by, verdict) in enumerate(verdicts)
+        ]
+    )  # fmt: skip
+    figure = plots.gate_parts(parts)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()][::-1]
+    assert names[:4] == ["all images (100)", "old images (100)", "new images (100)", "old, class x (100)"]
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"held", "gained", "worse", "too few images to tell", "shown, decides nothing"} <= set(told)
+
+
+def test_training_curves_show_what_there_is() -> None:
+    curves = pd.DataFrame({"epoch": [1, 2], "train/box_loss": [1.0, 0.5], "metrics/mAP50(B)": [0.2, 0.6]})
+    above, below = plots.training_curves(curves).axes
+    assert [list(line.get_ydata()) for line in above.lines] == [[1.0, 0.5]]
+    assert [list(line.get_ydata()) for line in below.lines] == [[0.2, 0.6]]

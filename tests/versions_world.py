@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import shutil
+import tempfile
 import zipfile
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -75,7 +76,7 @@ def frozen_images(config: Config) -> TestSet:
 def _blurred_state(strength: float, seed: int) -> dict[str, object]:
     import torch
 
-    yolo.prepare_environment(Path("/tmp") / "cvkit-test-ultralytics")
+    yolo.prepare_environment(Path(tempfile.gettempdir()) / "cvkit-test-ultralytics")
     from ultralytics.nn.tasks import torch_safe_load
 
     checkpoint = torch_safe_load(str(CHECKPOINT), safe_only=True)[0]
