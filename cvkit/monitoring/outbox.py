@@ -24,7 +24,7 @@ from cvkit.errors import ConfigError
 from cvkit.monitoring import alert_store as store
 from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.channels import DeliveryError, send
-from cvkit.monitoring.database import OUTBOX
+from cvkit.monitoring.database import ALERTS, OUTBOX
 from cvkit.monitoring.history import History
 from cvkit.monitoring.messages import Event, Message, Notice, test_message
 from cvkit.monitoring.notices import Context
@@ -173,7 +173,7 @@ def deliver(
             done = replace(done, given_up=done.given_up + (not kept), errors=(*done.errors, str(error)))
             down.add(channel.name)
         else:
-            _sent(history, row.place, clock())
+            _sent(history, row, clock())
             done = replace(done, sent=done.sent + 1)
         last[channel.name] = time.monotonic()
     done = replace(done, errors=(*done.errors, *_renewed(config, history, down, clock())))
@@ -224,10 +224,13 @@ def _next(connection: sa.Connection, model: str, channels: set[str], now: dateti
     return None
 
 
-def _sent(history: History, place: int, now: datetime) -> None:
+def _sent(history: History, row: Any, now: datetime) -> None:
+    """Note that a message was sent; its alerts are repeated so long after it as if they had been told now."""
     values = {"status": "sent", "sent": now, "leased_until": None, "error": ""}
+    about = ALERTS.c.fingerprint.in_(row.fingerprints) & (ALERTS.c.sent < now)
     with history.writing() as connection:
-        connection.execute(OUTBOX.update().where(OUTBOX.c.place == place).values(values))
+        connection.execute(OUTBOX.update().where(OUTBOX.c.place == row.place).values(values))
+        connection.execute(ALERTS.update().where(about).values(sent=now))
 
 
 def _failed(config: Config, history: History, row: Any, error: DeliveryError, now: datetime) -> bool:
