@@ -15,7 +15,8 @@ from alert_world import START, config, day, measured, number, verdict
 from scipy import stats
 
 from cvkit import cli
-from cvkit.config import Config, parse_config
+from cvkit.config import Config, ReferenceSettings, parse_config
+from cvkit.config.champion import Champions, Promotion, text
 from cvkit.data.records import Records
 from cvkit.errors import ConfigError, DataError, StorageError
 from cvkit.maintenance import recalibration
@@ -61,10 +62,8 @@ def only(settings: Config, history: History, now: datetime = NOW) -> Source:
 
 def promoted(folder: Path, *entries: tuple[str, str, int]) -> None:
     (folder / "versions").mkdir(exist_ok=True)
-    told = [
-        {"version": v, "how": how, "when": day(at).start.isoformat(), "by": "ann", "why": "x"} for v, how, at in entries
-    ]
-    (folder / "versions" / "champion.json").write_text(json.dumps({"log": told}))
+    log = tuple(Promotion(version, how, "ann", "x", day(at).start) for version, how, at in entries)
+    (folder / "versions" / "champion.json").write_text(text(Champions("", ReferenceSettings(data="data.yaml"), log)))
 
 
 # -- numbers --------------------------------------------------------------------------------------------------------
@@ -226,13 +225,13 @@ def test_a_way_back_is_known_as_one_and_what_is_named_in_the_file_is_no_update(w
     assert told == [("b", "a", day(1).start, False), ("a", "b", day(2).start, True), ("d", "c", day(4).start, False)]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"log": [{"version": "a", "how": "adopted"}]}', '{"log": 3}',
+@pytest.mark.parametrize("content", ["{", "[]", '{"log": [{"version": "a", "how": "adopted"}]}', '{"log": 3}',
                                   '{"log": [{"version": "a", "how": "adopted", "when": "soon"}]}'])  # fmt: skip
-def test_a_damaged_log_is_named(world: Any, tmp_path: Path, text: str) -> None:
+def test_a_damaged_log_is_named(world: Any, tmp_path: Path, content: str) -> None:
     settings, history = world
     course(history, FALLING)
     promoted(tmp_path)
-    (tmp_path / "versions" / "champion.json").write_text(text)
+    (tmp_path / "versions" / "champion.json").write_text(content)
     with pytest.raises(StorageError, match=r"champion\.json"):
         collect(settings, history, NOW)
 
@@ -404,9 +403,7 @@ def test_a_mistake_in_the_table_is_explained(tmp_path: Path, policies: str, word
 
 def test_times_without_a_zone_are_utc(world: Any, tmp_path: Path) -> None:
     settings, _ = world
-    promoted(tmp_path)
-    told = [
-        {"version": name, "how": "promoted", "when": f"2026-11-0{at}T00:00:00"} for at, name in ((1, "a"), (2, "b"))
-    ]
-    (tmp_path / "versions" / "champion.json").write_text(json.dumps({"log": told}))
+    promoted(tmp_path, ("a", "promoted", 0), ("b", "promoted", 1))
+    file = tmp_path / "versions" / "champion.json"
+    file.write_text(file.read_text().replace("+00:00", ""))
     assert updates(settings)[0].at == datetime(2026, 11, 2, tzinfo=UTC)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +95,17 @@ def text(champions: Champions) -> str:
     return json.dumps({"over": over, "log": log}, indent=2, ensure_ascii=False) + "\n"
 
 
+def moment(text: str) -> datetime:
+    """A time as ISO, in UTC; of UTC where it names no zone."""
+    found = datetime.fromisoformat(text)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 def _promotion(entry: Mapping[str, Any]) -> Promotion:
     texts = {name: str(entry[name]) for name in ("version", "how", "by", "why")}
     settings = entry["reference"]
     reference = None if settings is None else _settings(settings)
-    return Promotion(
-        **texts, when=datetime.fromisoformat(entry["when"]), forced=bool(entry["forced"]), reference=reference
-    )
+    return Promotion(**texts, when=moment(entry["when"]), forced=bool(entry["forced"]), reference=reference)
 
 
 def _settings(values: Any) -> ReferenceSettings:

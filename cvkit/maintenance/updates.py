@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cvkit.config import Config
+from cvkit.config import Config, champion
 from cvkit.errors import StorageError
 
-CHAMPION = Path("versions") / "champion.json"
 ADOPTED, BACK = "adopted", "rolled back"  # how a version came into use, where it was not promoted
 TRAINED = ("incremental", "full")
 
@@ -39,25 +38,20 @@ class Attempt:
 
 def updates(config: Config) -> tuple[Update, ...]:
     """Every update, oldest first; weights that somebody named in cvkit.yml are none. Raises StorageError on damage."""
-    file = config.workspace / CHAMPION
-    if not file.is_file():
-        return ()
-    try:
-        told = [(str(one["version"]), str(one["how"]), _moment(one["when"])) for one in _read(file)["log"]]
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(file, f"{type(error).__name__}: {error}") from None
+    found = champion.read(config.workspace)
+    log = found.log if found else ()
     return tuple(
-        Update(version, before, at, back=how == BACK)
-        for (before, _, _), (version, how, at) in pairwise(told)
-        if version != before and how != ADOPTED
+        Update(one.version, before.version, one.when, back=one.how == BACK)
+        for before, one in pairwise(log)
+        if one.version != before.version and one.how != ADOPTED
     )
 
 
 def attempts(config: Config) -> tuple[Attempt, ...]:
     """Trainings that the gate refused, oldest first, as the folders of their versions tell."""
     found = []
-    for file in sorted((config.workspace / "versions").glob("*/gate.json")):
-        facts = file.with_name("version.json")
+    for file in sorted((config.workspace / champion.FOLDER).glob("*/gate.json")):
+        facts = file.with_name(champion.FACTS)
         if not facts.is_file() or _read(file).get("outcome") != "refused":
             continue
         made = _read(facts)
@@ -68,7 +62,7 @@ def attempts(config: Config) -> tuple[Attempt, ...]:
 
 def _attempt(facts: Path, made: dict[str, Any]) -> Attempt:
     try:
-        return Attempt(facts.parent.name, str(made["kind"]), str(made["parent"]), _moment(made["made"]))
+        return Attempt(facts.parent.name, str(made["kind"]), str(made["parent"]), champion.moment(made["made"]))
     except (LookupError, TypeError, ValueError) as error:
         raise _damaged(facts, f"a version without {error}") from None
 
@@ -88,8 +82,3 @@ def _damaged(file: Path, found: str) -> StorageError:
         "this cannot be read", where=str(file), expected="what cvkit wrote there", found=found[:200],
         remedy="put it back from a copy",
     )  # fmt: skip
-
-
-def _moment(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
