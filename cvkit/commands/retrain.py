@@ -47,14 +47,13 @@ def add(commands: Any, workspace_command: Make, say: Say) -> None:
 def retrain(options: argparse.Namespace) -> int:
     """Decide what to do about the model in use, and go as far as that allows: train, judge, ask, promote."""
     from cvkit.config import load_config
-    from cvkit.maintenance import rounds
-    from cvkit.monitoring.history import History
+    from cvkit.maintenance import decisions, rounds
 
     config = load_config(options.config)
     kind, why = options.kind, "asked for by hand"
     if not kind:
-        with History.open(config.history_url) as history:
-            made = rounds.decide(config, history, datetime.now(UTC), options.say)
+        found, made = rounds.decide(config, datetime.now(UTC))
+        options.say(decisions.text(found, made, config.retraining))
         kind, why = rounds.TRAININGS.get(made.action), f"{made.action}: {made.policy}"
         options.say(f"\nNext: {rounds.NEXT.get(made.action, f'{kind} training')}.\n")
         if kind is None:
@@ -81,16 +80,13 @@ def _agreed(policy: str, options: argparse.Namespace) -> bool:
 def decide(options: argparse.Namespace) -> int:
     """Decide what to do about the model in use, say why, and record it."""
     from cvkit.config import load_config
-    from cvkit.maintenance import decision, decisions, evidence
-    from cvkit.monitoring.history import History
+    from cvkit.maintenance import decisions, rounds
+    from cvkit.maintenance.facts import plain
 
     config = load_config(options.config)
-    with History.open(config.history_url) as history:
-        found = evidence.collect(config, history, datetime.now(UTC))
-        made = decision.decide(found, config.retraining)
-        decisions.record(history, found, made)
+    found, made = rounds.decide(config, datetime.now(UTC))
     if options.json:
-        told = {"decision": evidence.plain(made), "evidence": evidence.plain(found)}
+        told = {"decision": plain(made), "evidence": plain(found)}
         options.say(json.dumps(told, indent=2, ensure_ascii=False))
     else:
         options.say(decisions.text(found, made, config.retraining))

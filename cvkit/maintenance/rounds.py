@@ -45,13 +45,13 @@ class Round:
     promoted: bool
 
 
-def decide(config: Config, history: History, now: datetime, say: Say = lambda line: None) -> Decision:
-    """What to do now, recorded and told."""
-    found = evidence.collect(config, history, now)
-    made = decision.decide(found, config.retraining)
-    decisions.record(history, found, made)
-    say(decisions.text(found, made, config.retraining))
-    return made
+def decide(config: Config, now: datetime) -> tuple[Evidence, Decision]:
+    """What to do now, recorded, and on what evidence. Raises as `evidence.collect`."""
+    with History.open(config.history_url) as history:
+        found = evidence.collect(config, history, now)
+        made = decision.decide(found, config.retraining)
+        decisions.record(history, found, made)
+    return found, made
 
 
 def run(
