@@ -19,7 +19,7 @@ from cvkit.errors import DataError, StorageError
 from cvkit.maintenance import candidates, leakage, replay, test_set
 from cvkit.maintenance.candidates import CANDIDATES, PRODUCTION, REPLAY, Candidates, Progress
 from cvkit.maintenance.test_set import TestSet
-from cvkit.storage import lock, replacing_folder
+from cvkit.storage import lock, replacing, replacing_folder
 from cvkit.tables import BOXES, LEFT_OUT, MANIFEST, Window, conform
 
 Kind = Literal["incremental", "full"]
@@ -70,7 +70,7 @@ def prepare(
         if produced.images.empty:
             raise _too_few(config, windows, 0, produced.left_out)
         test = test_set.grow(config, produced)
-        new = _apart(config, produced, test)
+        new = leakage.apart(config, produced, test)
         if len(new.images) < config.retraining.minimum_labels:
             raise _too_few(config, windows, len(new.images), new.left_out)
         both = _both(config, new, _old(config, kind, len(new.images), test, seed))
@@ -120,6 +120,7 @@ def check(prepared: Prepared, test: TestSet, *, near_bits: int = 4, neighbours_s
     held = dict(zip(test.images["content"], test.images["image_id"], strict=True))
     touching = [f"{name} is the test image {held[one]}" for name, one in sorted(hashes.items()) if one in held]
     mine = conform(prepared.manifest[[name for name in CANDIDATES if name in MANIFEST]], CANDIDATES)
+    mine = mine.assign(path=[str(prepared.folder / name) for name in prepared.manifest["file"]])
     mine = mine[~mine["content"].isin(held)]  # told above
     found, other = Candidates(mine, prepared.labels, prepared.left_out), test_set.as_candidates(test)
     leaks = leakage.against(found, other.images, other.labels, near_bits=near_bits, neighbours_s=neighbours_s)
@@ -157,14 +158,6 @@ def _old(config: Config, kind: Kind, new: int, test: TestSet, seed: int) -> Cand
         return replay.everything(config, test)
     wanted = round(config.retraining.replay * new)
     return replay.draw(config, wanted, test, seed) if wanted else None
-
-
-def _apart(config: Config, found: Candidates, test: TestSet) -> Candidates:
-    other, settings = test_set.as_candidates(test), config.retraining
-    leaks = leakage.against(
-        found, other.images, other.labels, near_bits=settings.near_bits, neighbours_s=settings.neighbours_s
-    )
-    return leakage.without(found, leaks)
 
 
 def _both(config: Config, new: Candidates, old: Candidates | None) -> Candidates:
@@ -226,6 +219,9 @@ def _written(
             both.left_out.to_parquet(part / "left_out.parquet", index=False)
             facts = _summary(config, identity, kind, manifest, test)
             (part / FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
+    else:  # the same images may be what is left of other ones
+        with replacing(folder / "left_out.parquet") as file:
+            both.left_out.to_parquet(file, index=False)
     return load(config, identity)
 
 

@@ -16,7 +16,7 @@ from cvkit.data.records import Records
 from cvkit.errors import DataError
 from cvkit.maintenance import candidates, leakage
 from cvkit.maintenance.candidates import CANDIDATES, Candidates
-from cvkit.maintenance.test_set import TestSet, as_candidates
+from cvkit.maintenance.test_set import TestSet
 from cvkit.tables import BOXES, FINDINGS, IMAGES, LEFT_OUT, conform, empty
 
 CHOICE = 3  # old images measured and predicted for each that is drawn: difficulty is told among them
@@ -41,7 +41,7 @@ def draw(config: Config, count: int, test: TestSet, seed: int = 0) -> Candidates
     pool = Candidates(empty(CANDIDATES), records.labels, empty(LEFT_OUT))
     for part in _parts(order, max(CHOICE * count, STEP)):
         chosen = replace(records, images=known.loc[known.index[part], list(records.images)])
-        found = _apart(config, candidates.old(config, chosen), test)
+        found = leakage.apart(config, candidates.old(config, chosen), test)
         pool = Candidates(
             pd.concat([pool.images, found.images], ignore_index=True), records.labels,
             pd.concat([pool.left_out, found.left_out], ignore_index=True),
@@ -64,7 +64,7 @@ def everything(config: Config, test: TestSet) -> Candidates:
     records = candidates.old_records(config)
     if not records.images["labelled"].any():
         raise candidates.no_old_data(config, "no labelled image")
-    found = _apart(config, candidates.old(config, records), test)
+    found = leakage.apart(config, candidates.old(config, records), test)
     if found.images.empty:
         raise nothing_left(config, found.left_out)
     return Candidates(found.images.assign(stratum=""), found.labels, found.left_out)
@@ -86,14 +86,6 @@ def nothing_left(config: Config, left_out: pd.DataFrame) -> DataError:
     """The words for old images that all touch the test set."""
     counts = ", ".join(f"{count} {reason}" for reason, count in left_out["reason"].value_counts().items())
     return candidates.no_old_data(config, f"no image that may be trained on: {counts}")
-
-
-def _apart(config: Config, found: Candidates, test: TestSet) -> Candidates:
-    held, settings = as_candidates(test), config.retraining
-    leaks = leakage.against(
-        found, held.images, held.labels, near_bits=settings.near_bits, neighbours_s=settings.neighbours_s
-    )
-    return leakage.without(found, leaks)
 
 
 def _rarest_class(images: pd.DataFrame, labels: pd.DataFrame, names: dict[int, str]) -> pd.Series:
