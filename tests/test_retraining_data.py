@@ -18,6 +18,7 @@ import pytest
 
 from cvkit import cli, demo_world
 from cvkit.config import Config
+from cvkit.data import images
 from cvkit.errors import ConfigError, DataError, StorageError
 from cvkit.maintenance import candidates, dataset, leakage, replay, test_set
 from cvkit.maintenance.candidates import CANDIDATES, Candidates
@@ -301,6 +302,33 @@ def test_a_picture_saved_again_or_smaller_is_a_near_copy(own: Config) -> None:
     for number in range(len(kinds)):
         told = left.loc[f"captures/cam-1/{day}/00000{number}.jpg"]
         assert (told["reason"], told["other"]) == ("a near copy of a test image", row["image_id"])
+
+
+@pytest.mark.parametrize("name", ["bccd", "coco128"])
+def test_real_pictures_are_copies_of_themselves_alone(name: str, shared_data: Path, tmp_path: Path) -> None:
+    """Each saved anew by another size and quality, and one box in all, so that pixels and dHash decide."""
+    files = sorted((shared_data / name).rglob("*.jpg"))[:30]  # BCCD holds pictures of one field twice
+    rows, copies = [], []
+    for number, file in enumerate(files):
+        picture = cv2.imread(str(file))
+        scale = (1.0, 0.75, 0.5, 0.35)[number % 4]
+        size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+        path = tmp_path / f"{number}.jpg"
+        cv2.imwrite(str(path), cv2.resize(picture, size), [cv2.IMWRITE_JPEG_QUALITY, (80, 50, 30)[number % 3]])
+        rows.append(fact(f"t{number}", file))
+        copies.append(fact(f"c{number}", path))
+    everywhere = {f"{kind}{number}": [(0, 10.0, 10.0, 90.0, 90.0)] for number in range(len(files)) for kind in "tc"}
+    boxes = labels(everywhere)
+    found = leakage.against(
+        Candidates(table(copies), boxes, empty(LEFT_OUT)), table(rows), boxes, near_bits=4, neighbours_s=0
+    )
+    told = dict(zip(found["image_id"], found["other"], strict=True))
+    assert told == {f"c{number}": f"t{number}" for number in range(len(files))}
+    assert leakage.within(Candidates(table(rows), boxes, empty(LEFT_OUT)), near_bits=4).empty
+
+
+def fact(name: str, file: Path) -> dict[str, object]:
+    return {"image_id": name, "content": name, "path": str(file), "dhash": images.measure(file).dhash}
 
 
 def test_duplicates_within_are_in_once() -> None:

@@ -179,7 +179,7 @@ def _pictures(images: pd.DataFrame, labels: pd.DataFrame) -> _Pictures:
     first = np.concatenate([[0], np.cumsum(np.bincount(image, minlength=len(rows)))])
     kind = inside["class_id"].to_numpy(np.int64)[order]
     classes = np.zeros(len(rows), np.uint64)
-    np.add.at(classes, image[order], pd.util.hash_array(kind))
+    np.add.at(classes, image[order], pd.util.hash_array(kind + 1))  # the hash of 0 is 0
     hashes = rows["dhash"].to_numpy(np.uint64)
     return _Pictures(hashes, rows["path"].to_numpy(object), classes, first, kind, corners)
 
