@@ -17,14 +17,15 @@ import pandas as pd
 import pytest
 
 from cvkit import cli, demo_world
-from cvkit.config import Config
+from cvkit.config import Config, load_config
 from cvkit.data import images
 from cvkit.errors import ConfigError, DataError, StorageError
-from cvkit.maintenance import candidates, dataset, leakage, replay, test_set
+from cvkit.maintenance import candidates, dataset, leakage, replay, test_set, versions
 from cvkit.maintenance.candidates import CANDIDATES, Candidates
 from cvkit.maintenance.dataset import Prepared
 from cvkit.tables import BOXES, LEFT_OUT, conform, empty
 from tests import retraining_world as world
+from tests import versions_world
 from tests.retraining_world import WINDOWS, hashes, sha
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -156,6 +157,24 @@ def test_more_days_move_no_stretch(own: Config, tmp_path: Path) -> None:
         name: one["side"] for name, one in second.stretches.items()
     }.items()
     assert set(first.images["content"]) <= set(second.images["content"])
+
+
+def test_with_a_promotion_new_images_become_old_and_with_a_rollback_new_again(own: Config, tmp_path: Path) -> None:
+    before = test_set.load(own)
+    made = versions_world.added(own, versions_world.noisy(tmp_path / "other.pt", 0.01))
+    versions.promote(own, made.name, by="me", why="to see", force=True)
+    own = load_config(own.workspace)
+    config = own.model_copy(update={"retraining": own.retraining.model_copy(update={"minimum_labels": 20})})
+    after = dataset.prepare(config, WINDOWS)
+    known = test_set.load(config)
+    assert set(known.images["content"]) == set(before.images["content"])
+    assert set(known.images["part"]) == {"old"}
+    replayed = after.manifest[after.manifest["origin"] == "replay"]
+    assert len(replayed)
+    assert replayed["image_id"].str.startswith("images/train/").all(), "what the first champion was trained on"
+    versions.rollback(config, by="me", why="back")
+    dataset.prepare(load_config(own.workspace), WINDOWS)
+    assert test_set.load(config).id == before.id
 
 
 def test_missing_and_changed_files_are_told(own: Config) -> None:

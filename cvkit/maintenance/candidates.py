@@ -103,16 +103,16 @@ def old_records(config: Config) -> Records:
     Images without labels have no part in it; sources and times are read as `reference.images` says, where that matches.
     Raises DataError where there is none.
     """
-    settings = config.retraining
-    if not (settings.old or config.reference.data):
+    settings, first = config.retraining, config.written.reference  # not of what a version was accepted on
+    if not (settings.old or first.data):
         raise no_old_data(config, "the reference is a stretch of captures")
     known = class_names(config)
-    changes = {"data": settings.old or config.reference.data, "split": settings.old_split, "predictions": ""}
+    changes = {"data": settings.old or first.data, "split": settings.old_split, "predictions": ""}
     own = {"start": None, "end": None, **changes}
     # The champion's list of classes, whatever order the old data set has: its labels are joined on the names.
     model = config.model.model_copy(update={"classes": tuple(known[one] for one in sorted(known))})
-    for pattern in dict.fromkeys([config.reference.images, ""]):
-        reference = config.reference.model_copy(update={**own, "images": pattern})
+    for pattern in dict.fromkeys([first.images, ""]):
+        reference = first.model_copy(update={**own, "images": pattern})
         try:
             return sources.load_reference(config.model_copy(update={"reference": reference, "model": model}))
         except ConfigError:  # the pattern is about the reference's paths: those of other data may tell nothing
@@ -125,10 +125,10 @@ def old_records(config: Config) -> Records:
 
 def old(config: Config, records: Records) -> Candidates:
     """`records` of old data, measured: content and perceptual hash are kept in the workspace's cache."""
-    settings = config.retraining
-    about = f"{config.resolve(settings.old or config.reference.data)} {settings.old_split}"
+    settings, first = config.retraining, config.written.reference
+    about = f"{config.resolve(settings.old or first.data)} {settings.old_split}"
     cache = config.workspace / "features" / "old" / hashlib.sha256(about.encode("utf-8", "replace")).hexdigest()[:12]
-    clock = "{time}" in config.reference.images
+    clock = "{time}" in first.images
     return _of_records(config, records, REPLAY, cache, clock=clock, refuses=False)
 
 

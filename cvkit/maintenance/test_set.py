@@ -79,7 +79,8 @@ def grow(config: Config, produced: Candidates) -> TestSet:
     Whole stretches (source and day) of production go to one side and stay there. Within each source they are taken in
     the order of a hash of their names, as long as that brings the share of test images nearer to
     `retraining.test_share`; at least one goes to each side where there are two. An image once in never leaves; its
-    labels follow what is read now. Files of new images are copied to `retraining/test/`.
+    labels follow what is read now, and it is old from when a champion was accepted on it. Files of new images are
+    copied to `retraining/test/`.
     """
     with lock(config.workspace / "locks" / "test-set.lock", "freezing the test set", wait_s=60):
         before = _read(config)
@@ -90,6 +91,7 @@ def grow(config: Config, produced: Candidates) -> TestSet:
         mine = np.array([stretches[name]["side"] == TEST for name in stretch_names(produced.images)], bool)
         new = produced.images[mine & ~produced.images["content"].isin(images.loc[images["part"] == OLD, "content"])]
         images, labels = _joined(images, labels, _copied(config, new).assign(part=NEW), produced.labels)
+        images = images.assign(part=_parts(config, images, accepted))
         _write(config, images, labels, candidates.class_names(config), stretches)
     return load(config, verify=False)
 
@@ -155,6 +157,15 @@ def _accepted(config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
     clock = "{time}" in config.reference.images if config.reference.data else "{time}" in config.captures.images
     moment = images["time"].where(np.full(len(images), clock))
     return images.assign(part=OLD, moment=moment).drop(columns="damage"), reference.labels
+
+
+def _parts(config: Config, images: pd.DataFrame, accepted: pd.DataFrame) -> pd.Series:
+    """Which part each image belongs to: what the champion was accepted on is old, other images of production are new.
+
+    So with a promotion the images that were new to it become old, and with a rollback new again.
+    """
+    produced = images["path"].map(lambda path: Path(path).is_relative_to(config.workspace / FOLDER)).astype(bool)
+    return images["part"].mask(produced, NEW).mask(images["content"].isin(accepted["content"]), OLD)
 
 
 def _copied(config: Config, images: pd.DataFrame) -> pd.DataFrame:
