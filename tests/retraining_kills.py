@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +24,12 @@ from cvkit.maintenance import dataset, gate, test_set, versions
 # Waits for a line, forks a child that runs the command, and says its number, then what it ended with.
 SERVER = """
 import json, os, sys
+from pathlib import Path
 import cvkit.config.champion, cvkit.monitoring.history, filelock, pyarrow.parquet, scipy.stats, sklearn, tqdm
 from cvkit import asked, cli
 from cvkit.data import features, yolo
 from cvkit.maintenance import dataset, gate, rounds, test_set, training, versions
-yolo.prepare_environment(__import__("pathlib").Path(sys.argv[1]))
+yolo.prepare_environment(Path(sys.argv[1]))
 import torchvision, ultralytics, ultralytics.models.yolo.detect, ultralytics.nn.autobackend
 for line in sys.stdin:
     child = os.fork()
@@ -67,8 +70,6 @@ class Server:
 
     def run(self, command: str, workspace: Path, after_s: float | None = None) -> tuple[int, float]:
         """Run `cvkit retrain COMMAND`; killed after some seconds. What it ended with, and the seconds it took."""
-        import json
-
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(["retrain", command, "--config", str(workspace)]) + "\n")
@@ -76,10 +77,8 @@ class Server:
         child, begun = int(self.process.stdout.readline()), time.monotonic()
         if after_s is not None:
             time.sleep(after_s)
-            try:
+            with suppress(ProcessLookupError):  # it has ended already
                 os.kill(child, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         return int(self.process.stdout.readline()), time.monotonic() - begun
 
 
@@ -99,7 +98,7 @@ def result(workspace: Path) -> Result:
     champion = versions.champion(config)
     known = [one for one in versions.every(config) if one.name != champion.name]
     told = [gate.load(one) for one in known]
-    judged = tuple(f"{one.key} {one.outcome}" for one in told if one)
+    judged = tuple(one.key for one in told if one)  # the outcome hangs on the time that an image took
     return Result(data, test_set.load(config).id, tuple(one.name for one in known), judged)
 
 
