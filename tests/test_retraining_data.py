@@ -208,9 +208,10 @@ def test_without_a_test_set_nothing_is_assumed(line: Config, tmp_path: Path) -> 
     with pytest.raises(DataError, match="no test set yet"):
         test_set.load(config)
     (config.workspace / "retraining").mkdir()
-    (config.workspace / "retraining/test.json").write_text('{"images": [1')
-    with pytest.raises(StorageError, match="damaged"):
-        test_set.load(config)
+    for content in (b'{"images": [1', b"", b'{"classes": {"0": "\xc3'):  # the last is cut within a letter
+        (config.workspace / "retraining/test.json").write_bytes(content)
+        with pytest.raises(StorageError, match=r"(?s)damaged.*delete it"):
+            test_set.load(config)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from cvkit.data import yolo
 from cvkit.errors import ConfigError, DataError
 from cvkit.maintenance import dataset, training, versions
 from cvkit.maintenance.dataset import Prepared
+from cvkit.storage import lock
 from tests import retraining_world as world
 from tests.retraining_world import WINDOWS, sha
 
@@ -208,6 +211,62 @@ def test_a_disk_that_fills_is_told_and_costs_nothing(line: Config, prepared: Pre
     assert "disk is full" in words
     assert sorted(path.name for path in (line.workspace / "versions").iterdir()) == before
     assert os.path.exists(versions.champion(line).weights)  # noqa: PTH110
+
+
+def archive(file: Path) -> None:
+    with zipfile.ZipFile(file, "w") as made:
+        made.writestr("part", "content")
+
+
+def state(run: Path, epoch: int = 2) -> Path:
+    """A kept epoch, whole, though its weights are none."""
+    folder = run / "states" / f"{epoch:06d}"
+    folder.mkdir(parents=True)
+    for name in ("last.pt", "best.pt"):
+        archive(folder / name)
+    (folder / "results.csv").write_text("epoch\n1\n")
+    (folder / "state.json").write_text(json.dumps({"epoch": epoch, "finished": False}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("state.json", "{"), ("state.json", "[]"), ("state.json", "{}"), ("state.json", None),
+        ("last.pt", "no archive"), ("best.pt", None), ("results.csv", None), ("results.csv", ""),
+    ],
+)  # fmt: skip
+def test_a_kept_epoch_that_is_damaged_is_passed_over(tmp_path: Path, name: str, content: str | None) -> None:
+    older, newer = state(tmp_path, 1), state(tmp_path, 2)
+    whole = training._newest_state(tmp_path)
+    assert whole == {"epoch": 2, "finished": False, "folder": str(newer)}
+    for folder, expected in ((newer, 1), (older, None)):
+        (folder / name).unlink() if content is None else (folder / name).write_text(content)
+        found = training._newest_state(tmp_path)
+        assert (found and found["epoch"]) == expected
+
+
+@pytest.mark.parametrize("name", ["run.json", "weights.pt", "training.csv"])
+@pytest.mark.parametrize("content", ["", "[]", "\udcff", None])
+def test_a_training_whose_result_is_damaged_is_none(tmp_path: Path, name: str, content: str | None) -> None:
+    archive(tmp_path / "weights.pt")
+    (tmp_path / "training.csv").write_text("epoch\n1\n")
+    (tmp_path / "run.json").write_text('{"environment": {"torch": "x"}}')
+    assert training._done(tmp_path) == {"environment": {"torch": "x"}}
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert (training._done(tmp_path) is None) == (content is None or name != "training.csv")
+
+
+@pytest.mark.parametrize("command", ["prepare", "run"])
+def test_while_another_prepares_or_trains_the_command_says_so(
+    line: Config, prepared: Prepared, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with lock(line.workspace / "locks" / "retraining.lock", "preparing or training"):
+        assert cli.main(["retrain", command, "--config", str(line.workspace)]) == 5
+    assert "another process is preparing or training" in capsys.readouterr().err
 
 
 def test_the_command_trains_what_was_prepared_last(

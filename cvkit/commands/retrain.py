@@ -190,7 +190,9 @@ def export(options: argparse.Namespace) -> int:
 
     config = load_config(options.config)
     version = versions.load(config, options.version)
-    if options.mlflow:
+    if options.mlflow is not None:
+        if not options.mlflow.strip():  # as of a variable that is not set
+            raise errors.ConfigError("no registry is named", expected="--mlflow URI", found="nothing", remedy="name it")
         options.say(f"{config.model.name} {export.register(config, version, options.mlflow)} is {version.name}")
         return errors.DONE
     told = export.onnx(config, version, test_set.load(config).images)
@@ -227,7 +229,7 @@ def _version_arguments(made: dict[str, argparse.ArgumentParser]) -> None:
     when.add_argument("--from", dest="start", metavar="DAY", help="all windows from this day on")
     made["shadow"].add_argument("--to", dest="end", metavar="DAY", help="with --from: the first day left out")
     words = "hand it over to MLflow's registry at this address instead"
-    made["export"].add_argument("--mlflow", default="", metavar="URI", help=words)
+    made["export"].add_argument("--mlflow", metavar="URI", help=words)
 
 
 def _round_arguments(command: argparse.ArgumentParser) -> None:

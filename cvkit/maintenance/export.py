@@ -65,29 +65,51 @@ def onnx(config: Config, version: Version, images: pd.DataFrame) -> Agreement:
 def register(config: Config, version: Version, uri: str) -> str:
     """Hand a version over to MLflow's registry at `uri`, as `champion` or `challenger`; the number it has there.
 
-    Raises ConfigError where mlflow is not installed, StorageError where the registry does not take it.
+    The alias `champion` is of cvkit's champion, or of none where that was not handed over. Raises ConfigError where
+    mlflow, or what it needs for this registry, is not installed; StorageError where the registry does not take it.
     """
     _need("mlflow", extra="mlflow")
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    name, alias = config.model.name, "champion" if version.name == versions.champion(config).name else "challenger"
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    name, champion = config.model.name, versions.champion(config).name
     try:
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         if not client.search_registered_models(filter_string=f"name = '{name}'"):
             client.create_registered_model(name)
-        known = [
-            one for one in client.search_model_versions(f"name = '{name}'") if one.tags.get("cvkit") == version.name
-        ]
-        tags = {"cvkit": version.name, "kind": version.kind, "parent": version.parent, "data": version.data}
-        made = known[0] if known else client.create_model_version(name, version.folder.as_uri(), tags=tags)
-        client.set_registered_model_alias(name, alias, made.version)
-    except MlflowException as error:
+        known = {
+            one.tags["cvkit"]: str(one.version)
+            for one in client.search_model_versions(f"name = '{name}'")
+            if "cvkit" in one.tags
+        }
+        if version.name not in known:
+            tags = {"cvkit": version.name, "kind": version.kind, "parent": version.parent, "data": version.data}
+            known[version.name] = str(client.create_model_version(name, version.folder.as_uri(), tags=tags).version)
+        _alias(client, name, known[version.name], known.get(champion, ""))
+    except ImportError as error:
+        raise ConfigError(
+            "MLflow lacks a package for this registry", where=uri, found=str(error),
+            remedy="pip install 'cvkit[mlflow]', and the driver of the database where it is one",
+        ) from error  # fmt: skip
+    except (MlflowException, OSError, ValueError) as error:
         raise StorageError(
-            "MLflow's registry did not take the version", where=uri, found=str(error)[:300],
+            "MLflow's registry did not take the version", where=uri, found=" ".join(str(error).split())[:300],
             remedy="check the address, and what the registry says",
         ) from error  # fmt: skip
-    return str(made.version)
+    return known[version.name]
+
+
+def _alias(client: Any, name: str, number: str, champion: str) -> None:
+    """Make the aliases those of now: after a promotion or a rollback the old ones would be wrong."""
+    aliases = {alias: str(one) for alias, one in client.get_registered_model(name).aliases.items()}
+    wanted = {"champion": champion, "challenger": aliases.get("challenger", "") if number == champion else number}
+    if wanted["challenger"] == champion:
+        wanted["challenger"] = ""
+    for alias, one in wanted.items():
+        if one and aliases.get(alias) != one:
+            client.set_registered_model_alias(name, alias, one)
+        elif not one and alias in aliases:
+            client.delete_registered_model_alias(name, alias)
 
 
 def _need(*packages: str, extra: str) -> None:

@@ -238,11 +238,11 @@ def _write(
 def _read(config: Config) -> TestSet | None:
     file = config.workspace / FILE
     try:
-        text = file.read_text(encoding="utf-8")
+        content = file.read_bytes()
     except FileNotFoundError:
         return None
     try:
-        facts = json.loads(text)
+        facts = json.loads(content.decode("utf-8"))
         rows = facts["images"]
         images = [
             {**{name: row[name] for name in KEPT}, "path": str(config.workspace / row["path"]),
@@ -262,7 +262,8 @@ def _read(config: Config) -> TestSet | None:
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # whatever shape the file has
         raise StorageError(
             "the frozen test set is damaged", where=str(file), found=f"{type(error).__name__}: {error}"[:200],
-            remedy="put the file back from a copy: without it nobody knows what no training may see",
+            remedy="put the file back from a copy: only it knows what no training may see. Without a copy delete it: "
+            "`cvkit retrain prepare` freezes a new test set, which may hold images that were trained on",
         ) from error  # fmt: skip
 
 

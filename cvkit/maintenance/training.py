@@ -70,10 +70,12 @@ def train(
         base = start(config, kind, champion)
         check_base(config, base, prepared, kind)
         run = config.workspace / FOLDER / run_id(prepared, base, given, kind, seed)
-        if not (run / RESULT).is_file():
+        if (done := _done(run)) is None:
             facts = {"kind": kind, "data": prepared.id, "base": _hash(base), "arguments": given, "seed": seed}
             _run(config, run, base, prepared, {**given, "seed": seed}, facts, progress)
-        done = json.loads((run / FACTS).read_text(encoding="utf-8"))
+            done = _facts(run)
+        for left in (STATES, SCRATCH):  # also those of a run that was killed at its end
+            remove_tree(run / left)
         return versions.add(
             config, run / RESULT, kind=kind, parent=champion.name, data=prepared.id,
             arguments={**given, "seed": seed}, environment=done["environment"],
@@ -172,7 +174,7 @@ def _run(
     progress: Progress,
 ) -> None:
     """Train until `run` holds its result."""
-    state = _newest_state(run)
+    state = _newest_state(run) if _facts(run) else None
     if state is None or not state["finished"]:
         scratch = run / SCRATCH
         remove_tree(scratch)  # what a kill left half-written
@@ -191,8 +193,6 @@ def _run(
     with replacing(run / CURVES) as part:
         shutil.copyfile(Path(state["folder"]) / RESULTS, part)
     _publish(Path(state["folder"]) / "best.pt", run / RESULT)
-    for left in (STATES, SCRATCH):
-        remove_tree(run / left)
 
 
 def _train(
@@ -250,14 +250,32 @@ def _keep(states: Path, trainer: Any) -> None:
 
 
 def _newest_state(run: Path) -> dict[str, Any] | None:
-    """The newest epoch that was kept; None where there is none that can be read."""
+    """The newest epoch that was kept; None where there is none that is whole."""
     for folder in sorted((run / STATES).glob("[!.]*"), reverse=True):
-        with suppress(OSError, ValueError, DataError):
+        with suppress(OSError, ValueError, LookupError, TypeError, DataError):
             told = json.loads((folder / "state.json").read_text(encoding="utf-8"))
             for name in ("last.pt", "best.pt"):
                 yolo.check_weights(folder / name)
-            return {**told, "folder": str(folder)}
+            if (folder / RESULTS).read_text(encoding="utf-8").strip():
+                return {"epoch": int(told["epoch"]), "finished": bool(told["finished"]), "folder": str(folder)}
     return None
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    """What was written about a training when it began; empty where that is missing or damaged."""
+    with suppress(FileNotFoundError, ValueError, LookupError, TypeError):
+        told = json.loads((run / FACTS).read_text(encoding="utf-8"))
+        return {**told, "environment": dict(told["environment"])}
+    return {}
+
+
+def _done(run: Path) -> dict[str, Any] | None:
+    """What is known of a training that has ended; None where it has not, or what it left is damaged: then it begins."""
+    try:
+        yolo.check_weights(run / RESULT)
+    except DataError:
+        return None
+    return _facts(run) if _facts(run) and (run / CURVES).is_file() else None
 
 
 def _publish(checkpoint: Path, out: Path) -> None:
