@@ -28,6 +28,7 @@ from cvkit.maintenance import comparison, gate_results, versions
 from cvkit.maintenance.gate_results import Outcome, Result, text
 from cvkit.maintenance.test_set import TestSet
 from cvkit.maintenance.versions import Version
+from cvkit.storage import lock
 from cvkit.tables import BOXES, FINDINGS, IMAGES, PROPERTIES, conform, empty
 
 __all__ = ["Result", "conclude", "judge", "load", "text"]
@@ -44,8 +45,13 @@ def judge(config: Config, challenger: Version, test: TestSet, progress: Progress
     """Compare a version with the champion on the test set, and keep the result in the version's folder.
 
     The same versions, images and settings give the result that is kept. Raises DataError where the champion itself is
-    to be judged, the class lists differ, or no test image can be read.
+    to be judged, the class lists differ, or no test image can be read; BusyError while another process judges.
     """
+    with lock(config.workspace / "locks" / "gate.lock", "judging a version"):
+        return _judge(config, challenger, test, progress)
+
+
+def _judge(config: Config, challenger: Version, test: TestSet, progress: Progress) -> Result:
     champion = versions.champion(config)
     _check(champion, challenger, test)
     key = _key(config, champion, challenger, test)

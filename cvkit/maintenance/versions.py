@@ -10,7 +10,9 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +29,7 @@ from cvkit.storage import lock, replacing_folder, storage_error, write_text
 log = logging.getLogger(__name__)
 
 Kind = Literal["adopted", "incremental", "full"]
+ABANDONED_S = 3600.0  # age of an unfinished folder that nobody is at work on
 SHORTEST = 4  # digits of a name that tell a version
 OWN = (WEIGHTS, FACTS, gate_results.FILE, gate_results.FOLDER, own_reference.FOLDER)
 
@@ -209,7 +212,16 @@ def _make(
     except StorageError:
         if not (folder / FACTS).is_file():  # else another process has made the same version meanwhile
             raise
+    _sweep(folder.parent)
     return load(config, name)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left: no process takes this long to make a version."""
+    for left in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):  # of another process that has just ended
+            if time.time() - left.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _class_names(config: Config, weights: Path) -> dict[int, str]:
