@@ -62,6 +62,7 @@ def retrain(options: argparse.Namespace) -> int:
         config, _windows(config, options), kind, seed=options.seed, by=options.by, why=why, say=options.say, bar=_bar,
         agree=lambda result: _agreed(config.retraining.promote, options),
     )  # fmt: skip
+    _card(config, done.version)
     if not done.promoted and done.result.outcome == "passed":
         where = shlex.quote(str(options.config))
         options.say(f"Not promoted. Then: cvkit retrain promote {done.version.name} --why ... --config {where}")
@@ -118,6 +119,7 @@ def run(options: argparse.Namespace) -> int:
     data = dataset.load(config, options.data) if options.data else dataset.newest(config, options.kind or KINDS[0])
     with _bar(f"training on {data.id}", "batch") as step:
         version = training.train(config, data, options.kind or data.kind, seed=options.seed, progress=step)
+    _card(config, version)
     options.say(f"Version {version.name}: {version.kind}, from {version.parent}, on data {version.data}, "
                 f"on {version.environment['device']}. It challenges; nothing was promoted.")  # fmt: skip
     return errors.DONE
@@ -130,7 +132,9 @@ def gate(options: argparse.Namespace) -> int:
 
     config = load_config(options.config)
     version = versions.load(config, options.version) if options.version else _newest(config)
-    options.say(gate.text(gate.judge(config, version, test_set.load(config))))
+    result = gate.judge(config, version, test_set.load(config))
+    _card(config, version)
+    options.say(gate.text(result))
     return errors.DONE
 
 
@@ -141,6 +145,7 @@ def promote(options: argparse.Namespace) -> int:
 
     config = load_config(options.config)
     version = versions.promote(config, options.version, by=options.by, why=options.why, force=options.force)
+    _card(config, version)
     options.say(f"{version.name} is the champion. `cvkit run` measures with it from now on.")
     return errors.DONE
 
@@ -150,7 +155,9 @@ def rollback(options: argparse.Namespace) -> int:
     from cvkit.config import load_config
     from cvkit.maintenance import versions
 
-    version = versions.rollback(load_config(options.config), by=options.by, why=options.why, to=options.to)
+    config = load_config(options.config)
+    version = versions.rollback(config, by=options.by, why=options.why, to=options.to)
+    _card(config, version)
     options.say(f"{version.name} is the champion again, with the reference and the evidence that belong to it.")
     return errors.DONE
 
@@ -199,6 +206,12 @@ def export(options: argparse.Namespace) -> int:
     words = f"boxes differ by up to {told.pixels:.2f} px, confidences by {told.score:.4f}"
     options.say(f"{told.file}: {told.boxes} boxes on {told.images} images, {words}")
     return errors.DONE
+
+
+def _card(config: Config, version: Version) -> None:
+    from cvkit.documentation import version_card
+
+    version_card.write(config, version)
 
 
 def _newest(config: Config) -> Version:

@@ -1,4 +1,4 @@
-"""Versions in words: for a terminal, and the card that lies in a version's folder."""
+"""Versions in words, for a terminal."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Kind = Literal["adopted", "incremental", "full"]
 ABANDONED_S = 3600.0  # age of an unfinished folder that nobody is at work on
 SHORTEST = 4  # digits of a name that tell a version
-OWN = (WEIGHTS, FACTS, gate_results.FILE, gate_results.FOLDER, own_reference.FOLDER)
+OWN = (WEIGHTS, FACTS, gate_results.FILE, gate_results.FOLDER, own_reference.FOLDER, "card.md")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,51 @@
+"""A version's card: front matter that YAML reads, tables, and names that stay text."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from versions_world import CLASSES, judged, made_up
+
+from cvkit import cli
+from cvkit.config import Config, load_config
+from cvkit.documentation import version_card
+from cvkit.maintenance import versions
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "cvkit.yml").write_text("model: {name: parts, weights: best.pt}\nreference: {data: data.yaml}\n")
+    shutil.copyfile(made_up(load_config(tmp_path), "first", kind="adopted").weights, tmp_path / "best.pt")
+    return load_config(tmp_path)
+
+
+def test_a_card_tells_what_is_known_and_each_step_writes_it(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    first = versions.champion(config)
+    other = made_up(config, "other", kind="incremental", parent=first.name, data="d0", arguments={"epochs": 3})
+    judged(other, first.name)
+    assert cli.main(["retrain", "promote", other.name, "--why", "so <b>much</b> better", "--by", "ann", "--config",
+                     str(config.path)]) == 0  # fmt: skip
+    text = (other.folder / version_card.FILE).read_text(encoding="utf-8")
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["library_name"] == "ultralytics"
+    assert front["model-index"][0]["name"] == f"{config.model.name} {other.name}"
+    for words in ("| epochs | 3 |", "Data set `d0`, gone since.", "passed:", "promoted, by ann: so &#60;b&#62;much"):
+        assert words in text
+    assert cli.main(["retrain", "rollback", "--why", "worse", "--config", str(config.path)]) == 0
+    capsys.readouterr()
+    back = (first.folder / version_card.FILE).read_text(encoding="utf-8")
+    assert "rolled back" in back
+    assert "Nothing was in its place before." in back
+
+
+def test_names_stay_text(config: Config) -> None:
+    hostile = "a|b <script>alert(1)</script> `x` [y](javascript:z)"
+    other = replace(made_up(config, "other"), classes={**CLASSES, 3: hostile}, arguments={hostile: hostile})
+    text = version_card.card(config, other)
+    assert "<script>" not in text
+    assert "a|b" not in text
+    assert "](javascript" not in text
