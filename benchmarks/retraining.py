@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -67,7 +66,16 @@ def run(seeds: Sequence[int] = (0,), keep: Path | None = None, sets: Sequence[st
             rows += own
         noisy = [row for row in rows if row.case == "noise"]
         about = f"{len(noisy)} champions with noise of {', '.join(map(str, NOISES))} sd, {len(seeds)} seeds, all sets"
-        yield at_least("retraining.noise", _share(noisy, "refused", "not enough"), "share kept out", KEPT_OUT, about)
+        if noisy:
+            yield at_least(
+                "retraining.noise", _share(noisy, "refused", "not enough"), "share kept out", KEPT_OUT, about
+            )
+
+
+def rows_of(seeds: Sequence[int], keep: Path, sets: Sequence[str] = ()) -> Iterator[Judged]:
+    for name in sets or available():
+        for seed in seeds:
+            yield from judged(name, seed, keep)
 
 
 def judged(name: str, seed: int, keep: Path) -> Iterator[Judged]:
@@ -190,15 +198,9 @@ if __name__ == "__main__":
     parser.add_argument("--sets", nargs="+", default=[])
     parser.add_argument("--rows", action="store_true", help="every challenger instead of the figures")
     asked_for = parser.parse_args()
-    logging.getLogger("ultralytics").setLevel(logging.WARNING)
-    if asked_for.keep:
-        asked_for.keep.mkdir(parents=True, exist_ok=True)
-    if asked_for.rows:
-        for place in asked_for.sets or available():
-            for number in asked_for.seeds:
-                for row in judged(place, number, asked_for.keep):
-                    sys.stdout.write(json.dumps(asdict(row)) + "\n")
-                    sys.stdout.flush()
-    else:
-        for one in run(asked_for.seeds, asked_for.keep, asked_for.sets):
-            sys.stdout.write(json.dumps(asdict(one)) + "\n")
+    if asked_for.rows and not asked_for.keep:
+        parser.error("--rows needs --keep")
+    told = rows_of if asked_for.rows else run
+    for one in told(asked_for.seeds, asked_for.keep, asked_for.sets):
+        sys.stdout.write(json.dumps(asdict(one)) + "\n")
+        sys.stdout.flush()
