@@ -50,8 +50,9 @@ class Judged:
 
     @property
     def forgot(self) -> bool:
-        """Whether it was refused for old images that it does worse on."""
-        return any(reason.startswith("worse on old") for reason in self.reasons)
+        """Whether it was refused for old images, a class or a source of them that it does worse on."""
+        protected = ("worse on old images by", "worse on old images, class", "worse on old images, source")
+        return any(reason.startswith(protected) for reason in self.reasons)
 
 
 def run(seeds: Sequence[int] = (0,), keep: Path | None = None, sets: Sequence[str] = ()) -> Iterator[Figure]:
