@@ -245,6 +245,27 @@ def test_frames_that_are_near_copies_count_as_one() -> None:
     assert parts["independent"].iloc[0] < len(many) / 3
 
 
+def test_a_false_box_is_of_no_size_that_was_lost() -> None:
+    """A challenger whose false boxes are larger, and no more than the champion's, is worse on no size."""
+    images, labels, first, second = make(World(200, 100), 3)
+    first, second = first.copy(), labels.assign(confidence=0.9)
+    corners = ["x1", "y1", "x2", "y2"]
+    larger = set(images["image_id"].iloc[::2])
+    for table in (labels, first, second):
+        table.loc[table["image_id"].isin(larger), corners] *= 2.5
+    wrong = first[first["confidence"] == 0.6]
+    wrong = wrong.assign(x1=100.0, y1=2.0, x2=150.0, y2=52.0)
+    second = pd.concat([second, wrong], ignore_index=True)
+    parts, _ = comparison.parts(
+        comparison.compare(images, labels, first, second, CLASSES, 0.25), SETTINGS, averages=False
+    )
+    sizes = parts[parts["by"] == "size"]
+    assert set(sizes["metric"]) == {"recall"}
+    assert set(sizes["value"]) == {"small", "medium"}
+    assert (sizes["challenger"] == 1).all()
+    assert "worse" not in set(parts["verdict"])
+
+
 def test_brightness_makes_slices() -> None:
     images, labels, first, second = make(World(120, 80), 6)
     images["brightness"] = np.linspace(0, 255, len(images))

@@ -24,6 +24,7 @@ from cvkit.tables import conform, empty
 
 BRIGHTNESS = ("brightness", "sharpness")  # properties whose lower and upper thirds are slices
 SHOWN = ("ap", "ap50")
+RECALL_BY = "size"  # cut by what the labels tell alone: a false box has the size that the model gives it
 REPLICATES = 100  # for what is only shown
 
 
@@ -158,10 +159,12 @@ def _cuts(compared: Compared, inside: NDArray[np.bool_]) -> Iterator[tuple[str, 
     """What the boxes of images inside are cut by: column, value, and which boxes of all."""
     images, boxes = compared.images, compared.boxes
     of_box = boxes["image"].to_numpy()
+    true = (boxes["outcome"] != "false").to_numpy()
     for by, column in (("class", boxes["class"]), ("size", boxes["size"]), ("source", images["source"].iloc[of_box])):
         words = column.to_numpy(dtype=object)
-        values = sorted(set(words[inside[of_box]]))
-        yield from ((by, str(value), words == value) for value in (values if len(values) > 1 else []))
+        counted = true if by == RECALL_BY else np.ones(len(boxes), dtype=bool)
+        values = sorted(set(words[inside[of_box] & counted]))
+        yield from ((by, str(value), (words == value) & counted) for value in (values if len(values) > 1 else []))
     for by in [name for name in BRIGHTNESS if name in images]:
         numbers = images[by].to_numpy(float)
         known = numbers[inside & ~np.isnan(numbers)]
@@ -176,8 +179,9 @@ def _row(compared: Compared, part: _Part, settings: RetrainingSettings) -> tuple
     place = np.flatnonzero(part.images)
     rows = compared.boxes[part.boxes]
     sums = np.zeros((2, 2, len(part.images)))
-    for one, name in zip(sums, ("found", "whole"), strict=True):
-        np.add.at(one, (rows["model"].to_numpy(), rows["image"].to_numpy()), rows[name].to_numpy())
+    whole_of = np.ones(len(rows)) if part.by == RECALL_BY else rows["whole"].to_numpy()
+    for one, numbers in zip(sums, (rows["found"].to_numpy(), whole_of), strict=True):
+        np.add.at(one, (rows["model"].to_numpy(), rows["image"].to_numpy()), numbers)
     found, whole = sums[:, :, place]
     gain = noninferiority.f1_gain(found, whole, compared.blocks[place])
     few = math.isnan(gain.low)
@@ -186,8 +190,9 @@ def _row(compared: Compared, part: _Part, settings: RetrainingSettings) -> tuple
     limit = settings.gain if gaining else -settings.margin
     verdict = _verdict(gain, limit, few=few, gaining=gaining, protected=protected)
     times = noninferiority.needed(gain, limit) if not few else noninferiority.MINIMUM / max(gain.n, 1)
-    row = {
-        "part": part.part, "by": part.by, "value": part.value, "metric": "f1", "protected": protected,
+    row: dict[str, object] = {
+        "part": part.part, "by": part.by, "value": part.value,
+        "metric": "recall" if part.by == RECALL_BY else "f1", "protected": protected,
         "images": place.size, "independent": gain.n, "champion": gain.first, "challenger": gain.second,
         "difference": gain.difference, "low": gain.low, "high": gain.high, "p_value": gain.p_value, "limit": limit,
         "verdict": verdict, "needed": _whole(times * place.size) if verdict == "not enough" else 0,

@@ -33,7 +33,8 @@ from cvkit.tables import BOXES, FINDINGS, IMAGES, PROPERTIES, conform, empty
 
 __all__ = ["Result", "conclude", "judge", "load", "text"]
 
-FORMAT = 1  # raised when what decides, or what is stored, changes
+FORMAT = 2  # raised when what decides, or what is stored, changes
+DECIDING = {"f1": "F1", "recall": "recall"}  # metrics that a part is judged by, and their names
 TIMED = 32  # images that the time is taken on
 WARM = 3  # images before that
 
@@ -81,7 +82,7 @@ def load(version: Version) -> Result | None:
 
 def conclude(parts: pd.DataFrame, slower: float, settings: RetrainingSettings) -> tuple[Outcome, tuple[str, ...]]:
     """What the compared parts (table PARTS) come to, and why; `slower` is NaN where no time was taken."""
-    told = parts[parts["metric"] == "f1"].to_dict("records")
+    told = parts[parts["metric"].isin(DECIDING)].to_dict("records")
     refused = [_worse(row, settings) for row in told if row["verdict"] == "worse"]
     refused += [f"no gain on the new images: {_numbers(row)}" for row in told if row["verdict"] == "no gain"]
     if slower > settings.slower:
@@ -104,7 +105,8 @@ def conclude(parts: pd.DataFrame, slower: float, settings: RetrainingSettings) -
 
 def _numbers(row: Row) -> str:
     interval = f"({row['low']:+.3f} to {row['high']:+.3f})"
-    return f"F1 {row['champion']:.3f} to {row['challenger']:.3f}, {row['difference']:+.3f} {interval}"
+    numbers = f"{row['champion']:.3f} to {row['challenger']:.3f}, {row['difference']:+.3f}"
+    return f"{DECIDING[row['metric']]} {numbers} {interval}"
 
 
 def _named(row: Row) -> str:

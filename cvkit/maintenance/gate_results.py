@@ -23,7 +23,7 @@ PARTS: Mapping[str, str] = {
     "part": "str",  # all, old, new
     "by": "str",  # what it is cut by: "" the whole, else class, source, size, brightness, sharpness
     "value": "str",  # of that
-    "metric": "str",  # f1 at the deployed confidence, or ap, ap50 of the boxes that are left then
+    "metric": "str",  # f1 at the deployed confidence; recall of sizes; or ap, ap50 of the boxes that are left then
     "protected": "bool",  # must be shown to be no worse than the margin
     "images": "int64",
     "independent": "int64",  # images, or blocks of neighbours that are alike

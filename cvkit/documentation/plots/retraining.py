@@ -37,7 +37,7 @@ def gate_parts(parts: pd.DataFrame, title: str = "Challenger less champion, on t
 
     The whole test set and its old and new part first, then what is protected, then what is worse, then the rest.
     """
-    rows = parts[(parts["metric"] == "f1") & parts["difference"].notna()]
+    rows = parts[parts["metric"].isin(["f1", "recall"]) & parts["difference"].notna()]
     if rows.empty:
         return style.no_data(title, "no part of the test images could be compared")
     order = np.lexsort((np.arange(len(rows)), rows["verdict"] != "worse", ~rows["protected"], rows["by"] != ""))
