@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from cvkit import __version__, errors
-from cvkit.commands import alerts, metrics, retrain
+from cvkit.commands import alerts, documents, metrics, retrain
 from cvkit.storage import storage_error
 from cvkit.tables import STATES
 
@@ -311,6 +311,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--address", default="127.0.0.1:8000", help="with --serve: host:port (default: %(default)s)")
     alerts.add(commands, _workspace_command, _say)
     retrain.add(commands, _workspace_command, _say)
+    documents.add(commands, _workspace_command, _say)
     metrics.add(commands, _workspace_command, _say)
     _command(commands, "schema", schema)
     return parser

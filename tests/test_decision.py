@@ -225,7 +225,7 @@ def test_what_would_change_it_does() -> None:
     made = decided("look, bit by bit", "shown, bit by bit", "few")
     assert made.action == LABEL
     assert any(
-        w.startswith("retrain incrementally (drift), if labels were enough; now few: 20") for w in made.would_change
+        w.startswith("retrain incrementally (drift), if labels are enough; now few: 20") for w in made.would_change
     )
     assert any("30 more are needed" in words for words in made.would_change)
     assert decided("look, bit by bit", "shown, bit by bit", "enough").policy == "drift"
@@ -234,7 +234,7 @@ def test_what_would_change_it_does() -> None:
     )
     assert decided("look, bit by bit", "shown, bit by bit", "few", "threshold helps").policy == "threshold"
     assert any(
-        words.startswith("keep (healthy), if harm were none") or "harm were none" in words
+        words.startswith("keep (healthy), if harm is none") or "harm is none" in words
         for words in made.would_change
     )
 

@@ -32,7 +32,7 @@ def test_a_card_tells_what_is_known_and_each_step_writes_it(config: Config, caps
     text = (other.folder / version_card.FILE).read_text(encoding="utf-8")
     front = yaml.safe_load(text.split("---\n")[1])
     assert front["library_name"] == "ultralytics"
-    assert front["model-index"][0]["name"] == f"{config.model.name} {other.name}"
+    assert front["pipeline_tag"] == "object-detection"
     for words in ("| epochs | 3 |", "Data set `d0`, gone since.", "passed:", "promoted, by ann: so &#60;b&#62;much"):
         assert words in text
     assert cli.main(["retrain", "rollback", "--why", "worse", "--config", str(config.path)]) == 0

@@ -45,7 +45,7 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture(autouse=True)
 def nothing_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(config: Config) -> TestSet:
+    def none(config: Config, **verify: bool) -> TestSet:
         raise DataError("no test set")
 
     monkeypatch.setattr(test_set, "load", none)
@@ -309,7 +309,7 @@ from cvkit.maintenance import test_set, versions
 from cvkit.maintenance.test_set import TestSet
 config = load_config(sys.argv[1])
 images, labels = pd.read_pickle(sys.argv[2])
-test_set.load = lambda config: TestSet("t0", images, labels, {0: "washer", 1: "nut", 2: "bolt"})
+test_set.load = lambda config, verify=True: TestSet("t0", images, labels, {0: "washer", 1: "nut", 2: "bolt"})
 for line in sys.stdin:
     child = os.fork()
     if not child:
@@ -403,7 +403,7 @@ def test_the_reference_of_its_own_tells_sources_and_times(
     from cvkit.data import sources
 
     test = frozen(tmp_path / "frames")
-    monkeypatch.setattr(test_set, "load", lambda config: test)
+    monkeypatch.setattr(test_set, "load", lambda config, verify=True: test)
     second = passed(config, "second")
     versions.promote(config, second.name, **WHO)
     found = sources.load_reference(load_config(config.workspace))

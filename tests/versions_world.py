@@ -121,8 +121,9 @@ def made_up(config: Config, name: str, **more: object) -> versions.Version:
 
 def judged(version: versions.Version, champion_name: str, outcome: str = "passed") -> None:
     """A gate's result, made up."""
+    config = load_config(version.folder.parents[1])
     result = Result(
         outcome, ("because",), empty(PARTS), empty(FLIPPED), (1.0, 1.0), 1.0, (1, 1), (), champion_name, version.name,
-        "t0", f"key{champion_name}", datetime(2026, 11, 1, tzinfo=UTC),
+        "t0", gate_results.key_of(config, champion_name, version.name, "t0"), datetime(2026, 11, 1, tzinfo=UTC),
     )  # fmt: skip
     gate_results.write(version.folder, result)

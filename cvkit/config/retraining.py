@@ -129,6 +129,9 @@ class RetrainingSettings(Section):
     trial_days: float = Field(7.0, ge=0, description="Days after an update in which harm is put down to it.")
     every_days: float = Field(0.0, ge=0, description="Full training at least this often; 0: only when it is due.")
     margin: float = Field(0.02, gt=0, lt=1, description="How much worse a protected part may be, in F1.")
+    margin_ap: float = Field(
+        0.05, gt=0, le=1, description="AP that the old images may lose: F1 does not see boxes that lie worse."
+    )
     gain: float = Field(0.0, ge=0, lt=1, description="What has to be gained on new images, in F1.")
     slower: float = Field(1.25, ge=1, description="Times the champion's latency that a challenger may take.")
     promote: Literal["ask", "yes", "no"] = Field("ask", description="What `cvkit retrain` does with one that passed.")

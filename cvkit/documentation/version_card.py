@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
 from cvkit.config import Config
 from cvkit.config import champion as champion_file
+from cvkit.documentation import front_matter
 from cvkit.documentation.round_words import data_table, gate_lines, part_table
 from cvkit.documentation.wording import escape
 from cvkit.maintenance import dataset, gate_results
-from cvkit.maintenance.gate_results import Result
 from cvkit.maintenance.versions import Version
 from cvkit.storage import write_text
 
@@ -37,8 +35,9 @@ def card(config: Config, version: Version) -> str:
     result = gate_results.read(version.folder)
     known = (config.workspace / dataset.FOLDER / version.data / dataset.FACTS).is_file() if version.data else False
     prepared = dataset.load(config, version.data) if known else None
+    name = f"{config.model.name} {version.name}"
+    ours = front_matter.of_result(name, result) if result else front_matter.of_metrics(name, [])
     parts = [
-        f"---\n{yaml.safe_dump(_front(config, version, result), sort_keys=False, allow_unicode=True)}---",
         f"# {escape(config.model.name)}, version {version.name}",
         f"{version.kind}: {KINDS[version.kind]}. Made on {version.made:%Y-%m-%d %H:%M} UTC"
         + (f" from version `{version.parent}`." if version.parent else "."),
@@ -55,25 +54,7 @@ def card(config: Config, version: Version) -> str:
     if result is not None:
         parts += [f"Test set `{result.test}`, on {result.made:%Y-%m-%d}.", part_table(result.parts)]
     parts += ["## In use", "\n".join(_in_use(config, version)) or "It never was champion."]
-    return "\n\n".join(parts) + "\n"
-
-
-def _front(config: Config, version: Version, result: Result | None) -> dict[str, object]:
-    """Front matter; F1 as the gate told it on the images of the champion then (old) and on new ones."""
-    front: dict[str, object] = {"library_name": "ultralytics", "pipeline_tag": "object-detection", "tags": ["cvkit"]}
-    if result is None:
-        return front
-    whole = result.parts[(result.parts["by"] == "") & result.parts["part"].isin(["old", "new"])]
-    results = [
-        {
-            "task": {"type": "object-detection"},
-            "dataset": {"name": f"test set {result.test}, {row['part']} images", "type": "held-out"},
-            "metrics": [{"type": row["metric"], "value": round(row["challenger"], 6)}],
-        }
-        for row in whole.to_dict("records")
-        if row["challenger"] == row["challenger"]
-    ]
-    return {**front, "model-index": [{"name": f"{config.model.name} {version.name}", "results": results}]}
+    return front_matter.joined(front_matter.renewed({}, ours), "\n" + "\n\n".join(parts) + "\n")
 
 
 def _listed(facts: Mapping[str, Any]) -> str:

@@ -79,7 +79,7 @@ def parts(
     made = [_row(compared, part, settings) for part in _parts(compared)]
     rows = [row for row, _ in made]
     notes = tuple(note for _, note in made if note)
-    shown = _averages(compared) if averages else ()
+    shown = _averages(compared, settings.margin_ap) if averages else ()
     return (conform(pd.DataFrame([*rows, *shown]), PARTS) if rows else empty(PARTS)), notes
 
 
@@ -189,6 +189,8 @@ def _row(compared: Compared, part: _Part, settings: RetrainingSettings) -> tuple
     gaining = part.part == "new" and not part.by
     limit = settings.gain if gaining else -settings.margin
     verdict = _verdict(gain, limit, few=few, gaining=gaining, protected=protected)
+    if few and part.protected and gain.difference < limit and _surely_lost(found, whole, compared.blocks[place]):
+        verdict = "worse"
     times = noninferiority.needed(gain, limit) if not few else noninferiority.MINIMUM / max(gain.n, 1)
     row: dict[str, object] = {
         "part": part.part, "by": part.by, "value": part.value,
@@ -211,13 +213,23 @@ def _verdict(gain: Gain, limit: float, *, few: bool, gaining: bool, protected: b
     return "worse" if gain.high < limit else "not enough" if protected else "not protected"
 
 
+def _surely_lost(found: Floats, whole: Floats, blocks: NDArray[np.intp]) -> bool:
+    """Whether more of few images got worse than chance would make, those of a block counted as one."""
+    gaps = operation.ratio(found[1], whole[1]) - operation.ratio(found[0], whole[0])
+    sums = np.bincount(np.unique(blocks, return_inverse=True)[1], weights=np.nan_to_num(gaps))
+    return noninferiority.sign_test(sums) < 1 - noninferiority.LEVEL
+
+
 def _whole(images: float) -> int:
     """Images rounded up; a billion for what no number would tell."""
     return math.ceil(min(images, 1e9)) if not math.isnan(images) else 0
 
 
-def _averages(compared: Compared) -> Iterator[dict[str, object]]:
-    """AP and AP50 of the old and of the new images, which are shown only."""
+def _averages(compared: Compared, margin: float) -> Iterator[dict[str, object]]:
+    """AP and AP50 of the old and of the new images: shown, but for AP of the old ones.
+
+    It tells boxes that lie worse: F1 counts one as found from an IoU of 0.5 on, however far off it is otherwise.
+    """
     n, matches = len(compared.images), compared.matches
     every = match(
         matches.truth, matches.predictions, images=2 * n, categories=matches.categories, areas=operation.EVERY_SIZE
@@ -236,7 +248,12 @@ def _averages(compared: Compared) -> Iterator[dict[str, object]]:
                 warnings.simplefilter("ignore", RuntimeWarning)  # nothing to be found: NaN
                 return np.column_stack([np.nanmean(precision, axis=(1, 2)), np.nanmean(precision[:, :, 0], axis=1)])
 
-        yield from _shown(metric, place, part, compared)
+        for row in _shown(metric, place, part, compared):
+            if (part, row["metric"]) != ("old", "ap"):
+                yield row
+                continue
+            worse = bool(row["high"] < -margin)  # type: ignore[operator]
+            yield {**row, "limit": -margin, "verdict": "worse" if worse else "shown"}
 
 
 def _shown(

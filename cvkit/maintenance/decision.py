@@ -25,6 +25,7 @@ SO = {
     "due": ("the calendar asked for it", "the calendar did not ask for it"),
     "cooldown": ("an update had just been made", "the cooldown were over"),
 }
+BEING = {"labels": "labels are", "data": "the data are", "tried": "what was tried is", "changed": "what changed is"}
 OTHERWISE = Policy(name="no-policy", action="keep", why="no policy of the table holds")
 
 
@@ -169,7 +170,7 @@ def _wanted(policy: Policy, condition: str) -> str:
 
 
 def _were(condition: str, value: Any) -> str:
-    return SO[condition][not value] if condition in SO else f"{condition} were {value}"
+    return SO[condition][not value] if condition in SO else f"{BEING.get(condition, f'{condition} is')} {value}"
 
 
 def spoken(condition: str, situation: Situation) -> str:

@@ -8,8 +8,6 @@ be worse. What the images at hand cannot tell is `not enough`, with the number t
 
 from __future__ import annotations
 
-import hashlib
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -33,8 +31,7 @@ from cvkit.tables import BOXES, FINDINGS, IMAGES, PROPERTIES, conform, empty
 
 __all__ = ["Result", "conclude", "judge", "load", "text"]
 
-FORMAT = 2  # raised when what decides, or what is stored, changes
-DECIDING = {"f1": "F1", "recall": "recall"}  # metrics that a part is judged by, and their names
+DECIDING = {"f1": "F1", "recall": "recall", "ap": "AP"}  # metrics that a part is judged by, and their names
 TIMED = 32  # images that the time is taken on
 WARM = 3  # images before that
 
@@ -55,7 +52,7 @@ def judge(config: Config, challenger: Version, test: TestSet, progress: Progress
 def _judge(config: Config, challenger: Version, test: TestSet, progress: Progress) -> Result:
     champion = versions.champion(config)
     _check(champion, challenger, test)
-    key = _key(config, champion, challenger, test)
+    key = gate_results.key_of(config, champion.name, challenger.name, test.id)
     known = load(challenger)
     if known is not None and known.key == key:
         return known
@@ -83,7 +80,7 @@ def load(version: Version) -> Result | None:
 def conclude(parts: pd.DataFrame, slower: float, settings: RetrainingSettings) -> tuple[Outcome, tuple[str, ...]]:
     """What the compared parts (table PARTS) come to, and why; `slower` is NaN where no time was taken."""
     told = parts[parts["metric"].isin(DECIDING)].to_dict("records")
-    refused = [_worse(row, settings) for row in told if row["verdict"] == "worse"]
+    refused = [_worse(row) for row in told if row["verdict"] == "worse"]
     refused += [f"no gain on the new images: {_numbers(row)}" for row in told if row["verdict"] == "no gain"]
     if slower > settings.slower:
         refused.append(f"an image takes {slower:.2f} times as long; up to {settings.slower:g} times is accepted")
@@ -104,7 +101,8 @@ def conclude(parts: pd.DataFrame, slower: float, settings: RetrainingSettings) -
 
 
 def _numbers(row: Row) -> str:
-    interval = f"({row['low']:+.3f} to {row['high']:+.3f})"
+    few = f"({row['independent']} images, too few for an interval)"
+    interval = few if row["low"] != row["low"] else f"({row['low']:+.3f} to {row['high']:+.3f})"
     numbers = f"{row['champion']:.3f} to {row['challenger']:.3f}, {row['difference']:+.3f}"
     return f"{DECIDING[row['metric']]} {numbers} {interval}"
 
@@ -113,8 +111,8 @@ def _named(row: Row) -> str:
     return gate_results.named(row["part"], row["by"], row["value"])
 
 
-def _worse(row: Row, settings: RetrainingSettings) -> str:
-    return f"worse on {_named(row)} by more than {settings.margin:g}: {_numbers(row)}"
+def _worse(row: Row) -> str:
+    return f"worse on {_named(row)} by more than {-row['limit']:g}: {_numbers(row)}"
 
 
 def _lacking(row: Row) -> str:
@@ -141,14 +139,6 @@ def _check(champion: Version, challenger: Version, test: TestSet) -> None:
         )  # fmt: skip
     if test.images.empty:
         raise DataError("the test set is empty", expected="labelled images", found="none", where=f"test set {test.id}")
-
-
-def _key(config: Config, champion: Version, challenger: Version, test: TestSet) -> str:
-    """A name for all that decides."""
-    chosen = config.retraining.model_dump(include={"margin", "gain", "slower"})
-    run_as = config.model.model_dump(include={"image_size", "confidence", "device"})
-    deciding = [FORMAT, champion.name, challenger.name, test.id, chosen, run_as]
-    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _predicted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
+from cvkit.config import Config
 from cvkit.errors import StorageError
 from cvkit.storage import remove_tree, replacing_folder, write_text
 from cvkit.tables import conform
 
 Outcome = Literal["passed", "refused", "not enough"]
 FILE, FOLDER = "gate.json", "gate"
+FORMAT = 2  # raised when what decides, or what is stored, changes
 
 # One row per part of the test images that was compared, and metric.
 PARTS: Mapping[str, str] = {
@@ -68,6 +71,14 @@ class Result:
     test: str  # id of the test set
     key: str  # of all that decides: versions, test set, settings
     made: datetime
+
+
+def key_of(config: Config, champion: str, challenger: str, test: str) -> str:
+    """A name for all that decides: versions, test set and settings. The same gives the same result."""
+    chosen = config.retraining.model_dump(include={"margin", "margin_ap", "gain", "slower"})
+    run_as = config.model.model_dump(include={"image_size", "confidence", "device"})
+    deciding = [FORMAT, champion, challenger, test, chosen, run_as]
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def write(folder: Path, result: Result) -> None:

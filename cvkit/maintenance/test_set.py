@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def load(config: Config, *, verify: bool = True) -> TestSet:
             remedy=f"put them back. Without {FILE} a new test set is frozen, and nothing that was said on the old one "
             "compares with it",
         )  # fmt: skip
-    return found
+    return _divided(config, found)
 
 
 def freeze(config: Config, windows: Sequence[Window], progress: Progress = lambda done, total: None) -> TestSet:
@@ -91,7 +91,6 @@ def grow(config: Config, produced: Candidates) -> TestSet:
         mine = np.array([stretches[name]["side"] == TEST for name in stretch_names(produced.images)], bool)
         new = produced.images[mine & ~produced.images["content"].isin(images.loc[images["part"] == OLD, "content"])]
         images, labels = _joined(images, labels, _copied(config, new).assign(part=NEW), produced.labels)
-        images = images.assign(part=_parts(config, images, accepted))
         _write(config, images, labels, candidates.class_names(config), stretches)
     return load(config, verify=False)
 
@@ -159,13 +158,30 @@ def _accepted(config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
     return images.assign(part=OLD, moment=moment).drop(columns="damage"), reference.labels
 
 
-def _parts(config: Config, images: pd.DataFrame, accepted: pd.DataFrame) -> pd.Series:
-    """Which part each image belongs to: what the champion was accepted on is old, other images of production are new.
+def _divided(config: Config, found: TestSet) -> TestSet:
+    """Into old and new: what the champion was accepted on is old, other images of production are new.
 
     So with a promotion the images that were new to it become old, and with a rollback new again.
     """
-    produced = images["path"].map(lambda path: Path(path).is_relative_to(config.workspace / FOLDER)).astype(bool)
-    return images["part"].mask(produced, NEW).mask(images["content"].isin(accepted["content"]), OLD)
+    accepted = reference_step.load(config).features["content"]
+    produced = found.images["path"].map(lambda path: Path(path).is_relative_to(config.workspace / FOLDER)).astype(bool)
+    part = found.images["part"].mask(produced, NEW).mask(found.images["content"].isin(accepted), OLD)
+    if part.equals(found.images["part"]):
+        return found
+    images = found.images.assign(part=part)
+    return replace(found, images=images, id=_identity(images, found.labels))
+
+
+def _identity(images: pd.DataFrame, labels: pd.DataFrame) -> str:
+    """Name of a test set: of the content of its images, their parts and labels."""
+    boxes: dict[str, list[tuple[Any, ...]]] = {}
+    for image_id, *box in labels[["image_id", *BOX]].itertuples(index=False):
+        boxes.setdefault(str(image_id), []).append(tuple(box))
+    told = [
+        [content, part, sorted(boxes.get(str(image_id), []))]
+        for image_id, content, part in images[["image_id", "content", "part"]].itertuples(index=False)
+    ]
+    return hashlib.sha256(json.dumps(sorted(told)).encode()).hexdigest()[:12]
 
 
 def _copied(config: Config, images: pd.DataFrame) -> pd.DataFrame:
@@ -254,11 +270,10 @@ def _read(config: Config) -> TestSet | None:
         labels = pd.DataFrame(boxes, columns=["image_id", *BOX])
         table = pd.DataFrame(images, columns=[*KEPT, "labelled"]).astype({"dhash": "uint64"})
         times = {name: pd.to_datetime(table[name], utc=True, format="ISO8601") for name in ("time", "moment")}
-        told = [[row["content"], row["part"], sorted(row["boxes"])] for row in rows]
-        identity = hashlib.sha256(json.dumps(sorted(told)).encode()).hexdigest()[:12]
         classes = {int(number): str(name) for number, name in facts["classes"].items()}
         kept = conform(table.assign(**times, **_on_disk(table["path"])), TEST_IMAGES)
-        return TestSet(identity, kept, conform(labels, BOXES), classes, dict(facts["stretches"]))
+        boxes_of = conform(labels, BOXES)
+        return TestSet(_identity(kept, boxes_of), kept, boxes_of, classes, dict(facts["stretches"]))
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # whatever shape the file has
         raise StorageError(
             "the frozen test set is damaged", where=str(file), found=f"{type(error).__name__}: {error}"[:200],

@@ -23,7 +23,7 @@ from cvkit.config import champion as champion_file
 from cvkit.config.champion import FACTS, FILE, FOLDER, WEIGHTS, Champions, Promotion
 from cvkit.data import yolo
 from cvkit.errors import ConfigError, CvkitError, DataError, StorageError
-from cvkit.maintenance import gate_results, own_reference
+from cvkit.maintenance import gate_results, own_reference, test_set
 from cvkit.storage import lock, replacing_folder, storage_error, write_text
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def promote(config: Config, name: str, *, by: str, why: str, force: bool = False
         _check_weights(version)
         _check_classes(version.classes, load(config, state.last.version).classes, str(version.weights))
         if not force:
-            _check_gate(version, state.last.version)
+            _check_gate(config, version, state.last.version)
         reference = own_reference.settle(config, version.folder, state.last.reference)
         made = Promotion(version.name, "promoted", by, why, datetime.now(UTC), force, reference)
         _write(config, replace(state, log=(*state.log, made)))
@@ -354,15 +354,28 @@ def _check_classes(found: Mapping[int, str], expected: Mapping[int, str], where:
     )  # fmt: skip
 
 
-def _check_gate(version: Version, champion_name: str) -> None:
-    """Raise DataError unless the gate passed the version beside this champion."""
+def _check_gate(config: Config, version: Version, champion_name: str) -> None:
+    """Raise DataError unless the gate passed the version beside this champion, on this test set, by these settings."""
     result = gate_results.read(version.folder)
-    fresh = result is not None and result.champion == champion_name
-    if result is not None and fresh and result.outcome == "passed":
+    if result is None:
+        found = "no result"
+    elif result.champion != champion_name:
+        found = f"a result beside another champion, {result.champion}"
+    elif result.key != gate_results.key_of(config, champion_name, version.name, _test_set(config) or result.test):
+        found = "a result on another test set, or by other settings of the gate or the model"
+    elif result.outcome == "passed":
         return
-    found = "no result" if result is None else f"{result.outcome}: {'; '.join(result.reasons)}"[:300]
+    else:
+        found = f"{result.outcome}: {'; '.join(result.reasons)}"[:300]
     raise DataError(
         "the gate has not passed this version", where=str(version.folder), expected=f"passed beside {champion_name}",
-        found=found if result is None or fresh else f"a result beside another champion, {result.champion}",
-        remedy="`cvkit retrain gate` judges it; `--force` promotes it all the same, with your reason in the log",
+        found=found, remedy="`cvkit retrain gate` judges it; `--force` promotes it all the same, with your reason in "
+        "the log",
     )  # fmt: skip
+
+
+def _test_set(config: Config) -> str:
+    try:
+        return test_set.load(config, verify=False).id
+    except DataError:  # there is none any more
+        return ""

@@ -92,5 +92,20 @@ def needed(gain: Gain, limit: float, *, level: float = LEVEL, power: float = POW
     return math.inf if not distance else max(1.0, (reach / distance) ** 2)
 
 
+def sign_test(differences: ArrayLike) -> float:
+    """The chance, 0..1, of so many losses or more among `differences` (n,), were a loss as likely as a win.
+
+    One-sided and exact, whatever n is: for parts too small for an interval. Ties and NaN do not count; 1 if none lost.
+
+    Source: W. J. Dixon, A. M. Mood, J. Am. Stat. Assoc. 41 (1946) 557-566.
+
+    >>> sign_test([-1, -1, -1, -1, -1, 0]), sign_test([1, -1])
+    (0.03125, 0.75)
+    """
+    gaps = floats(differences)
+    lost, won = int((gaps < 0).sum()), int((gaps > 0).sum())
+    return float(stats.binom.sf(lost - 1, lost + won, 0.5)) if lost else 1.0
+
+
 def _quantile(level: float, n: int) -> float:
     return float(stats.t.ppf(level, max(n - 1, 1)))

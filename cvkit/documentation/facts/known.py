@@ -1,0 +1,112 @@
+"""What a workspace's records hold about its model, read once for all documents."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from cvkit.config import Config
+from cvkit.config import champion as champion_file
+from cvkit.config.champion import Champions
+from cvkit.data import yolo
+from cvkit.errors import CvkitError, DataError
+from cvkit.maintenance import dataset, decisions, gate_results, test_set, versions
+from cvkit.maintenance.dataset import Prepared
+from cvkit.maintenance.gate_results import Result
+from cvkit.maintenance.test_set import TestSet
+from cvkit.maintenance.versions import Version
+from cvkit.monitoring import alerts
+from cvkit.monitoring import reference as reference_step
+from cvkit.monitoring.history import History
+from cvkit.monitoring.reference import Reference
+
+log = logging.getLogger(__name__)
+Found = TypeVar("Found")
+WINDOWS = 30  # newest windows that are told of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What the records hold; None or empty where they hold nothing."""
+
+    config: Config
+    now: datetime
+    version: str  # of the champion; "" where its weights are gone and nothing was measured
+    champion: Version | None
+    champions: Champions | None
+    versions: tuple[Version, ...]
+    result: Result | None  # of the gate, about the champion
+    prepared: Prepared | None  # what the champion was trained on
+    reference: Reference | None
+    test: TestSet | None
+    network: Mapping[str, Any]  # layers, parameters, gflops, kind, and what the checkpoint tells of its training
+    runs: pd.DataFrame
+    measurements: pd.DataFrame  # of the newest windows
+    verdicts: pd.DataFrame
+    decisions: pd.DataFrame
+    alerts: pd.DataFrame
+
+
+def know(config: Config, now: datetime) -> Known:
+    """Read the records. What is missing or damaged is left out, and warned of."""
+    with History.open(config.history_url) as history:
+        version = _or(lambda: history.current_version(config), "")
+        runs = history.runs(model=config.model.name, version=version, status="done")
+        starts = sorted(runs["window_start"].unique())[-WINDOWS:]
+        first = starts[0].to_pydatetime() if starts else now
+        about: dict[str, Any] = {"start": first, "model": config.model.name, "version": version}
+        measured, judged = history.measurements(**about), history.verdicts(**about)
+        decided, alarms = decisions.decisions(history, config.model.name), alerts.table(history, config.model.name)
+    known = tuple(versions.every(config))
+    champion = next((one for one in known if one.name == version), None)
+    return Known(
+        config, now, version, champion, champion_file.read(config.workspace), known,
+        _or(lambda: gate_results.read(champion.folder) if champion else None, None),
+        _or(lambda: _trained_on(config, champion), None), _or(lambda: reference_step.load(config), None),
+        _or(lambda: test_set.load(config, verify=False), None), _or(lambda: _network(config), {}),
+        runs, measured, judged, decided, alarms,
+    )  # fmt: skip
+
+
+def _or(read: Callable[[], Found], nothing: Found) -> Found:
+    """What `read` gives, or `nothing` where it is not there or damaged; damage is warned of."""
+    try:
+        return read()
+    except DataError as error:
+        log.info("%s", error)
+    except CvkitError as error:
+        log.warning("%s", error)
+    return nothing
+
+
+def _trained_on(config: Config, champion: Version | None) -> Prepared | None:
+    if champion is None or not (config.workspace / dataset.FOLDER / champion.data / dataset.FACTS).is_file():
+        return None
+    return dataset.load(config, champion.data)
+
+
+def _network(config: Config) -> dict[str, Any]:
+    """Size of the champion's network, and what its checkpoint says of its training."""
+    if not config.model.weights:
+        return {}
+    model = yolo.load(config.resolve(config.model.weights), config.workspace / ".ultralytics")
+    from ultralytics.utils.torch_utils import get_flops
+
+    network, checkpoint = model.model, model.ckpt or {}
+    told = {
+        "kind": type(network).__name__, "layers": len(list(network.modules())),
+        "parameters": sum(one.numel() for one in network.parameters()),
+        "gflops": float(get_flops(network, config.model.image_size)),
+        "file": str(getattr(network, "yaml", {}).get("yaml_file", "")).rsplit("/", 1)[-1],
+        "stride": int(max(network.stride)), "classes": dict(model.names),
+    }  # fmt: skip
+    with suppress(AttributeError, TypeError):
+        told |= {"arguments": dict(checkpoint.get("train_args") or {}), "date": str(checkpoint.get("date") or ""),
+                 "ultralytics": str(checkpoint.get("version") or "")}  # fmt: skip
+    return told

@@ -1,0 +1,67 @@
+"""Front matter of a card, as the Hugging Face Hub reads it: keys of ours are written anew, those of people stay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from cvkit.errors import DataError
+from cvkit.maintenance.gate_results import Result
+
+EDGE = "---\n"
+KIND = "object-detection"
+OWN = ("library_name", "pipeline_tag", "model-index")  # keys that cvkit writes
+PEOPLES = {"license": "other", "tags": ["cvkit"]}  # keys that are begun with, and are people's from then on
+
+
+def of_result(name: str, result: Result) -> dict[str, Any]:
+    """Keys of ours, with what the gate said of the version `name` on old and on new images."""
+    whole = result.parts[(result.parts["by"] == "") & result.parts["part"].isin(["old", "new"])]
+    told = []
+    for part, rows in whole.groupby("part", sort=False):
+        metrics = {str(row["metric"]): float(row["challenger"]) for row in rows.to_dict("records")}
+        told.append((f"test set {result.test}, {part} images", metrics))
+    return of_metrics(name, told)
+
+
+def of_metrics(name: str, told: Sequence[tuple[str, Mapping[str, float]]]) -> dict[str, Any]:
+    """Keys of ours, with metrics by name on each of some data sets."""
+    results = []
+    for dataset, metrics in told:
+        known = [{"type": one, "value": round(value, 6)} for one, value in metrics.items() if not pd.isna(value)]
+        if known:
+            results.append({"task": {"type": KIND}, "dataset": {"name": dataset, "type": "held-out"}, "metrics": known})
+    index = {"model-index": [{"name": name, "results": results}]} if results else {}
+    return {"library_name": "ultralytics", "pipeline_tag": KIND, **index}
+
+
+def split(text: str, where: str) -> tuple[dict[str, Any], str]:
+    """Front matter and the text below it. Raises DataError where it is no YAML with keys."""
+    if not text.startswith(EDGE):
+        return {}, text
+    front, edge, rest = text[len(EDGE) :].partition(f"\n{EDGE}")
+    try:
+        keys = yaml.safe_load(front) if edge else None
+    except yaml.YAMLError as error:
+        keys, front = None, " ".join(str(error).split())
+    if not isinstance(keys, dict):
+        raise DataError(
+            "the front matter cannot be read", where=where, expected="YAML with keys between two lines of ---",
+            found=front[:200], remedy="correct it: everything else of the card stays as it is",
+        )  # fmt: skip
+    return keys, rest
+
+
+def joined(keys: Mapping[str, Any], text: str) -> str:
+    """A card of front matter and the text below it, in the form that the Hub's own library writes."""
+    told = yaml.safe_dump(dict(keys), sort_keys=False, allow_unicode=True, width=float("inf"))
+    return f"{EDGE}{told}{EDGE}{text}"
+
+
+def renewed(keys: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of people as they are, and ours as they are now."""
+    kept = {name: value for name, value in keys.items() if name not in OWN}
+    return {**({} if kept else PEOPLES), **kept, **ours}
