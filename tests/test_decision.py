@@ -234,8 +234,7 @@ def test_what_would_change_it_does() -> None:
     )
     assert decided("look, bit by bit", "shown, bit by bit", "few", "threshold helps").policy == "threshold"
     assert any(
-        words.startswith("keep (healthy), if harm is none") or "harm is none" in words
-        for words in made.would_change
+        words.startswith("keep (healthy), if harm is none") or "harm is none" in words for words in made.would_change
     )
 
 

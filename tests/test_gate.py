@@ -245,6 +245,41 @@ def test_frames_that_are_near_copies_count_as_one() -> None:
     assert parts["independent"].iloc[0] < len(many) / 3
 
 
+def test_boxes_that_lie_worse_are_seen_though_they_are_found() -> None:
+    images, labels, _, _ = make(World(200, 100), 1)
+    said = labels.assign(confidence=0.9)
+    off = said.assign(x1=said["x1"] + 4, x2=said["x2"] + 4)  # IoU of 0.64
+    parts, _ = comparison.parts(comparison.compare(images, labels, said, off, CLASSES, 0.25), SETTINGS)
+    row = parts[(parts["part"] == "old") & (parts["metric"] == "ap")].iloc[0]
+    assert row["verdict"] == "worse"
+    outcome, reasons = gate.conclude(parts, 1.0, SETTINGS)
+    assert outcome == "refused"
+    assert any(words.startswith("worse on old images by more than 0.05: AP 1.000 to") for words in reasons)
+    same, _ = comparison.parts(comparison.compare(images, labels, said, said, CLASSES, 0.25), SETTINGS)
+    assert "worse" not in set(same["verdict"])
+
+
+@pytest.mark.parametrize(("lost", "outcome"), [(10, "worse"), (2, "not protected")])
+def test_a_rare_class_that_is_lost_is_seen_on_few_images(lost: int, outcome: str) -> None:
+    """Ten images have it: with all of them lost chance is no explanation, with two of them it is."""
+    images, labels, _, _ = make(World(400, 200, kinds=2), 2)
+    rare = images["image_id"].iloc[:10]
+    first = labels["image_id"].isin(rare) & ~labels.duplicated("image_id")
+    labels = labels.assign(class_id=labels["class_id"].mask(first, 2))
+    said = labels.assign(confidence=0.9)
+    gone = said["image_id"].isin(rare.iloc[:lost]) & said["class_id"].eq(2)
+    parts, _ = comparison.parts(
+        comparison.compare(images, labels, said, said[~gone], CLASSES, 0.25), SETTINGS, averages=False
+    )
+    row = parts[(parts["part"] == "old") & (parts["by"] == "class") & (parts["value"] == "bolt")].iloc[0]
+    assert row["verdict"] == outcome
+    if outcome == "worse":
+        assert any(
+            "class bolt" in words and "too few for an interval" in words
+            for words in gate.conclude(parts, 1.0, SETTINGS)[1]
+        )
+
+
 def test_a_false_box_is_of_no_size_that_was_lost() -> None:
     """A challenger whose false boxes are larger, and no more than the champion's, is worse on no size."""
     images, labels, first, second = make(World(200, 100), 3)

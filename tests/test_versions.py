@@ -167,6 +167,19 @@ def test_only_what_the_gate_passed_beside_this_champion(config: Config, outcome:
     assert "although the gate had not passed it" in version_text.status(config)
 
 
+def test_a_result_by_other_settings_or_on_another_test_set_is_none(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = passed(config, "second")
+    strict = config.model_copy(update={"retraining": config.retraining.model_copy(update={"gain": 0.9})})
+    with pytest.raises(DataError, match="other settings of the gate"):
+        versions.promote(strict, second.name, **WHO)
+    monkeypatch.setattr(test_set, "load", lambda config, verify=True: replace(frozen(tmp_path / "frames"), id="t1"))
+    with pytest.raises(DataError, match="another test set"):
+        versions.promote(config, second.name, **WHO)
+    assert log(config) == []
+
+
 @pytest.mark.parametrize("force", [True, False])
 def test_weights_that_are_not_what_the_name_says_are_refused(config: Config, force: bool) -> None:
     second = passed(config, "second")
