@@ -174,7 +174,7 @@ def test_with_a_promotion_new_images_become_old_and_with_a_rollback_new_again(ow
     assert replayed["image_id"].str.startswith("images/train/").all(), "what the first champion was trained on"
     versions.rollback(config, by="me", why="back")
     dataset.prepare(load_config(own.workspace), WINDOWS)
-    assert test_set.load(config).id == before.id
+    assert test_set.load(load_config(own.workspace)).id == before.id
 
 
 def test_missing_and_changed_files_are_told(own: Config) -> None:

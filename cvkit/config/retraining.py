@@ -102,8 +102,13 @@ DEFAULT_POLICIES: tuple[Policy, ...] = (
 )  # fmt: skip
 
 
+RESERVED = ("stands", "no-policy")  # in records, in place of the name of a row
+
+
 def _distinct(policies: tuple[Policy, ...]) -> tuple[Policy, ...]:
-    once(tuple(policy.name for policy in policies))
+    names = once(tuple(policy.name for policy in policies))
+    if taken := sorted(set(names) & set(RESERVED)):
+        raise ValueError(f"other names than {', '.join(taken)}: decisions without a row are recorded by them")
     return policies
 
 

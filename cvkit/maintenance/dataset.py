@@ -255,6 +255,11 @@ def _some(words: list[str]) -> str:
     return f"{len(words)}: {'; '.join(words[:SHOWN])}{more}"
 
 
+def _leaked(gone: pd.DataFrame) -> int:
+    """How many images a test set left out that does not hold them itself."""
+    return int(gone["reason"].str.contains("near copy of a test|within").sum())
+
+
 def _too_few(config: Config, windows: Sequence[Window], found: int, gone: pd.DataFrame) -> DataError:
     counts = ", ".join(f"{count} {reason}" for reason, count in gone["reason"].value_counts().items())
     days = f" from {windows[0]} to {windows[-1]}" if windows else ""
@@ -262,5 +267,6 @@ def _too_few(config: Config, windows: Sequence[Window], found: int, gone: pd.Dat
         "there are too few labelled images of production to train on", where=f"{config.path}, retraining",
         expected=f"at least {config.retraining.minimum_labels} (minimum_labels){days}",
         found=f"{found}" + (f"; left out: {counts}" if counts else ""),
-        remedy="label more (`cvkit labels plan`), name more windows, or lower retraining.minimum_labels",
+        remedy="label images of other days: these are copies or neighbours of test images" if _leaked(gone) > found else
+        "label more (`cvkit labels plan`), name more windows, or lower retraining.minimum_labels",
     )  # fmt: skip

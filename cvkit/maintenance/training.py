@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import platform
 import shutil
 import warnings
@@ -16,12 +15,11 @@ from typing import Any
 
 from cvkit import __version__
 from cvkit.config import Config
-from cvkit.config.retraining import FULL, INCREMENTAL
-from cvkit.config.values import nearest
 from cvkit.data import yolo
 from cvkit.errors import ConfigError, DataError, StorageError
 from cvkit.maintenance import candidates, dataset, test_set, versions
 from cvkit.maintenance.dataset import Kind, Prepared
+from cvkit.maintenance.training_arguments import arguments
 from cvkit.maintenance.versions import Version
 from cvkit.storage import lock, remove_tree, replacing, replacing_folder, storage_error, write_text
 
@@ -29,12 +27,6 @@ Progress = Callable[[int, int], None]
 FOLDER = "retraining/runs"
 RESULT, STATES, FACTS, SCRATCH = "weights.pt", "states", "run.json", "ultralytics"
 CURVES, RESULTS = "training.csv", "results.csv"  # losses and mAP by epoch: ours, and as Ultralytics names them
-# What cvkit decides itself: where things are, and that nothing is downloaded, drawn or asked.
-OWN = ("task", "mode", "model", "data", "project", "name", "exist_ok", "resume", "save_dir", "seed", "cfg", "save",
-       "pretrained", "plots", "verbose", "val", "split", "profile", "distill_model", "single_cls",
-       "fraction")  # fmt: skip
-QUIET = {"plots": False, "verbose": False, "amp": False, "deterministic": True}
-GPU_WORKERS = 4  # processes that read images, where a GPU would wait for them
 LARGEST_SEED = 2**31 - 1
 
 
@@ -81,54 +73,6 @@ def train(
             arguments={**given, "seed": seed}, environment=done["environment"],
             files={"manifest.parquet": prepared.folder / "manifest.parquet", CURVES: run / CURVES},
         )  # fmt: skip
-
-
-def arguments(config: Config, kind: Kind) -> dict[str, Any]:
-    """What Ultralytics' train is given: cvkit's defaults, and over them what `retraining` in cvkit.yml says.
-
-    Raises ConfigError for a name that Ultralytics does not know, with the nearest, or that is cvkit's to set; for
-    values that cannot be; and for a learning rate beside optimizer `auto`, which would not heed it.
-    """
-    own: dict[str, Any] = getattr(config.retraining, kind)
-    where = f"{config.path}, retraining.{kind}"
-    yolo.prepare_environment(config.workspace / ".ultralytics")
-    from ultralytics.cfg import get_cfg
-    from ultralytics.utils import DEFAULT_CFG_DICT
-
-    free = sorted(set(DEFAULT_CFG_DICT) - set(OWN))
-    for name in own:
-        if name in OWN:
-            raise ConfigError(f"`{name}` is set by cvkit", where=where, found=name, remedy="remove it")
-        if name not in free:
-            raise ConfigError(
-                f"Ultralytics' train has no argument `{name}`", where=where, found=name,
-                expected="an argument of Ultralytics 8.4", remedy=f"remove it{nearest(name, free)}",
-            )  # fmt: skip
-    merged = {**QUIET, "imgsz": config.model.image_size, **{"incremental": INCREMENTAL, "full": FULL}[kind], **own}
-    if str(merged.get("optimizer", "auto")).lower() == "auto":
-        ignored = [name for name in ("lr0", "momentum") if name in own]
-        if ignored:
-            raise ConfigError(
-                f"optimizer `auto` would ignore {' and '.join(ignored)}", where=where,
-                expected="an optimizer, e.g. AdamW or SGD", found=f"{ignored[0]}: {own[ignored[0]]}",
-                remedy="name the optimizer, or leave both to Ultralytics",
-            )  # fmt: skip
-        merged = {name: value for name, value in merged.items() if name not in ("lr0", "momentum")}
-    if merged["amp"] not in (False, "fp32", "bf16"):
-        raise ConfigError(
-            "Ultralytics would download a model to try this precision", where=where, expected="amp: false, or bf16",
-            found=f"amp: {merged['amp']}", remedy="use one of these",
-        )  # fmt: skip
-    merged["device"] = _device(config, merged, where)
-    merged.setdefault("workers", 0 if merged["device"] == "cpu" else min(GPU_WORKERS, os.cpu_count() or 1))
-    try:
-        get_cfg(overrides=merged)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            "Ultralytics cannot use an argument of train", where=where, found=" ".join(str(error).split())[:300],
-            remedy="correct it",
-        ) from None  # fmt: skip
-    return merged
 
 
 def start(config: Config, kind: Kind, champion: Version) -> Path:
@@ -185,7 +129,7 @@ def _run(
             _train(config, run, base, prepared, given, state, progress)
         except OSError as error:
             raise storage_error(error, run) from error
-        except (RuntimeError, ValueError, AssertionError) as error:
+        except (RuntimeError, ValueError, TypeError, ArithmeticError, AssertionError) as error:
             raise _failed(error, run) from error
         state = _newest_state(run)
     if state is None:
@@ -296,20 +240,6 @@ def _publish(checkpoint: Path, out: Path) -> None:
     torch.save(kept, buffer)
     with replacing(out) as part:
         part.write_bytes(buffer.getvalue())
-
-
-def _device(config: Config, given: Mapping[str, Any], where: str) -> str:
-    """The one device to train on: as the settings say, else a GPU where there is one."""
-    import torch
-
-    asked = given.get("device", config.model.device)
-    text = ",".join(map(str, asked)) if isinstance(asked, list) else str(asked).strip()
-    if "," in text:
-        raise ConfigError(
-            "cvkit trains on one device", where=where, expected="e.g. '0' or cpu", found=text,
-            remedy="name one: several start processes of their own, which cannot be resumed",
-        )  # fmt: skip
-    return text or ("0" if torch.cuda.is_available() else "cpu")
 
 
 def _environment(given: Mapping[str, Any]) -> dict[str, Any]:
