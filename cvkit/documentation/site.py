@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 STYLE = "assets/cvkit.css"
 REPORTS = "reports"
 GUIDES = ("runbook.md", "procedures/*.md")  # pages that alerts lead to: cvkit's own where the workspace has none
+FENCES = "pymdownx.superfences"  # procedures have commands within numbered steps
 # The promise that looking at the site asks no other host for anything, kept by the reader's browser itself.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy"'
@@ -75,6 +76,8 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self.situation: status.Situation | None = None
         self.by_page: dict[str, Report] = {}
         config.extra_css.append(STYLE)
+        if FENCES not in config.markdown_extensions:
+            config.markdown_extensions.append(FENCES)
         if jupyter := config.plugins.get("mkdocs-jupyter"):  # its cache would lie wherever the command was called
             jupyter.config["cache_dir"] = str(home / jupyter.config["cache_dir"])
         return config
