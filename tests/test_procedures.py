@@ -13,7 +13,7 @@ import pytest
 from channel_servers import web
 from test_flow import SETTINGS, take
 from test_performance import label
-from versions_world import added, judged, noisy
+from versions_world import judged, made_up
 
 from cvkit import cli, errors, workspace
 from cvkit.config import load_config
@@ -50,8 +50,8 @@ ONLY_PARSED = {
     "pg_dump": "takes a server, tests/test_postgresql.py has one; SQLite's way is executed",
 }
 # Commands of some seconds, and the pages that they are executed on; on others they do the same.
-SLOW = {
-    "cvkit run": ("label-backlog",),
+SLOW: dict[str, tuple[str, ...]] = {
+    "cvkit run": (),  # the world is made with it
     "cvkit run --window DAY": ("promotion-and-rollback",),
     "cvkit reference --rebuild": ("change-of-reference",),
 }
@@ -86,7 +86,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         take(folder, camera, DAY, n=20, dark=0.5 if camera == "cam-1" else 1)
     workspace.copy_missing(packaged("skeleton"), folder)
     (folder / "new").mkdir()
-    shutil.copyfile(CHECKPOINT, folder / "best.pt")
     shutil.copyfile(CHECKPOINT, folder / "new" / "best.pt")
     (folder / "new" / "data.yaml").write_text("train: .\nval: .\nnames: [washer, nut, bolt]\n")
     with web(lambda asked: (200, {}, b"ok")) as server:
@@ -95,9 +94,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         text = text.replace("{name: test, classes: [nut, bolt]}", model)
         channel = f"alerts: {{channels: [{{name: ops, kind: webhook, url: '{server.url}'}}]}}\n"
         (folder / "cvkit.yml").write_text(text + channel)
-        assert cli.main(["run", "--window", DAY, "--config", str(folder)]) == errors.DONE
         config = load_config(folder)
-        judged(added(config, noisy(folder.with_name("noisy.pt"), 0.02)), versions.champion(config).name)
+        first = made_up(config, "first", kind="adopted")  # files say what it predicts: nothing looks into its weights
+        shutil.copyfile(first.weights, folder / "best.pt")
+        judged(made_up(config, "second"), first.name)
+        assert cli.main(["run", "--config", str(folder)]) == errors.DONE
         yield folder
 
 
@@ -176,7 +177,7 @@ def test_every_command_works(page: Path, here: Path, capsys: pytest.CaptureFixtu
 def test_what_is_only_parsed_is_told_and_still_there() -> None:
     assert [start for start in ONLY_PARSED if not any(line.startswith(start) for line in COMMANDS)] == []
     executed = {page.stem: blocks(page) for page in PROCEDURES}
-    assert [line for line, on in SLOW.items() if not on or any(line not in executed[page] for page in on)] == []
+    assert [line for line, on in SLOW.items() if any(line not in executed[page] for page in on)] == []
 
 
 def test_commands_hold_only_words_that_are_explained() -> None:
