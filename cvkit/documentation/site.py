@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 STYLE = "assets/cvkit.css"
 REPORTS = "reports"
-RUNBOOK = "runbook.md"
+GUIDES = ("runbook.md", "procedures/*.md")  # pages that alerts lead to: cvkit's own where the workspace has none
+FENCES = "pymdownx.superfences"  # procedures have commands within numbered steps
 # The promise that looking at the site asks no other host for anything, kept by the reader's browser itself.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy"'
@@ -75,6 +76,8 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self.situation: status.Situation | None = None
         self.by_page: dict[str, Report] = {}
         config.extra_css.append(STYLE)
+        if FENCES not in config.markdown_extensions:
+            config.markdown_extensions.append(FENCES)
         if jupyter := config.plugins.get("mkdocs-jupyter"):  # its cache would lie wherever the command was called
             jupyter.config["cache_dir"] = str(home / jupyter.config["cache_dir"])
         return config
@@ -89,10 +92,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             with _told_to_mkdocs():
                 self.situation = survey(load_config(self.workspace), datetime.now(UTC))
             added.append(_page(config, f"{REPORTS}.md", "Reports"))
-            if RUNBOOK not in files.src_uris:  # a workspace that was made before there was one: alerts link to it
-                own = packaged("skeleton") / "docs" / RUNBOOK
-                listed = InclusionLevel.UNDEFINED if config.nav is None else InclusionLevel.NOT_IN_NAV
-                added.append(File.generated(config, RUNBOOK, abs_src_path=str(own), inclusion=listed))
+            added += _guides(config, files)
         for file in added[1:]:
             if file.src_uri in files.src_uris:
                 raise PluginError(
@@ -298,6 +298,18 @@ def _measurements(history: History, verdicts: pd.DataFrame, model: str, version:
 def _page(config: MkDocsConfig, uri: str, title: str) -> File:
     text = f"---\ntitle: {title}\nhide: [toc]\n---\n\n# {title}\n" if title == "Status" else f"# {title}\n"
     return File.generated(config, uri, content=text)
+
+
+def _guides(config: MkDocsConfig, files: Files) -> list[File]:
+    """What a workspace lacks that was made before there was such a page: alerts and the runbook lead there."""
+    own = packaged("skeleton") / "docs"
+    pages = {page.relative_to(own).as_posix(): page for pattern in GUIDES for page in sorted(own.glob(pattern))}
+    listed = InclusionLevel.UNDEFINED if config.nav is None else InclusionLevel.NOT_IN_NAV
+    return [
+        File.generated(config, uri, abs_src_path=str(page), inclusion=listed)
+        for uri, page in pages.items()
+        if uri not in files.src_uris
+    ]
 
 
 @contextmanager

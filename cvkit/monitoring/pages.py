@@ -35,7 +35,7 @@ def runbook(config: Config, page: str) -> str:
     """Where a reader finds a page of the runbook: on the site where `alerts.site` names it, else in the workspace.
 
     `page` is an address, or a page of the site as a rule names it: `lens.md#clean`, `docs/lens.md#clean` and
-    `lens/#clean` are the same one. A workspace without a `runbook.md` has cvkit's own.
+    `lens/#clean` are the same one. A workspace without a `runbook.md`, or a procedure, has cvkit's own.
     """
     if page.startswith(("http://", "https://")):
         return page
@@ -43,7 +43,6 @@ def runbook(config: Config, page: str) -> str:
     name = path.removeprefix("docs/").removesuffix(".md").strip("/")
     if config.alerts.site:
         return f"{config.alerts.site.rstrip('/')}/{name}/{mark}{anchor}"
-    docs = config.workspace / "docs"
-    if name == "runbook" and not (docs / "runbook.md").is_file():  # the site shows cvkit's own too
-        docs = packaged("skeleton") / "docs"
+    folders = (config.workspace / "docs", packaged("skeleton") / "docs")  # the site shows cvkit's own too
+    docs = next((folder for folder in folders if (folder / f"{name}.md").is_file()), folders[0])
     return f"{docs / name}.md{mark}{anchor}"
