@@ -12,7 +12,7 @@ from versions_world import judged, noisy
 
 from cvkit import cli
 from cvkit.config import Config, load_config
-from cvkit.maintenance import gate, gate_images, gate_results, rounds, training, versions
+from cvkit.maintenance import gate, gate_images, gate_results, rounds, test_set, training, versions
 from cvkit.maintenance.dataset import Prepared
 from cvkit.maintenance.gate_results import Result
 from cvkit.maintenance.versions import Version
@@ -64,7 +64,7 @@ def test_what_passes_becomes_champion_where_somebody_agrees(
     own = world.copy(line, tmp_path / "own")
 
     def judge(config: Config, version: Version, *_: Any) -> Result:
-        judged(version, versions.champion(config).name)
+        judged(version, versions.champion(config).name, test=test_set.load(config).id)
         result = gate_results.read(version.folder)
         assert result is not None
         return result

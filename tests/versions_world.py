@@ -119,11 +119,11 @@ def made_up(config: Config, name: str, **more: object) -> versions.Version:
     return versions.load(config, digest)
 
 
-def judged(version: versions.Version, champion_name: str, outcome: str = "passed") -> None:
+def judged(version: versions.Version, champion_name: str, outcome: str = "passed", test: str = "t0") -> None:
     """A gate's result, made up."""
     config = load_config(version.folder.parents[1])
     result = Result(
         outcome, ("because",), empty(PARTS), empty(FLIPPED), (1.0, 1.0), 1.0, (1, 1), (), champion_name, version.name,
-        "t0", gate_results.key_of(config, champion_name, version.name, "t0"), datetime(2026, 11, 1, tzinfo=UTC),
+        test, gate_results.key_of(config, champion_name, version.name, test), datetime(2026, 11, 1, tzinfo=UTC),
     )  # fmt: skip
     gate_results.write(version.folder, result)

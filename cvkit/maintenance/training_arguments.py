@@ -85,12 +85,7 @@ def arguments(config: Config, kind: Kind) -> dict[str, Any]:
         )  # fmt: skip
     merged["device"] = _device(config, merged, where)
     merged.setdefault("workers", 0 if merged["device"] == "cpu" else min(GPU_WORKERS, os.cpu_count() or 1))
-    for name, (holds, expected) in LIMITS.items():
-        if name in merged and not holds(merged[name]):
-            raise ConfigError(
-                f"`{name}` cannot be this", where=where, expected=expected, found=f"{name}: {merged[name]!r}",
-                remedy="correct it",
-            )  # fmt: skip
+    _check_limits(merged, where)
     try:
         get_cfg(overrides=merged)
     except (TypeError, ValueError) as error:
@@ -99,6 +94,15 @@ def arguments(config: Config, kind: Kind) -> dict[str, Any]:
             remedy="correct it",
         ) from None  # fmt: skip
     return merged
+
+
+def _check_limits(given: Mapping[str, Any], where: str) -> None:
+    for name, (holds, expected) in LIMITS.items():
+        if name in given and not holds(given[name]):
+            raise ConfigError(
+                f"`{name}` cannot be this", where=where, expected=expected, found=f"{name}: {given[name]!r}",
+                remedy="correct it",
+            )  # fmt: skip
 
 
 def _device(config: Config, given: Mapping[str, Any], where: str) -> str:
