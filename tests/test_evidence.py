@@ -368,7 +368,7 @@ def test_the_command_says_why_and_records(world: Any, tmp_path: Path, capsys: py
     assert said.startswith("retrain incrementally for cam-1 (policy drift)")
     for words in ("F1 0.69 (0.60 to 0.79), expected 0.90", "60 labelled images since 2026-11-06",
                   "considered and rejected",
-                  "label first (no-labels), if labels were none or few", f"{day(9).label}/cam-1/drift:f1"):  # fmt: skip
+                  "label first (no-labels), if labels are none or few", f"{day(9).label}/cam-1/drift:f1"):  # fmt: skip
         assert words in said
     assert cli.main(["retrain", "decide", "--json", "--config", str(tmp_path)]) == 0
     told = json.loads(capsys.readouterr().out)

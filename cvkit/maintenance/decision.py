@@ -125,8 +125,13 @@ def judge(name: str, situation: Situation, policies: Sequence[Policy]) -> Step:
 
 
 def recommended(evidence: Evidence, settings: RetrainingSettings) -> Rhythm:
-    """How often to evaluate and retrain: of the source whose F1 is shown to fall by the margin soonest."""
-    falls = {source.name: days_until(source.decay, settings.margin) for source in evidence.sources}
+    """How often to evaluate and retrain: of the source whose F1 is shown to fall by the margin soonest.
+
+    A fall at once tells nothing of the next one: sources with sudden or drastic drift have no part in it.
+    """
+    now = situations(evidence, settings)
+    steady = [source for source in evidence.sources if now[source.name]["drift"].value not in ("sudden", "drastic")]
+    falls = {source.name: days_until(source.decay, settings.margin) for source in steady}
     shown = {name: fall for name, fall in falls.items() if not math.isnan(fall[0])}
     if not shown or evidence.window is None:
         return Rhythm("", math.nan, math.nan, math.nan, math.nan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cvkit.config import Config
@@ -59,15 +59,7 @@ def arguments(config: Config, kind: Kind) -> dict[str, Any]:
     from ultralytics.cfg import get_cfg
     from ultralytics.utils import DEFAULT_CFG_DICT
 
-    free = sorted(set(DEFAULT_CFG_DICT) - set(OWN))
-    for name in own:
-        if name in OWN:
-            raise ConfigError(f"`{name}` is set by cvkit", where=where, found=name, remedy="remove it")
-        if name not in free:
-            raise ConfigError(
-                f"Ultralytics' train has no argument `{name}`", where=where, found=name,
-                expected="an argument of Ultralytics 8.4", remedy=f"remove it{nearest(name, free)}",
-            )  # fmt: skip
+    _check_names(own, DEFAULT_CFG_DICT, where)
     merged = {**QUIET, "imgsz": config.model.image_size, **{"incremental": INCREMENTAL, "full": FULL}[kind], **own}
     if str(merged.get("optimizer", "auto")).lower() == "auto":
         ignored = [name for name in ("lr0", "momentum") if name in own]
@@ -94,6 +86,18 @@ def arguments(config: Config, kind: Kind) -> dict[str, Any]:
             remedy="correct it",
         ) from None  # fmt: skip
     return merged
+
+
+def _check_names(own: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    free = sorted(set(known) - set(OWN))
+    for name in own:
+        if name in OWN:
+            raise ConfigError(f"`{name}` is set by cvkit", where=where, found=name, remedy="remove it")
+        if name not in free:
+            raise ConfigError(
+                f"Ultralytics' train has no argument `{name}`", where=where, found=name,
+                expected="an argument of Ultralytics 8.4", remedy=f"remove it{nearest(name, free)}",
+            )  # fmt: skip
 
 
 def _check_limits(given: Mapping[str, Any], where: str) -> None:
