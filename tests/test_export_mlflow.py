@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from pathlib import Path
 
 import pytest
-from versions_world import made_up
+from versions_world import bare, made_up
 
 from cvkit import cli
 from cvkit.config import Config, load_config
@@ -26,10 +25,7 @@ WHO = {"by": "anna", "why": "it gains"}
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    (tmp_path / "cvkit.yml").write_text("model: {name: parts, weights: best.pt}\nreference: {data: data.yaml}\n")
-    first = made_up(load_config(tmp_path), "first", kind="adopted")
-    shutil.copyfile(first.weights, tmp_path / "best.pt")
-    return load_config(tmp_path)
+    return bare(tmp_path)
 
 
 @pytest.fixture

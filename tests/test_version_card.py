@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from versions_world import CLASSES, judged, made_up
+from versions_world import CLASSES, bare, judged, made_up
 
 from cvkit import cli
-from cvkit.config import Config, load_config
+from cvkit.config import Config
 from cvkit.documentation import version_card
 from cvkit.maintenance import versions
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    (tmp_path / "cvkit.yml").write_text("model: {name: parts, weights: best.pt}\nreference: {data: data.yaml}\n")
-    shutil.copyfile(made_up(load_config(tmp_path), "first", kind="adopted").weights, tmp_path / "best.pt")
-    return load_config(tmp_path)
+    return bare(tmp_path)
 
 
 def test_a_card_tells_what_is_known_and_each_step_writes_it(config: Config, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from made_up_workspace import MadeUp, day, numbers
 from PIL import Image
-from versions_world import CLASSES, judged, made_up
+from versions_world import CLASSES, bare, judged, made_up
 
 from cvkit import cli
 from cvkit.config import Config, champion, load_config, parse_config, with_champion
@@ -37,10 +37,7 @@ WHO = {"by": "anna", "why": "it gains"}
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """A workspace whose weights are an adopted version already, as nothing here looks into them."""
-    (tmp_path / "cvkit.yml").write_text("model: {name: parts, weights: best.pt}\nreference: {data: data.yaml}\n")
-    first = made_up(load_config(tmp_path), "first", kind="adopted")
-    shutil.copyfile(first.weights, tmp_path / "best.pt")
-    return load_config(tmp_path)
+    return bare(tmp_path)
 
 
 @pytest.fixture(autouse=True)

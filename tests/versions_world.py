@@ -28,6 +28,13 @@ CLASSES = {0: "washer", 1: "nut", 2: "bolt"}
 DAY = date(2026, 9, 16)
 
 
+def bare(folder: Path) -> Config:
+    """A workspace whose weights are an adopted version already, for what does not look into them."""
+    (folder / "cvkit.yml").write_text("model: {name: parts, weights: best.pt}\nreference: {data: data.yaml}\n")
+    shutil.copyfile(made_up(load_config(folder), "first", kind="adopted").weights, folder / "best.pt")
+    return load_config(folder)
+
+
 def write_frames(images: Path, labels: Path, days: int, frames: int, dirt: float = 0.0) -> None:
     """Frames of two cameras on some days, with their labels."""
     for camera in demo_world.CAMERAS[:2]:
