@@ -206,7 +206,7 @@ work(night)
 started = time.monotonic()
 work(night)
 usual = 2 * (time.monotonic() - started)
-while kills < {kills} or night % 3:
+while kills < {kills} or night < 3 or night % 3:
     child = os.fork()
     if not child:
         work(night)
