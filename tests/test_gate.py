@@ -280,6 +280,19 @@ def test_a_rare_class_that_is_lost_is_seen_on_few_images(lost: int, outcome: str
         )
 
 
+def test_a_class_that_the_champion_never_finds_does_not_keep_all_others_out_for_ever() -> None:
+    images, labels, first, second = make(GAINS, 4)
+    blind = first[first["class_id"] != 2]
+    for said in (second[second["class_id"] != 2], second):
+        parts, notes = comparison.parts(
+            comparison.compare(images, labels, blind, said, CLASSES, 0.25), SETTINGS, averages=False
+        )
+        row = parts[(parts["part"] == "old") & (parts["by"] == "class") & (parts["value"] == "bolt")].iloc[0]
+        assert (row["champion"], row["protected"]) == (0.0, False)
+        assert notes == ("class bolt is not protected: the champion finds nothing of it on the old images",)
+        assert gate.conclude(parts, 1.0, SETTINGS)[0] == "passed"
+
+
 def test_a_false_box_is_of_no_size_that_was_lost() -> None:
     """A challenger whose false boxes are larger, and no more than the champion's, is worse on no size."""
     images, labels, first, second = make(World(200, 100), 3)

@@ -175,7 +175,7 @@ def _cuts(compared: Compared, inside: NDArray[np.bool_]) -> Iterator[tuple[str, 
 
 
 def _row(compared: Compared, part: _Part, settings: RetrainingSettings) -> tuple[dict[str, object], str]:
-    """One row of PARTS, and a note where a part has too few images to be protected."""
+    """One row of PARTS, and a note where a part that would be protected is not."""
     place = np.flatnonzero(part.images)
     rows = compared.boxes[part.boxes]
     sums = np.zeros((2, 2, len(part.images)))
@@ -185,7 +185,8 @@ def _row(compared: Compared, part: _Part, settings: RetrainingSettings) -> tuple
     found, whole = sums[:, :, place]
     gain = noninferiority.f1_gain(found, whole, compared.blocks[place])
     few = math.isnan(gain.low)
-    protected = part.protected and (not part.by or not few)
+    nothing = bool(part.by) and gain.first == 0  # found by the champion, so that nothing of it can be lost
+    protected = part.protected and (not part.by or not (few or nothing))
     gaining = part.part == "new" and not part.by
     limit = settings.gain if gaining else -settings.margin
     verdict = _verdict(gain, limit, few=few, gaining=gaining, protected=protected)
@@ -199,8 +200,10 @@ def _row(compared: Compared, part: _Part, settings: RetrainingSettings) -> tuple
         "difference": gain.difference, "low": gain.low, "high": gain.high, "p_value": gain.p_value, "limit": limit,
         "verdict": verdict, "needed": _whole(times * place.size) if verdict == "not enough" else 0,
     }  # fmt: skip
-    note = f"{part.by} {part.value} has too few old images to be protected: {gain.n} of {noninferiority.MINIMUM}"
-    return row, note if part.protected and not protected else ""
+    why = f"has too few old images to be protected: {gain.n} of {noninferiority.MINIMUM}"
+    if nothing:
+        why = "is not protected: the champion finds nothing of it on the old images"
+    return row, f"{part.by} {part.value} {why}" if part.protected and not protected else ""
 
 
 def _verdict(gain: Gain, limit: float, *, few: bool, gaining: bool, protected: bool) -> str:
