@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from made_up_workspace import HOSTILE, MadeUp, day, fresh, make, numbers
 
 from cvkit.config import load_config
-from cvkit.documentation import site, status, trends
-from cvkit.errors import ConfigError, DataError, ReportError
+from cvkit.documentation import site
+from cvkit.documentation.site import status, trends
+from cvkit.errors import ConfigError, CvkitError, DataError, ReportError
 from cvkit.monitoring import pages
 from cvkit.storage import lock
 
@@ -178,7 +179,7 @@ def test_old_reports_are_not_rendered_again(built: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(convert, "nb2html", fail)
     before = (built / "site" / "reports" / "2026-11-04" / "02-drift" / "index.html").read_text()
-    site.build(site.load_config(built))
+    site.build(load_config(built))
     assert (built / "site" / "reports" / "2026-11-04" / "02-drift" / "index.html").read_text() == before
     assert not list(built.glob(".site.*"))
 
@@ -188,9 +189,9 @@ def test_a_failing_build_says_why_and_keeps_the_site(built: Path, tmp_path: Path
     shutil.copytree(built, folder, ignore=shutil.ignore_patterns(".cache", "reports", "history.db*"))
     (folder / "docs" / "broken.md").write_text("[nowhere](nowhere.md)\n")
     with pytest.raises(ReportError, match=r"broken\.md.*nowhere\.md"):
-        site.build(site.load_config(folder))
+        site.build(load_config(folder))
     assert "1 critical" in Page(folder / "site" / "index.html").text
-    site.build(site.load_config(folder), strict=False)
+    site.build(load_config(folder), strict=False)
     assert "Nothing has been measured yet" in Page(folder / "site" / "index.html").text
 
 
@@ -253,7 +254,7 @@ def test_two_builds_do_not_meet(tmp_path: Path) -> None:
     config = fresh(tmp_path / "workspace")
     with (
         lock(config.workspace / "locks" / "site.lock", "building"),
-        pytest.raises(site.CvkitError, match="building this site"),
+        pytest.raises(CvkitError, match="building this site"),
     ):
         site.build(config)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from alert_world import Receiver, config, day, drift, measured, verdict
 
 from cvkit.config import Config
-from cvkit.documentation import alert_cards
-from cvkit.documentation.alert_cards import Alarms
-from cvkit.documentation.report_pages import Report
+from cvkit.documentation.site import alert_cards
+from cvkit.documentation.site.alert_cards import Alarms
+from cvkit.documentation.site.report_pages import Report
 from cvkit.monitoring import alert_actions, alerts, outbox
 from cvkit.monitoring.channels import DeliveryError
 from cvkit.monitoring.history import History

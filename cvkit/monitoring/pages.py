@@ -9,6 +9,8 @@ from cvkit.config import Config
 from cvkit.storage import packaged
 from cvkit.tables import Window
 
+REPORTS = "reports"  # folder of executed notebooks, and address of their pages
+
 
 def page_name(text: str) -> str:
     """`text` as part of an address: a-z, 0-9, - and _ only; what had to change gets a hash, so that no two meet.
@@ -28,7 +30,7 @@ def report_page(window: Window, notebook: str, source: str) -> str:
     >>> report_page(Window.day("2026-11-21"), "02-drift", "Tor 3/#?")
     'reports/2026-11-21/02-drift--tor-3-2b4efacf'
     """
-    return f"reports/{window.label}/{'--'.join(page_name(part) for part in (notebook, source) if part)}"
+    return f"{REPORTS}/{window.label}/{'--'.join(page_name(part) for part in (notebook, source) if part)}"
 
 
 def runbook(config: Config, page: str) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from cvkit.documentation import alert_cards
-from cvkit.documentation.alert_cards import Alarms
-from cvkit.documentation.report_pages import Link, Report, items, short, window_of
-from cvkit.documentation.trends import Trend, expectation, light, sparkline, strip
+from cvkit.documentation.site import alert_cards
+from cvkit.documentation.site.alert_cards import Alarms
+from cvkit.documentation.site.report_pages import Link, Report, items, short, window_of
+from cvkit.documentation.site.trends import Trend, expectation, light, sparkline, strip
 from cvkit.monitoring import diagnosis
 from cvkit.monitoring.pages import page_name
 from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, STATES, worst

@@ -9,8 +9,8 @@ from datetime import datetime
 from html import escape
 
 from cvkit.config import Config
-from cvkit.documentation.report_pages import Link, Report
-from cvkit.documentation.trends import light
+from cvkit.documentation.site.report_pages import Link, Report
+from cvkit.documentation.site.trends import light
 from cvkit.monitoring import alerts, notices, outbox
 from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.history import History

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from cvkit.documentation.notebooks import interactive_page
-from cvkit.documentation.trends import light
+from cvkit.documentation.site.trends import light
 from cvkit.errors import ReportError
 from cvkit.monitoring.pages import report_page
 from cvkit.tables import Window

@@ -1,0 +1,140 @@
+"""Building and serving a workspace's site: what `cvkit site` calls."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mkdocs.exceptions import Abort, ConfigurationError, PluginError
+
+from cvkit.config import Config
+from cvkit.errors import ConfigError, CvkitError, ReportError
+from cvkit.storage import lock, remove_tree, storage_error
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+
+
+def build(config: Config, strict: bool = True) -> Path:
+    """Build the workspace's site and return its folder, which changes only once the whole site is there.
+
+    Raises ConfigError where mkdocs.yml cannot be used, ReportError where a page cannot be built or, with `strict`,
+    where MkDocs warns of something, BusyError where another process is building it.
+    """
+    from mkdocs.commands.build import build as build_site
+
+    with lock(config.workspace / "locks" / "site.lock", "building this site"), _listening() as told:
+        settings = _mkdocs_settings(config, strict, told)
+        _drop_damaged(config.workspace / ".cache")
+        site = Path(settings.site_dir)
+        part, old = (site.with_name(f".{site.name}.{name}") for name in ("part", "old"))
+        remove_tree(part)
+        settings.site_dir = str(part)
+        settings.plugins.on_startup(command="build", dirty=False)
+        try:
+            build_site(settings)
+        except (Abort, PluginError) as error:
+            raise _explain(error, told) from error
+        except OSError as error:
+            raise storage_error(error) from error
+        finally:
+            settings.plugins.on_shutdown()
+        _swap(part, site, old)
+    return site
+
+
+def serve(config: Config, address: str = "127.0.0.1:8000") -> None:
+    """Serve the site at `address` (host:port) until interrupted, building it anew when something changes.
+
+    Raises ConfigError where mkdocs.yml or the address cannot be used.
+    """
+    from mkdocs.commands.serve import serve as serve_site
+
+    with _listening() as told:
+        _mkdocs_settings(config, False, told, dev_addr=address)
+    log = logging.getLogger("mkdocs")
+    handler, level = logging.StreamHandler(), log.level
+    handler.addFilter(lambda record: "jupyter" not in record.name or record.levelno > logging.INFO)  # a line a report
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        serve_site(str(config.workspace / "mkdocs.yml"), dev_addr=address)
+    except OSError as error:
+        raise ConfigError(
+            "the address cannot be served", found=f"{address}: {error.strerror or error}", remedy="choose another port"
+        ) from error
+    except (Abort, PluginError) as error:
+        raise _explain(error, []) from error
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """Collect what MkDocs warns of, instead of letting it write to the terminal."""
+    told: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+
+    log, listener = logging.getLogger("mkdocs"), Listener(logging.WARNING)
+    propagated, log.propagate = log.propagate, False
+    log.addHandler(listener)
+    try:
+        yield told
+    finally:
+        log.removeHandler(listener)
+        log.propagate = propagated
+
+
+def _mkdocs_settings(config: Config, strict: bool, told: list[str], **others: Any) -> MkDocsConfig:
+    from mkdocs.config import load_config as load_mkdocs
+
+    file = config.workspace / "mkdocs.yml"
+    try:
+        return load_mkdocs(str(file), strict=strict, **others)
+    except (Abort, ConfigurationError) as error:
+        raise ConfigError(
+            "the site's settings cannot be used", where=str(file), found="; ".join(told) or str(error),
+            remedy="correct that file; `cvkit init` writes one that works",
+        ) from error  # fmt: skip
+
+
+def _explain(error: BaseException, told: list[str]) -> CvkitError:
+    """Our own error behind one of MkDocs, or a new one with everything MkDocs said."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, CvkitError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return ReportError(
+        "the site could not be built", found="; ".join(told) or str(error),
+        remedy="correct the page it names; the site that was there is untouched",
+    )  # fmt: skip
+
+
+def _drop_damaged(cache: Path) -> None:
+    """Delete what mkdocs-jupyter's cache holds of a build that a full disk or a kill cut off: it would break the next.
+
+    Such files end before their JSON does.
+    """
+    for file in cache.rglob("*.json"):
+        with file.open("rb") as content:
+            content.seek(max(0, file.stat().st_size - 1))
+            if content.read() != b"}":
+                file.unlink()
+
+
+def _swap(new: Path, site: Path, old: Path) -> None:
+    """Put the folder `new` in the place of `site`."""
+    shutil.rmtree(old, ignore_errors=True)
+    if site.exists():
+        site.rename(old)
+    new.rename(site)
+    shutil.rmtree(old, ignore_errors=True)
