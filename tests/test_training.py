@@ -82,22 +82,31 @@ def test_arguments_that_cannot_be_are_named_before_the_work(
 
 
 def test_what_is_not_given_keeps_the_default_and_auto_loses_the_learning_rate(line: Config) -> None:
-    given = training.arguments(asking(line, epochs=3), "incremental")
+    given = training.arguments(asking(line, epochs=3), "incremental", 100)
     assert (given["epochs"], given["imgsz"], given["amp"], given["plots"]) == (3, 160, False, False)
     assert given["optimizer"] != "auto"
     assert "lr0" in given
-    assert "lr0" not in training.arguments(asking(line, optimizer="auto"), "incremental")
+    assert "lr0" not in training.arguments(asking(line, optimizer="auto"), "incremental", 100)
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(1, 30), (58, 28), (573, 3), (100_000, 3)])
+def test_an_incremental_training_makes_about_a_hundred_steps(line: Config, images: int, epochs: int) -> None:
+    free = line.retraining.model_copy(update={"incremental": {}})
+    bare = line.model_copy(update={"retraining": free})
+    assert training.arguments(bare, "incremental", images)["epochs"] == epochs
+    assert training.arguments(asking(line, epochs=5), "incremental", images)["epochs"] == 5
+    assert training.arguments(bare, "full", images)["epochs"] == 60
 
 
 def test_the_gpu_is_used_where_there_is_one(line: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     for there, device in ((True, "0"), (False, "cpu")):
         monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
-        assert training.arguments(line, "incremental")["device"] == device
+        assert training.arguments(line, "incremental", 100)["device"] == device
 
 
 def test_what_decides_the_result_decides_the_run(line: Config, prepared: Prepared) -> None:
     def name(seed: int = 0, kind: Any = "incremental", **arguments: Any) -> str:
-        given = training.arguments(asking(line, **arguments), kind)
+        given = training.arguments(asking(line, **arguments), kind, 100)
         return training.run_id(prepared, demo.CHECKPOINT, given, kind, seed)
 
     names = [name(), name(seed=1), name(lr0=0.002), name(kind="full")]

@@ -21,9 +21,10 @@ Tried = Literal["none", "incremental", "full"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
 
-# Without warm-up, which begins with a tenth as the biases' learning rate and would undo what the champion knows.
+# Without warm-up, which begins with a tenth as the biases' learning rate and would undo what the champion knows; `nbs`
+# as the batch: a step for every batch, where a small set would else be over after a few. Epochs follow its size.
 INCREMENTAL: dict[str, Any] = {
-    "epochs": 8, "freeze": 10, "lr0": 0.001, "optimizer": "AdamW", "warmup_epochs": 0.0, "mosaic": 0.0,
+    "freeze": 10, "lr0": 0.0005, "optimizer": "AdamW", "batch": 16, "nbs": 16, "warmup_epochs": 0.0, "mosaic": 0.0,
 }  # fmt: skip
 FULL: dict[str, Any] = {"epochs": 60, "lr0": 0.01, "optimizer": "SGD"}
 
@@ -151,6 +152,7 @@ class RetrainingSettings(Section):
     )
     start: str = Field("", description="Weights that full training begins with; empty: the first champion's.")
     incremental: dict[str, Any] = Field(
-        INCREMENTAL, description="Arguments of Ultralytics' train; these hold where others are given."
+        INCREMENTAL,
+        description="Arguments of Ultralytics' train; these hold where others are given. epochs: by the number of images.",
     )
     full: dict[str, Any] = Field(FULL, description="The same for training on everything.")

@@ -51,7 +51,7 @@ def train(
             expected="one for full training", found="one for incremental training",
             remedy="run `cvkit retrain prepare --kind full`",
         )  # fmt: skip
-    given = arguments(config, kind)
+    given = arguments(config, kind, int((prepared.manifest["split"] == "train").sum()))
     with lock(config.workspace / "locks" / "retraining.lock", "preparing or training"):
         settings = config.retraining
         dataset.check(

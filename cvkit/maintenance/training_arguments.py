@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -21,6 +22,8 @@ QUIET = {"plots": False, "verbose": False, "amp": False, "deterministic": True}
 GPU_WORKERS = 4  # processes that read images, where a GPU would wait for them
 OPTIMIZERS = ("auto", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSProp", "SGD", "MuSGD")
 SMALLEST_SIDE = 32  # pixels: the stride of YOLO's coarsest output
+STEPS = 100  # of the optimizer, about, in an incremental training: enough to follow a change, too few to forget much
+EPOCHS = (3, 30)  # the fewest and the most that this makes
 
 
 def _whole(least: int) -> Callable[[Any], bool]:
@@ -47,9 +50,10 @@ LIMITS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 }  # fmt: skip
 
 
-def arguments(config: Config, kind: Kind) -> dict[str, Any]:
+def arguments(config: Config, kind: Kind, images: int) -> dict[str, Any]:
     """What Ultralytics' train is given: cvkit's defaults, and over them what `retraining` in cvkit.yml says.
 
+    An incremental training of `images` has as many epochs as make about 100 steps, 3 to 30 of them.
     Raises ConfigError for a name that Ultralytics does not know, with the nearest, or that is cvkit's to set; for
     values that cannot be; and for a learning rate beside optimizer `auto`, which would not heed it.
     """
@@ -78,6 +82,9 @@ def arguments(config: Config, kind: Kind) -> dict[str, Any]:
     merged["device"] = _device(config, merged, where)
     merged.setdefault("workers", 0 if merged["device"] == "cpu" else min(GPU_WORKERS, os.cpu_count() or 1))
     _check_limits(merged, where)
+    if kind == "incremental":
+        fewest, most = EPOCHS
+        merged.setdefault("epochs", min(most, max(fewest, math.ceil(STEPS * merged.get("batch", 16) / max(images, 1)))))
     try:
         get_cfg(overrides=merged)
     except (TypeError, ValueError) as error:
