@@ -153,6 +153,6 @@ class RetrainingSettings(Section):
     start: str = Field("", description="Weights that full training begins with; empty: the first champion's.")
     incremental: dict[str, Any] = Field(
         INCREMENTAL,
-        description="Arguments of Ultralytics' train; these hold where others are given; epochs by the size of the data.",
+        description="Ultralytics' train arguments; these hold where others are given; epochs by the size of the data.",
     )
     full: dict[str, Any] = Field(FULL, description="The same for training on everything.")
