@@ -19,8 +19,9 @@ from mkdocs.utils import get_relative_url
 
 from cvkit.config import load_config
 from cvkit.documentation.site import report_pages, status
+from cvkit.documentation.site.pages import PAGES
 from cvkit.documentation.site.report_pages import Report
-from cvkit.documentation.site.survey import report_index, survey
+from cvkit.documentation.site.survey import survey
 from cvkit.errors import CvkitError
 from cvkit.monitoring.pages import REPORTS
 from cvkit.storage import packaged
@@ -66,6 +67,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self.workspace = folder if (folder / "cvkit.yml").is_file() else None
         self.situation: status.Situation | None = None
         self.by_page: dict[str, Report] = {}
+        self.own = {f"{page.address}.md": page for page in PAGES}
         config.extra_css.append(STYLE)
         if FENCES not in config.markdown_extensions:
             config.markdown_extensions.append(FENCES)
@@ -82,7 +84,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         if self.workspace is not None:
             with _told_to_mkdocs():
                 self.situation = survey(load_config(self.workspace), datetime.now(UTC))
-            added.append(_page(config, f"{REPORTS}.md", "Reports"))
+            added += [_page(config, uri, page.title) for uri, page in self.own.items()]
             added += _guides(config, files)
         for file in added[1:]:
             if file.src_uri in files.src_uris:
@@ -102,11 +104,10 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         return Files([*added, *files, *notebooks, *interactive])
 
     def on_nav(self, nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
-        """Put the reports after the status, where mkdocs.yml leaves the order to MkDocs."""
-        reports = files.get_file_from_path(f"{REPORTS}.md")
-        if config.nav is None and self.workspace and reports and reports.page in nav.items:
-            nav.items.remove(reports.page)
-            nav.items.insert(1, reports.page)
+        """Put the plugin's pages after the status, where mkdocs.yml leaves the order to MkDocs."""
+        made = [file.page for uri in self.own if (file := files.get_file_from_path(uri)) and file.page in nav.items]
+        if config.nav is None and self.workspace:
+            nav.items[1:] = [*made, *(item for item in nav.items[1:] if item not in made)]
         return nav
 
     @event_priority(-100)
@@ -124,14 +125,10 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             return self._head(report, config, link) + self._tidy(html)
         if here == self.status_page:
             return html + (status.render(self.situation, link) if self.situation else NO_WORKSPACE)
-        if here == f"{REPORTS}.md" and self.situation and self.workspace:
-            page.toc = get_toc(
-                [
-                    {"level": 2, "id": report_pages.month_id(name), "name": name, "children": []}
-                    for name, _ in report_pages.months(self.situation.reports)
-                ]
-            )
-            return html + report_index(self.situation, self.workspace, link)
+        if here in self.own and self.situation:
+            headings = self.own[here].headings(self.situation)
+            page.toc = get_toc([{"level": 2, "id": id_, "name": name, "children": []} for id_, name in headings])
+            return html + self.own[here].render(self.situation, link)
         return self._tidy(html)
 
     def on_post_page(self, output: str, page: Page, config: MkDocsConfig) -> str:

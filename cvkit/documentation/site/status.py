@@ -42,6 +42,7 @@ class Situation:
     reports: tuple[Report, ...]
     settings: Mapping[str, str]  # `reference_id` and `rules_id` that hold now
     alarms: Alarms = field(default_factory=Alarms)
+    strangers: tuple[str, ...] = ()  # executed notebooks that the history does not know
 
 
 @dataclass(frozen=True, slots=True)

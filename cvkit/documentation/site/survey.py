@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pandas as pd
 
 from cvkit.config import Config
 from cvkit.documentation.site import alert_cards, report_pages, status
+from cvkit.documentation.site.report_pages import Report
 from cvkit.monitoring import identity
 from cvkit.monitoring.history import History
 from cvkit.monitoring.pages import REPORTS
-from cvkit.tables import worst
 
 
 def survey(config: Config, now: datetime) -> status.Situation:
@@ -32,21 +33,10 @@ def survey(config: Config, now: datetime) -> status.Situation:
             verdicts=verdicts,
             measurements=_measurements(history, verdicts, model, version),
             reports=reports,
+            strangers=_strangers(config.workspace / REPORTS, reports),
             settings=identity.judged_by(config),
             alarms=alert_cards.read(config, history, reports),
         )
-
-
-def report_index(situation: status.Situation, workspace: Path, link: report_pages.Link) -> str:
-    """The page of all reports of a workspace."""
-    lights = {
-        report_pages.window_of(part.iloc[0].to_dict()): worst(list(part["state"]))
-        for _, part in situation.verdicts.groupby("window_start")
-    }
-    known = {report.file for report in situation.reports}
-    found = sorted((workspace / REPORTS).glob("*/*.ipynb"), reverse=True)
-    strangers = [str(file.relative_to(workspace / REPORTS)) for file in found if file not in known]
-    return report_pages.index(situation.reports, lights, strangers, link)
 
 
 def flaw(file: Path) -> str:
@@ -60,6 +50,13 @@ def flaw(file: Path) -> str:
     except (ValueError, nbformat.ValidationError):  # a file that was cut or is no notebook
         return "damaged"
     return ""
+
+
+def _strangers(folder: Path, reports: Sequence[Report]) -> tuple[str, ...]:
+    """Notebooks among the reports of which the history knows nothing."""
+    known = {report.file for report in reports}
+    found = sorted(folder.glob("*/*.ipynb"), reverse=True)
+    return tuple(str(file.relative_to(folder)) for file in found if file not in known)
 
 
 def _measurements(history: History, verdicts: pd.DataFrame, model: str, version: str) -> pd.DataFrame:
