@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from cvkit import __version__, errors
-from cvkit.commands import alerts, documents, metrics, retrain
+from cvkit.commands import alerts, documents, labels, metrics, retrain
+from cvkit.commands.typed import count, day, positive
 from cvkit.storage import storage_error
 from cvkit.tables import STATES
 
@@ -62,16 +63,22 @@ def init(options: argparse.Namespace) -> int:
     from cvkit import workspace
     from cvkit.data import sources
 
+    if (options.start is None) != (options.end is None):
+        raise errors.ConfigError(
+            "a stretch of captures has two ends", expected="--from DAY --to DAY", found="one of them",
+            remedy="name both, or --data",
+        )  # fmt: skip
     settings = {
         "model": {"weights": options.weights, "name": options.name or options.folder.absolute().name},
         "captures": {"images": options.captures} if options.captures else {},
-        "reference": {"data": options.data},
+        "reference": {"data": options.data} if options.data else {"start": options.start, "end": options.end},
     }
     config = workspace.create(options.folder, settings)
     found = len(sources.capture_dates(config))
+    days = f"of {found} day{'s' * (found != 1)}" if found else "none yet"
     _say(f"{config.path} is written: read it once.")
-    _say(f"Captures: {f'of {found} days' if found else 'none yet'} in {config.resolve(config.captures.images)}")
-    if not config.reference.images:
+    _say(f"Captures: {days} in {config.resolve(config.captures.images)}")
+    if config.reference.data and not config.reference.images:
         _say("Drift needs the reference's days: set reference.images, or reference.independent (see the file).")
     _say(f"Then: cvkit run --config {shlex.quote(str(config.path))}")
     return errors.DONE
@@ -166,39 +173,6 @@ def backtest(options: argparse.Namespace) -> int:
     return errors.DONE
 
 
-def labels_plan(options: argparse.Namespace) -> int:
-    """Choose the images to label next, and write them as a folder for labelling tools."""
-    from cvkit import asked
-    from cvkit.config import load_config
-    from cvkit.maintenance import label_folder, labelling
-
-    config, now = load_config(options.config), datetime.now(UTC)
-    asked.check_names(config, None, options.source)
-    windows = (
-        asked.windows(config, now, window=options.window, start=options.start, end=options.end)
-        if options.window or options.start or options.end
-        else [labelling.newest_window(config)]
-    )
-    plan = labelling.plan(config, windows, options.budget, source=options.source, seed=options.seed)
-    folder = options.out or config.workspace / f"labels-to-make-{now:%Y-%m-%dT%H%M%S}"
-    name = label_folder.export(config, plan, folder, options.format, now)
-    _say("\n".join([label_folder.strata_table(plan), *plan.notes]))
-    _say(f"Plan {name} is written to {folder}; its README.txt says how to go on.")
-    return errors.DONE
-
-
-def labels_import(options: argparse.Namespace) -> int:
-    """Put the labels that a labelling tool gave back where captures.labels reads them."""
-    from cvkit.config import load_config
-    from cvkit.maintenance import label_folder
-
-    config = load_config(options.config)
-    back = label_folder.import_labels(config, options.folder)
-    _say(f"{back.labelled} images got labels, {back.boxes} boxes; {back.missing} images of the plan did not come back")
-    _say(f"Then: cvkit run --config {shlex.quote(str(config.path))}")
-    return errors.DONE
-
-
 def reference(options: argparse.Namespace) -> int:
     """Show the frozen reference, measuring it first where that has not been done."""
     from cvkit.config import load_config
@@ -256,24 +230,6 @@ def _reached(fail_on: str | None, state: str) -> int:
     return errors.VERDICT_REACHED if worse else errors.DONE
 
 
-def _positive(text: str) -> float:
-    """A number above 0, for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
-
-
-def _count(text: str) -> int:
-    """A whole number that is not negative, for argparse."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
-
-
 def _say(text: str, stream: TextIO | None = None) -> None:
     """Print `text`. Names of files and cameras may hold anything: what would steer a terminal is shown as a code."""
     shown = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
@@ -285,7 +241,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="cvkit",
         description="Keeps computer-vision models healthy after deployment.",
         epilog="Exit codes: 0 done, 2 settings or command line, 3 data or weights, 4 some windows or reports failed, "
-        "5 another run holds the workspace, 6 storage, 7 a message did not arrive, 8 --fail-on reached, "
+        "5 another run holds the workspace, 6 storage, 7 a message did not arrive, 8 --fail-on reached, 9 a document "
+        "is incomplete, "
         "130 stopped with Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"cvkit {__version__}")
@@ -298,12 +255,12 @@ def _parser() -> argparse.ArgumentParser:
     command = _workspace_command(commands, "backtest", backtest)
     add = command.add_argument
     words = "false alarms a year to try (default: 0.1, 1, 12 and that of cvkit.yml)"
-    add("--budget", type=_positive, nargs="+", metavar="N", help=words)
+    add("--budget", type=positive, nargs="+", metavar="N", help=words)
     words = "sizes of drift that matter to try, reference sds (default: that of cvkit.yml)"
-    add("--drift-warning", type=_positive, nargs="+", metavar="SIZE", help=words)
+    add("--drift-warning", type=positive, nargs="+", metavar="SIZE", help=words)
     words = "a change you know of, e.g. cam-1=2026-10-10..2026-10-14: was it found, and when?"
     add("--event", action="append", default=[], metavar="SOURCE=DAY", help=words)
-    _labels_arguments(commands)
+    labels.add(commands, _workspace_command, _say)
     command = _workspace_command(commands, "reference", reference)
     command.add_argument("--rebuild", action="store_true", help="measure it again from its files")
     command = _workspace_command(commands, "site", site)
@@ -345,34 +302,14 @@ def _init_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("folder", type=Path, metavar="FOLDER", help="folder to make a workspace")
     add("--weights", default="", metavar="FILE", help="Ultralytics checkpoint of the deployed model")
-    add(
-        "--data",
-        required=True,
-        metavar="PATH",
-        help="what the model was accepted on: data.yaml, COCO .json, VOC folder, folder per class",
-    )
+    accepted = command.add_mutually_exclusive_group(required=True)
+    words = "what the model was accepted on: data.yaml, COCO .json, VOC folder, folder per class"
+    accepted.add_argument("--data", default="", metavar="PATH", help=words)
+    words = "instead of --data: captures from this day on are what it was accepted on"
+    accepted.add_argument("--from", dest="start", type=day, metavar="DAY", help=words)
+    add("--to", dest="end", type=day, metavar="DAY", help="with --from: the first day that does not count to them")
     add("--captures", default="", metavar="PATTERN", help="production images, e.g. 'captures/{source}/{date}/*.jpg'")
     add("--name", default="", help="what people call the model (default: the folder's name)")
-
-
-def _labels_arguments(commands: Commands) -> None:
-    words = "Ask for labels where they tell most, and take them in."
-    parser = commands.add_parser("labels", help=words, description=words)
-    parts = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    command = _workspace_command(parts, "plan", labels_plan)
-    add = command.add_argument
-    add("--budget", type=_count, required=True, metavar="N", help="how many images may be asked for")
-    when = command.add_mutually_exclusive_group()
-    when.add_argument("--window", metavar="DAY", help="images of this window (default: the newest measured)")
-    when.add_argument("--from", dest="start", metavar="DAY", help="images from this day on")
-    add("--to", dest="end", metavar="DAY", help="with --from: the first day not asked about any more")
-    add("--source", default="", help="images of this source only")
-    add("--format", choices=("yolo", "coco"), default="yolo", help="of the folder (default: %(default)s)")
-    add("--out", type=Path, metavar="FOLDER", help="a new folder (default: one in the workspace)")
-    add("--seed", type=_count, default=0, metavar="N", help="another seed, another draw (default: 0)")
-    command = _workspace_command(parts, "import", labels_import)
-    words = "what the labelling tool exported as YOLO or COCO, with the plan.csv of the plan"
-    command.add_argument("folder", type=Path, metavar="FOLDER", help=words)
 
 
 def _run_arguments(command: argparse.ArgumentParser) -> None:
@@ -384,7 +321,7 @@ def _run_arguments(command: argparse.ArgumentParser) -> None:
     add("--to", dest="end", metavar="DAY", help="with --from: the first day not measured any more")
     add("--notebook", metavar="NAME", help="write only this report, e.g. 02-drift")
     add("--source", default="", help="reports about this source only")
-    add("--reports", type=_count, default=1, metavar="N", help="write reports for the newest N windows (default: 1)")
+    add("--reports", type=count, default=1, metavar="N", help="write reports for the newest N windows (default: 1)")
     add("--fail-on", choices=("warning", "critical"), help="exit with 8 when a verdict is this bad or worse")
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from datetime import time as clock
 from pathlib import Path
-
-from tqdm import tqdm
 
 from cvkit import demo_world, job, workspace
 from cvkit.config import Config
@@ -21,6 +18,7 @@ from cvkit.errors import ConfigError
 from cvkit.maintenance import rounds
 from cvkit.monitoring import alert_text, alerts, monitor
 from cvkit.monitoring.history import History
+from cvkit.progress import bar
 
 CHECKPOINT = Path(__file__).with_name("demo.pt")
 MARK = ".cvkit-demo"  # a folder with this file was made by the demo and may be made anew
@@ -36,6 +34,7 @@ def run(
     """
     started = time.perf_counter()
     say(f"A generated production line, three cameras, {demo_world.DAYS} days, in {folder}")
+    say("It is measured, a version is trained and judged, reports and site are written: some minutes.")
     config = prepare(folder, seed)
     with History.open(config.history_url) as history:
         windows = monitor.due(config, history, demo_world.END)
@@ -59,7 +58,7 @@ def run(
 
 def _retrain(config: Config, say: Callable[[str], None]) -> rounds.Round:
     """Say what is to be done, and train on what the dirty camera has seen since it is dirty."""
-    made = rounds.known(config, demo_world.END).decision
+    made = rounds.decide(config, demo_world.END)[1]
     about = f"{made.action} for {made.source}, by the policy {made.policy}"
     say(f"\nWhat is to be done: {about}; `cvkit retrain decide` says why.")
     say("So the model is trained on the labelled images of that camera since then, with old images beside:\n")
@@ -73,7 +72,7 @@ def prepare(folder: Path, seed: int = 0) -> Config:
     _clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
-    with _bar("generating images", "image") as step:
+    with bar("generating images", "image") as step:
         demo_world.write_world(folder, seed, progress=step)
     (folder / "models").mkdir()
     shutil.copyfile(CHECKPOINT, folder / "models" / "demo.pt")
@@ -106,17 +105,6 @@ def _clear(folder: Path) -> None:
             remedy="name another: cvkit demo FOLDER",
         )  # fmt: skip
     shutil.rmtree(folder)
-
-
-@contextmanager
-def _bar(words: str, unit: str) -> Iterator[demo_world.Step]:
-    with tqdm(desc=words, unit=unit, disable=None) as bar:
-
-        def step(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield step
 
 
 def _command() -> str:

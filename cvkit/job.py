@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-
-from tqdm import tqdm
 
 from cvkit.config import Config
 from cvkit.documentation import evidently
@@ -16,6 +14,7 @@ from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, DataError, Repor
 from cvkit.monitoring import alerts, diagnosis, estimate, identity, monitor, outbox
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
+from cvkit.progress import bar
 from cvkit.storage import lock
 from cvkit.tables import STATES, Window, worst
 
@@ -73,8 +72,10 @@ def run(
         newest = {*windows[-reports:], *again} if reports else set()
         wanted = [(window, name) for window in states if window in newest for name in names]
         try:
-            for window, name in tqdm(wanted, desc="writing reports", unit="report", disable=None):
-                failures += _report(config, window, name, source, timeout_s or limits.get(name), history)
+            with bar("writing reports", "report") as show:
+                for done, (window, name) in enumerate(wanted, 1):
+                    failures += _report(config, window, name, source, timeout_s or limits.get(name), history)
+                    show(done, len(wanted))
         finally:
             told, undelivered = tell(config, history)
         verdicts = history.verdicts(model=model, version=version)
@@ -130,30 +131,21 @@ def _measure(config: Config, windows: Sequence[Window], history: History) -> tup
     reference = measure_reference(config)
     states: dict[Window, str] = {}
     failures: list[str] = []
-    for window in tqdm(windows, desc="measuring windows", unit="window", disable=None):
-        try:
-            verdicts = monitor.run(config, window, history, reference).verdicts
-            states[window] = worst(list(verdicts["state"]))
-        except DataError as error:
-            failures.append(f"{window}: {error}")
+    with bar("measuring windows", "window") as show:
+        for done, window in enumerate(windows, 1):
+            try:
+                verdicts = monitor.run(config, window, history, reference).verdicts
+                states[window] = worst(list(verdicts["state"]))
+            except DataError as error:
+                failures.append(f"{window}: {error}")
+            show(done, len(windows))
     return states, failures
 
 
 def measure_reference(config: Config) -> reference_step.Reference:
     """The frozen reference and what it teaches of quality, with progress bars the first time, when it is measured."""
-    with _bar("measuring the reference") as show:
+    with bar("measuring the reference", "image") as show:
         reference = reference_step.load(config, show)
-    with _bar("learning to estimate without labels") as show:
+    with bar("learning to estimate without labels", "image") as show:
         estimate.load(config, reference, show)
     return reference
-
-
-@contextmanager
-def _bar(words: str) -> Iterator[reference_step.Progress]:
-    with tqdm(desc=words, unit="image", disable=None, leave=False) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show

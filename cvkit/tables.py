@@ -109,7 +109,7 @@ PREDICTION_FEATURES: Mapping[str, str] = {
 }
 
 # Per-image numbers from labels.
-LABEL_FEATURES: Mapping[str, str] = {"f1": "F1 against labels, 0-1"}
+LABEL_FEATURES: Mapping[str, str] = {"f1": "F1 against labels, mean of images, 0-1"}
 
 NUMBERS = (*PROPERTIES, *PREDICTION_FEATURES)  # what every image has
 WATCHED = (*NUMBERS, *LABEL_FEATURES)

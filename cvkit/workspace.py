@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
@@ -98,7 +99,8 @@ def _setting(name: str, field: FieldInfo, value: Any) -> list[str]:
         rows = [item.model_dump(mode="json", by_alias=True, exclude_defaults=True) for item in plain]
         lines = [f"{name}:", *(f"  - {json.dumps(row, ensure_ascii=False)}" for row in rows)]
     else:
-        lines = [f"{name}: {json.dumps(plain, ensure_ascii=False)}"]  # JSON is YAML
+        text = plain.isoformat() if isinstance(plain, date) else json.dumps(plain, ensure_ascii=False)  # JSON is YAML
+        lines = [f"{name}: {text}"]
     return [f"# {field.description}", *_keys_of_items(field), *lines]
 
 

@@ -6,13 +6,14 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cvkit import errors
 from cvkit.commands.alerts import user
+from cvkit.commands.typed import count
+from cvkit.progress import bar
 
 if TYPE_CHECKING:
     from cvkit.config import Config
@@ -36,8 +37,8 @@ def add(commands: Any, workspace_command: Make, say: Say) -> None:
     made = {one.__name__: workspace_command(parts, one.__name__, one, inherits=True) for one in functions}
     made["decide"].add_argument("--json", action="store_true", help="all of it, with every measurement, as JSON")
     _round_arguments(parser)
-    _data_arguments(made["prepare"], inherits=True)
-    _training_arguments(made["run"], inherits=True)
+    _data_arguments(made["prepare"], "incremental", inherits=True)
+    _training_arguments(made["run"], "what the data set is for", inherits=True)
     made["run"].add_argument("--data", default="", metavar="ID", help="the data set (default: the one prepared last)")
     _version_arguments(made)
     for command in (parser, *made.values()):
@@ -59,7 +60,7 @@ def retrain(options: argparse.Namespace) -> int:
         if kind is None:
             return errors.DONE
     done = rounds.run(
-        config, _windows(config, options), kind, seed=options.seed, by=options.by, why=why, say=options.say, bar=_bar,
+        config, _windows(config, options), kind, seed=options.seed, by=options.by, why=why, say=options.say, bar=bar,
         agree=lambda result: _agreed(config.retraining.promote, options),
     )  # fmt: skip
     _card(config, done.version)
@@ -101,7 +102,7 @@ def prepare(options: argparse.Namespace) -> int:
 
     config = load_config(options.config)
     windows = _windows(config, options)
-    with _bar("reading windows", "window") as step:
+    with bar("reading windows", "window") as step:
         made = dataset.prepare(config, windows, kind=options.kind or KINDS[0], seed=options.seed, progress=step)
     options.say(dataset.describe(made))
     where = shlex.quote(str(config.path))
@@ -116,8 +117,8 @@ def run(options: argparse.Namespace) -> int:
     from cvkit.maintenance import dataset, training
 
     config = load_config(options.config)
-    data = dataset.load(config, options.data) if options.data else dataset.newest(config, options.kind or KINDS[0])
-    with _bar(f"training on {data.id}", "batch") as step:
+    data = dataset.load(config, options.data) if options.data else dataset.newest(config, options.kind or None)
+    with bar(f"training on {data.id}", "batch") as step:
         version = training.train(config, data, options.kind or data.kind, seed=options.seed, progress=step)
     _card(config, version)
     options.say(f"Version {version.name}: {version.kind}, from {version.parent}, on data {version.data}, "
@@ -246,13 +247,13 @@ def _version_arguments(made: dict[str, argparse.ArgumentParser]) -> None:
 
 
 def _round_arguments(command: argparse.ArgumentParser) -> None:
-    _data_arguments(command)
+    _data_arguments(command, "as decided")
     command.add_argument("--yes", action="store_true", help="promote what passes the gate without asking")
     command.add_argument("--by", default=user(), metavar="NAME", help="who does it (default: %(default)s)")
 
 
-def _data_arguments(command: argparse.ArgumentParser, *, inherits: bool = False) -> None:
-    """Options that say what to train on; `inherits`: without defaults, as `cvkit retrain` itself has them."""
+def _data_arguments(command: argparse.ArgumentParser, kind: str, *, inherits: bool = False) -> None:
+    """Options that say what to train on; `kind`: its default in words; `inherits`: `cvkit retrain` has the defaults."""
     default = argparse.SUPPRESS if inherits else None
     when = command.add_mutually_exclusive_group()
     words = "labelled images of this window (default: all that have labels)"
@@ -261,14 +262,14 @@ def _data_arguments(command: argparse.ArgumentParser, *, inherits: bool = False)
     when.add_argument("--from", dest="start", metavar="DAY", default=default, help=words)
     words = "with --from: the first day not used any more"
     command.add_argument("--to", dest="end", metavar="DAY", default=default, help=words)
-    _training_arguments(command, inherits=inherits)
+    _training_arguments(command, kind, inherits=inherits)
 
 
-def _training_arguments(command: argparse.ArgumentParser, *, inherits: bool = False) -> None:
-    words = "from the champion on new and some old images, or anew on all (default: as decided, else incremental)"
+def _training_arguments(command: argparse.ArgumentParser, kind: str, *, inherits: bool = False) -> None:
+    words = f"from the champion on new and some old images, or anew on all (default: {kind})"
     command.add_argument("--kind", choices=KINDS, default=argparse.SUPPRESS if inherits else "", help=words)
     words = "another seed, other old images and another training (default: 0)"
-    command.add_argument("--seed", type=_count, metavar="N", default=argparse.SUPPRESS if inherits else 0, help=words)
+    command.add_argument("--seed", type=count, metavar="N", default=argparse.SUPPRESS if inherits else 0, help=words)
 
 
 def _windows(config: Config, options: argparse.Namespace) -> list[Window]:
@@ -288,22 +289,3 @@ def _windows(config: Config, options: argparse.Namespace) -> list[Window]:
     first, last = (datetime.combine(day, datetime.min.time(), UTC) for day in (days[0], days[-1]))
     every = monitor.windows(config, first, last + timedelta(days=1))
     return [window for window in every if sources.labels_state(config, window)]
-
-
-@contextmanager
-def _bar(words: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    from tqdm import tqdm
-
-    with tqdm(desc=words, unit=unit, disable=None) as bar:
-
-        def step(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield step
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)

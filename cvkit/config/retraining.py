@@ -103,7 +103,7 @@ DEFAULT_POLICIES: tuple[Policy, ...] = (
 )  # fmt: skip
 
 
-RESERVED = ("stands", "no-policy")  # in records, in place of the name of a row
+RESERVED = ("stands", "no-policy", "not-measured")  # in records, in place of the name of a row
 
 
 def _distinct(policies: tuple[Policy, ...]) -> tuple[Policy, ...]:

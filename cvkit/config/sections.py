@@ -71,6 +71,8 @@ class ReferenceSettings(Section):
     def _one_kind(self) -> ReferenceSettings:
         if bool(self.data) == bool(self.start and self.end):
             raise ValueError("give either `data`, or `start` and `end` of a stretch of captures")
+        if self.start and self.end and self.end <= self.start:
+            raise ValueError("`end` has to lie after `start`")
         if self.predictions and not self.data:
             raise ValueError("a stretch of captures has its predictions from captures.predictions")
         return self

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from cvkit.config.retraining import RetrainingSettings
+from cvkit.config.retraining import RESERVED, RetrainingSettings
 from cvkit.documentation.wording import SIGNS, escape
 from cvkit.maintenance import decisions
 from cvkit.maintenance.dataset import Prepared
 from cvkit.maintenance.decision import Decision
 from cvkit.maintenance.gate import Result
 from cvkit.maintenance.gate_results import named
+from cvkit.maintenance.rounds import Trained
 from cvkit.maintenance.situation import Situation
 
 SHOWN = {"passed": "ok", "refused": "critical", "not enough": "unknown"}  # the sign of what the gate said
@@ -21,7 +22,8 @@ SHOWN = {"passed": "ok", "refused": "critical", "not enough": "unknown"}  # the 
 def decision_lines(decision: Decision) -> str:
     """What is to be done and why, and about the other sources."""
     about = f" for {escape(decision.source)}" if decision.source else ""
-    lines = [f"**{escape(decision.action)}**{about}, by the row `{decision.policy}`: {escape(decision.why)}."]
+    row = "" if decision.policy in RESERVED else f", by the row `{decision.policy}`"
+    lines = [f"**{escape(decision.action)}**{about}{row}: {escape(decision.why)}."]
     lines += [f"- also **{step.action}** for {escape(step.source)}, by `{step.policy}`: {escape(step.why)}"
               for step in decision.also]  # fmt: skip
     return "\n".join([lines[0], "", *lines[1:]])
@@ -38,6 +40,8 @@ def situation_table(situations: Mapping[str, Situation]) -> str:
 
 def rejected_table(decision: Decision) -> str:
     """The rows of the table that did not decide, and why not."""
+    if not decision.considered:
+        return "Nothing: there is no source to ask the table about."
     rows = [
         f"| {one.policy} | {one.action} | {escape('; '.join(one.failed)) or 'a row above it holds'} |"
         for one in decision.considered
@@ -48,6 +52,20 @@ def rejected_table(decision: Decision) -> str:
 def change_lines(decision: Decision) -> str:
     """What would change the decision."""
     return "\n".join(f"- {escape(one)}" for one in decision.would_change) or "Nothing by itself."
+
+
+def newest_line(trained: Trained) -> str:
+    """The newest version that was trained, and whether what the gate said is about another."""
+    version, result = trained.version, trained.result
+    if version is None:
+        return "No version was trained yet."
+    line = (
+        f"The newest version is `{version.name}`, {version.kind}, made on {version.made:%Y-%m-%d %H:%M} UTC"
+        + f" from `{version.parent}`." * bool(version.parent)
+    )
+    if result is None or result.challenger == version.name:
+        return line
+    return f"{line} It was not judged after `{result.challenger}`, which is what the gate says below."
 
 
 def data_table(prepared: Prepared | None) -> str:
@@ -80,6 +98,8 @@ def gate_lines(result: Result | None, settings: RetrainingSettings) -> str:
 
 def part_table(parts: pd.DataFrame) -> str:
     """Both models on each part that is protected, or did not hold, with all metrics of the whole."""
+    if parts.empty:
+        return ""
     rows = parts[(parts["by"] == "") | parts["protected"] | parts["verdict"].isin(["worse", "not enough"])]
     lines = ["| part | images | metric | champion | challenger | difference | it is |", "|---|---|---|---|---|---|---|"]
     for row in rows.to_dict("records"):

@@ -98,15 +98,16 @@ def load(config: Config, name: str) -> Prepared:
         ) from error  # fmt: skip
 
 
-def newest(config: Config, kind: Kind) -> Prepared:
-    """The data set for trainings of this kind that was prepared last. Raises DataError where there is none."""
+def newest(config: Config, kind: Kind | None = None) -> Prepared:
+    """The data set, for trainings of this kind, that was prepared last. Raises DataError where there is none."""
     files = (config.workspace / FOLDER).glob(f"[!.]*/{FACTS}")
     for file in sorted(files, key=lambda file: file.stat().st_mtime_ns, reverse=True):
-        if (found := load(config, file.parent.name)).kind == kind:
+        if (found := load(config, file.parent.name)).kind == (kind or found.kind):
             return found
+    about = f" --kind {kind}" if kind else ""
     raise DataError(
-        f"there is no data set for {kind} training", where=str(config.workspace / FOLDER), expected="a prepared one",
-        found="none", remedy=f"run `cvkit retrain prepare --kind {kind}` first",
+        f"there is no data set for {kind or 'any'} training", where=str(config.workspace / FOLDER),
+        expected="a prepared one", found="none", remedy=f"run `cvkit retrain prepare{about}` first",
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from cvkit.stats.quality.decay import days_until
 
 CONDITIONS = tuple(name for name in Policy.model_fields if name not in ("name", "action", "why"))
 UPDATES = ("recalibrate", "retrain incrementally", "retrain fully", "roll back")  # what changes the model in use
+UNMEASURED = "not-measured"  # in place of a policy's name: there is nothing to ask the table about
 STANDING = "stands"  # in place of a policy's name: what was decided before still does
 # What a condition would be that is so, or not so, in words.
 SO = {
@@ -89,9 +90,7 @@ def decide(evidence: Evidence, settings: RetrainingSettings) -> Decision:
     rhythm = recommended(evidence, settings)
     now = situations(evidence, settings)
     if not now:
-        told = f"nothing has been measured since the update of {evidence.update.at:%Y-%m-%d}" if evidence.update else ""
-        why = told or "no source was measured"
-        return Decision("keep", OTHERWISE.name, "", why, (), (), (), (), rhythm, evidence.id)
+        return _unmeasured(evidence, rhythm)
     steps = [judge(name, situation, settings.policies) for name, situation in now.items()]
     rows = [policy.name for policy in (*settings.policies, OTHERWISE)]
     steps.sort(key=lambda one: (-ACTIONS.index(one.action), rows.index(one.policy), one.source))
@@ -106,6 +105,15 @@ def decide(evidence: Evidence, settings: RetrainingSettings) -> Decision:
     return Decision(
         action, policy, first.source, why, first.measurements, first.considered, change, also, rhythm, evidence.id
     )
+
+
+def _unmeasured(evidence: Evidence, rhythm: Rhythm) -> Decision:
+    """The decision where the version in use has measured no window since it came into use."""
+    update = evidence.update
+    since = f" since it {'came back' if update.back else 'came'} into use on {update.at:%Y-%m-%d}" if update else ""
+    why = f"version {evidence.version} has measured no window{since}"
+    change = ("anything, once `cvkit run` has measured windows with this version",)
+    return Decision("keep", UNMEASURED, "", why, (), (), change, (), rhythm, evidence.id)
 
 
 def judge(name: str, situation: Situation, policies: Sequence[Policy]) -> Step:

@@ -117,6 +117,8 @@ def _worse(row: Row) -> str:
 
 def _lacking(row: Row) -> str:
     about = "whether there is a gain" if row["part"] == "new" else "whether anything is lost"
+    if row["part"] != "new" and row["high"] < 0:
+        about = f"whether more than {-row['limit']:g} is lost; something is"
     do = f"about {row['needed']} would" if row["needed"] < 1e9 else "no number would, as it stands"
     numbers = "" if row["low"] != row["low"] else f" ({_numbers(row)})"
     return f"{_named(row)}: {row['images']} do not tell {about}, {do}{numbers}"

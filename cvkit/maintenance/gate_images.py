@@ -10,7 +10,7 @@ from cvkit.maintenance import gate, gate_results, test_set, versions
 from cvkit.maintenance.gate_results import Result
 from cvkit.tables import empty
 
-COLUMNS = ("path", "caption", "boxes")  # what `plots.thumbnails` is given
+COLUMNS = ("path", "caption", "boxes", "names", "truth")  # what `plots.thumbnails` is given
 
 
 def tables(result: Result | None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -23,7 +23,8 @@ def tables(result: Result | None) -> tuple[pd.DataFrame, pd.DataFrame]:
 def flipped(config: Config, result: Result | None, change: str, *, most: int = 4) -> pd.DataFrame:
     """The images that changed most for `better` or `worse`: each twice, as the champion and the challenger saw it.
 
-    Columns path, caption and boxes, corners (n, 4) in pixels; no rows where nothing flipped, or was judged.
+    Columns path, caption, boxes with corners (n, 4) in pixels, their names and confidences, and truth, corners (m, 4)
+    of the labels; no rows where nothing flipped, or was judged.
     """
     chosen = tables(result)[1]
     chosen = chosen[chosen["change"] == change].head(most)
@@ -34,13 +35,15 @@ def flipped(config: Config, result: Result | None, change: str, *, most: int = 4
     roles = {"champion": result.champion, "challenger": result.challenger}
     said = {role: gate.said_by(config, versions.load(config, name), images, test) for role, name in roles.items()}
     chosen = chosen.assign(told_champion="", told_challenger="; " + chosen["what"])
-    rows = [
-        {
-            "path": row["path"],
-            "caption": f"{row['image_id']}\n{role}: F1 {row[f'f1_{role}']:.2f}{row[f'told_{role}']}",
-            "boxes": boxes.loc[boxes["image_id"] == row["image_id"], CORNERS].to_numpy(float),
-        }
-        for row in chosen.to_dict("records")
-        for role, boxes in said.items()
-    ]
+    rows = []
+    for row in chosen.to_dict("records"):
+        true = test.labels.loc[test.labels["image_id"] == row["image_id"], CORNERS].to_numpy(float)
+        for role, table in said.items():
+            caption = f"{row['image_id']}\n{role}: F1 {row[f'f1_{role}']:.2f}{row[f'told_{role}']}"
+            boxes = table[table["image_id"] == row["image_id"]]
+            names = [
+                f"{test.classes.get(kind, kind)} {sure:.2f}"
+                for kind, sure in zip(boxes["class_id"], boxes["confidence"], strict=True)
+            ]
+            rows.append((row["path"], caption, boxes[CORNERS].to_numpy(float), names, true))
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -89,16 +89,16 @@ def run(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """The newest version that was trained, with what belongs to it."""
+    """The newest version that was trained, with what belongs to it, and what the gate said last."""
 
     version: Version | None  # None: nothing was trained yet
     prepared: Prepared | None  # None where its data are gone
     curves: pd.DataFrame  # an epoch a row, as Ultralytics writes them
-    result: Result | None  # None: not judged yet
+    result: Result | None  # of the newest version that was judged, which may be another; None: none was
 
 
 def newest(config: Config) -> Trained:
-    """The newest version that was trained."""
+    """The newest version that was trained, and the newest result."""
     trained = [one for one in versions.every(config) if one.kind != "adopted"]
     if not trained:
         return Trained(None, None, pd.DataFrame(), None)
@@ -106,7 +106,11 @@ def newest(config: Config) -> Trained:
     file = version.folder / training.CURVES
     curves = pd.read_csv(file, skipinitialspace=True) if file.is_file() else pd.DataFrame()
     known = (config.workspace / dataset.FOLDER / version.data / dataset.FACTS).is_file()
-    return Trained(version, dataset.load(config, version.data) if known else None, curves, gate.load(version))
+    results = [result for one in trained if (result := gate.load(one))]
+    return Trained(
+        version, dataset.load(config, version.data) if known else None, curves,
+        max(results, key=lambda result: result.made, default=None),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)

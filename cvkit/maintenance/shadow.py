@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
 from cvkit.config import Config
+from cvkit.data import sources
 from cvkit.errors import DataError
 from cvkit.maintenance.versions import Version
 from cvkit.monitoring import monitor
@@ -44,10 +45,13 @@ def run(config: Config, challenger: Version, windows: Sequence[Window], history:
     """
     beside = settings(config, challenger)
     done = set(history.measured_windows(config.model.name, config.version))
+    dates = sources.capture_dates(config)
     own, its = reference_step.load(config), reference_step.load(beside)
     failures = []
     for window in windows:
         try:
+            if window not in done and not any(_on(day, window) for day in dates):
+                raise DataError("there are no captures", where=str(window), remedy="name other windows")
             if window not in done:
                 monitor.run(config, window, history, own)
             monitor.run(beside, window, history, its)
@@ -60,6 +64,12 @@ def run(config: Config, challenger: Version, windows: Sequence[Window], history:
             remedy="name windows with captures: --window DAY, or --from DAY --to DAY",
         )  # fmt: skip
     return table(config, challenger, windows, history)
+
+
+def _on(day: date, window: Window) -> bool:
+    """Whether a window has a part of a day of UTC."""
+    start = datetime.combine(day, datetime.min.time(), UTC)
+    return start < window.end and window.start < start + timedelta(days=1)
 
 
 def settings(config: Config, challenger: Version) -> Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cvkit.config import Config
 from cvkit.config import champion as champion_file
+from cvkit.data import yolo
 from cvkit.errors import CvkitError
 from cvkit.maintenance import gate_results, versions
 from cvkit.maintenance.versions import Version
@@ -14,13 +15,19 @@ def status(config: Config) -> str:
     champions = champion_file.read(config.workspace)
     follows = champions is not None and champions.over(config.written.model.weights, config.written.reference)
     known = versions.every(config)
-    serving = champions.last.version if champions is not None and follows else _named_in_file(config)
+    unusable = ""
+    if champions is not None and follows:
+        serving = champions.last.version
+    else:
+        serving, unusable = _named_in_file(config)
     lines = [f"{'version':14} {'kind':12} {'from':14} {'made':17} gate"]
     lines += [_line(version, serving) for version in known]
     if not known:
         lines = ["no versions yet: the weights that cvkit.yml names become the first"]
     if serving and serving not in {version.name for version in known} and follows:
         lines.append(f"The champion's folder {serving} is gone: `cvkit retrain rollback` goes back to the one before.")
+    if unusable:
+        lines.append(f"cvkit.yml names weights that cannot be used: {unusable}")
     if champions is None:
         return "\n".join([*lines, "", "Nothing was promoted yet: cvkit.yml names the champion."])
     if not follows:
@@ -46,8 +53,11 @@ def _judged(version: Version) -> str:
     return "-" if result is None else f"{result.outcome} beside {result.champion}"
 
 
-def _named_in_file(config: Config) -> str:
+def _named_in_file(config: Config) -> tuple[str, str]:
+    """Name of the version whose weights cvkit.yml names, and what keeps them from being used."""
     try:
-        return config.written.version
-    except CvkitError:
-        return ""
+        name = config.written.version
+        yolo.check_weights(config.resolve(config.written.model.weights))
+    except CvkitError as error:
+        return "", f"{error.problem}, {error.where}"
+    return name, ""

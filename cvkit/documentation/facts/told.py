@@ -258,7 +258,7 @@ def monitoring(known: Known) -> Fact:
         ("false alarms accepted", f"{rules.false_alarms_per_year:g} a year"),
         ("drift warns from", f"{rules.drift_warning:g} deviations, critical from {rules.drift_critical:g}"),
         ("bad images warn from", f"{rules.quality_warning:.0%}, critical from {rules.quality_critical:.0%}"),
-        ("alert rules", listed([rule.name for rule in config.alerts.rules])),
+        ("alert rules", listed([rule.name for rule in config.alerts.all_rules])),
         ("people are told by", listed([channel.name for channel in config.alerts.channels]) or "the site alone"),
     )
     return Fact(fields, "cvkit.yml", None)

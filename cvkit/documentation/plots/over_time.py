@@ -47,6 +47,8 @@ def trend(
     if rows["value"].isna().all():
         return style.no_data(title, f"no window has a value of {style.name(feature)}")
     states = _states(verdicts, feature)
+    keys = zip(rows["source"], rows["window_start"], strict=True)
+    unjudged = bool(states) and any(key not in states for key in keys)
     sources, title = _stand_out(rows, states, title)
     figure, panels = style.panels(title, len(sources))
     for axes, source in zip(panels, sources, strict=True):
@@ -58,7 +60,7 @@ def trend(
         if metric == "count":
             axes.set_ylim(bottom=0)
     label_windows(figure, panels, _axis_words(feature, metric), rows, current)
-    style.legend(figure, _trend_legend(rows, set(states.values()), current))
+    style.legend(figure, _trend_legend(rows, {*states.values(), *(("",) if unjudged else ())}, current))
     return figure
 
 
@@ -138,6 +140,10 @@ def _trend_legend(rows: pd.DataFrame, states: set[str], current: Window | None) 
     if rows["expected"].notna().any():
         items.append((Line2D([], [], color=style.QUIET, linestyle=DASHES, linewidth=1), "reference"))
     items += [(style.state_marker(state), state) for state in STATES if state in states]
+    if "" in states:
+        items.append(
+            (Line2D([], [], linewidth=0, marker="o", color=style.BLUE, markeredgecolor=style.INK), "not judged")
+        )
     return items + _current_legend(current)
 
 

@@ -32,7 +32,7 @@ def heat_map(measurements: pd.DataFrame, verdicts: pd.DataFrame, *, cap: float =
     its arrow whether the mean went up or down, its colour the effect up to `cap`, its mark the verdict.
     Tables MEASUREMENTS and VERDICTS of one window.
     """
-    title = "How far each feature has moved from the reference"
+    title = "How far each feature lies from the reference in this window"
     effects = _effects(measurements)
     states = _drift_states(verdicts)
     table = effects.pivot_table("effect", "feature", "source", "max", dropna=False)
@@ -143,7 +143,7 @@ def _draw_heat_map(table: pd.DataFrame, effects: pd.DataFrame, states: States, t
     bar = figure.colorbar(picture, ax=axes, location="bottom", shrink=0.7, aspect=30, pad=0.02)
     bar.ax.tick_params(labelsize=style.FONT - 1, colors=style.INK)
     mixed = "class mix: Cohen's w; " if "class_mix" in (*table.index, *table.columns) else ""
-    words = f"size of the change, in reference standard deviations\n({mixed}{cap:g} and more: darkest)"
+    words = f"size of the change in this window, reference standard deviations\n({mixed}{cap:g} and more: darkest)"
     bar.set_label(words, fontsize=style.FONT - 1, color=style.INK)
     style.legend(figure, _heat_map_legend(set(states.values()), bool(table.isna().any(axis=None)), wide))
     return figure

@@ -24,7 +24,7 @@ VERDICTS: Mapping[str, tuple[str, str, str]] = {
     "no gain": ("s", style.VERMILLION, "no gain"),
     "worse": ("s", style.VERMILLION, "worse"),
 }
-OTHER = ("o", style.PAPER, "shown, decides nothing")
+OTHER = ("o", style.PAPER, "not protected, not surely worse")
 LOSSES: Mapping[str, tuple[str, Literal["-", "--", ":"]]] = {
     "box_loss": ("boxes", "-"),
     "cls_loss": ("classes", "--"),
@@ -89,10 +89,11 @@ def training_curves(curves: pd.DataFrame, title: str = "How the training went") 
     figure = style.new_figure(title, 4.2)
     above, below = (style.tidy(axes) for axes in figure.subplots(2, 1, sharex=True))
     items: list[Item] = []
+    point: dict[str, Any] = {"marker": "s", "markersize": 4} if len(curves) == 1 else {}  # one epoch is no line
     for part, colour in (("train", style.BLUE), ("val", style.ORANGE)):
         for loss, (words, line) in LOSSES.items():
             if (name := f"{part}/{loss}") in curves and curves[name].notna().any():
-                above.plot(curves["epoch"], curves[name], color=colour, linestyle=line, linewidth=1.6)
+                above.plot(curves["epoch"], curves[name], color=colour, linestyle=line, linewidth=1.6, **point)
                 items.append((Line2D([], [], color=colour, linestyle=line), f"loss of {words}, {part}"))
     for name, colour, words in (("metrics/mAP50(B)", style.SKY, "mAP50"), ("metrics/mAP50-95(B)", style.GREEN, "mAP")):
         if name in curves:
@@ -103,6 +104,7 @@ def training_curves(curves: pd.DataFrame, title: str = "How the training went") 
     below.set_ylabel("mAP by Ultralytics", fontsize=style.FONT, color=style.INK)
     below.set_ylim(-0.03, 1.03)
     below.set_xlabel("epoch", fontsize=style.FONT, color=style.INK)
+    below.set_xlim(curves["epoch"].min() - 0.5, curves["epoch"].max() + 0.5)
     below.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.legend(figure, items)
     return figure

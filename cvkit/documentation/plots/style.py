@@ -63,6 +63,7 @@ def panels(title: str, n: int, height: float = 1.75) -> tuple[Figure, list[Axes]
 def no_data(title: str, why: str) -> Figure:
     """A figure that says there is nothing to show, and why."""
     figure = new_figure(title, 1.1)
+    figure.add_axes((0, 0, 1, 1)).set_axis_off()  # Jupyter shows no figure that has none
     text = f"no data: {plain(why)}"
     figure.text(0.5, 0.4, wrap(text, 60), ha="center", va="center", fontsize=FONT, color=QUIET)
     return figure
@@ -139,4 +140,6 @@ def name(word: str) -> str:
 def with_unit(feature: str) -> str:
     """A feature in words and the unit it is in."""
     unit = FEATURE_UNITS.get(feature, "")
+    if unit.lower().startswith(name(feature).lower()):  # F1 against labels, 0-1
+        return unit
     return f"{name(feature)} ({unit})" if unit else name(feature)

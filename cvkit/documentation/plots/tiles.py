@@ -10,6 +10,7 @@ import numpy as np
 import simplejpeg
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 from PIL import ExifTags, Image, ImageOps
@@ -32,12 +33,15 @@ def thumbnails(
     *,
     columns: int = 3,
     boxes: Sequence[ArrayLike] = (),
+    names: Sequence[Sequence[str]] = (),
+    truth: Sequence[ArrayLike] = (),
     most: int = 24,
     title: str = "Images worth a look",
 ) -> Figure:
     """The files `images` as small pictures with captions, `columns` side by side, the first `most` of them.
 
-    `boxes`: for each image corners in its pixels, shape (n, 4), drawn as outlines. An image that cannot be decoded is
+    `boxes`: for each image corners in its pixels, shape (n, 4), drawn as outlines, with `names` n words beside them;
+    `truth`: the same of its labels, shape (m, 4), dashed. An image that cannot be decoded is
     a grey tile that says so; of a JPEG that was cut short, what is there is shown.
     """
     files = list(images)
@@ -46,35 +50,45 @@ def thumbnails(
     if len(files) > most:
         title += f": {most} of {len(files)}"
     letters = int(86 / columns)
-    tiles = list(zip_longest(files, captions, boxes))[: min(most, len(files))]
-    labels = [_caption(caption or "", letters) for _, caption, _ in tiles]
+    tiles = list(zip_longest(files, captions, boxes, names, truth))[: min(most, len(files))]
+    labels = [_caption(caption or "", letters) for _, caption, *_ in tiles]
     rows = -(-len(tiles) // columns)
     lines = max((label.count("\n") + 1 for label in labels), default=1)
     heights = [0.75 * style.WIDTH / columns, lines * LINE]  # of a picture, of its caption
-    figure = style.new_figure(title, rows * (sum(heights) + 0.16))
+    figure = style.new_figure(title, rows * (sum(heights) + 0.16) + 0.3 * bool(len(truth)))
     figure.set_dpi(PHOTO_DPI)
     figure.get_layout_engine().set(h_pad=0.02, hspace=0.0)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=heights * rows)
     for axes in grid.ravel():
         axes.set_axis_off()
     places = zip(grid[::2].ravel(), grid[1::2].ravel(), strict=True)
-    for (above, below), label, (file, _, corners) in zip(places, labels, tiles, strict=False):
-        _draw_tile(above, str(file), corners)
+    for (above, below), label, (file, _, corners, said, true) in zip(places, labels, tiles, strict=False):
+        _draw_tile(above, str(file), corners, said or (), true)
         above.set_anchor("S")
         below.text(0.5, 1.0, label, ha="center", va="top", fontsize=style.FONT - 1, color=style.INK, linespacing=1.15)
+    if len(truth):
+        style.legend(figure, [(Line2D([], [], color=style.VERMILLION, linewidth=1.6), "what the model says"),
+                              (Line2D([], [], color=style.SKY, linewidth=1.6, linestyle="--"), "label")])  # fmt: skip
     return figure
 
 
-def _draw_tile(axes: Axes, file: str, corners: ArrayLike | None) -> None:
+def _draw_tile(axes: Axes, file: str, corners: ArrayLike | None, names: Sequence[str], truth: ArrayLike | None) -> None:
     try:
         picture, width, height = small_picture(file)
     except BROKEN as error:
         _draw_broken(axes, words(error))
         return
     axes.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased")
-    for x1, y1, x2, y2 in np.asarray(() if corners is None else corners, dtype=float).reshape(-1, 4)[:MOST_BOXES]:
-        for colour, line in ((style.PAPER, 2.4), (style.VERMILLION, 1.2)):  # seen on light and dark ground
-            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=line))
+    for boxes, colour, dash in ((corners, style.VERMILLION, "-"), (truth, style.SKY, "--")):
+        for x1, y1, x2, y2 in np.asarray(() if boxes is None else boxes, dtype=float).reshape(-1, 4)[:MOST_BOXES]:
+            for edge, line, how in ((style.PAPER, 2.4, "-"), (colour, 1.2, dash)):  # seen on light and dark ground
+                axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=edge, linewidth=line,
+                                         linestyle=how))  # fmt: skip
+    for (x1, y1, *_), name in zip(
+        np.asarray(corners).reshape(-1, 4) if names else (), names[:MOST_BOXES], strict=False
+    ):
+        axes.text(x1, y1, style.plain(name), fontsize=style.FONT - 3, color=style.INK, va="bottom", clip_on=True,
+                  bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.5})  # fmt: skip
 
 
 def _draw_broken(axes: Axes, why: str) -> None:
