@@ -214,7 +214,8 @@ def test_harmed_cameras_share_their_labels_and_others_do_not() -> None:
 def test_no_source_is_kept_and_said_so() -> None:
     made = decide(evidence(history="updated 2 days ago", window=None), SETTINGS)
     assert (made.action, made.source) == (KEEP, "")
-    assert "since the update" in made.why
+    assert "has measured no window since it came into use" in made.why
+    assert made.policy == "not-measured"
 
 
 # -- what would change it -------------------------------------------------------------------------------------------

@@ -448,7 +448,7 @@ def test_the_parts_that_decide_come_first_and_no_verdict_is_told_by_colour_alone
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()][::-1]
     assert names[:4] == ["all images (100)", "old images (100)", "new images (100)", "old, class x (100)"]
     told = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {"held", "gained", "worse", "too few images to tell", "shown, decides nothing"} <= set(told)
+    assert {"held", "gained", "worse", "too few images to tell", "not protected, not surely worse"} <= set(told)
 
 
 def test_training_curves_show_what_there_is() -> None:

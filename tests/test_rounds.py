@@ -12,6 +12,7 @@ from versions_world import judged, noisy
 
 from cvkit import cli
 from cvkit.config import Config, load_config
+from cvkit.documentation import round_words
 from cvkit.maintenance import gate, gate_images, gate_results, rounds, test_set, training, versions
 from cvkit.maintenance.dataset import Prepared
 from cvkit.maintenance.gate_results import Result
@@ -87,6 +88,20 @@ def test_the_newest_training_is_found_with_what_belongs_to_it(line: Config) -> N
     assert len(shown) == 4
     assert [words.split("\n")[1].split(":")[0] for words in shown["caption"]] == ["champion", "challenger"] * 2
     assert all(boxes.shape[1] == 4 for boxes in shown["boxes"])
+
+
+def test_a_version_that_was_not_judged_does_not_hide_what_was_said_of_others(line: Config, tmp_path: Path) -> None:
+    own = world.copy(line, tmp_path / "own")
+    done = go(own, agree=False)
+    weights = noisy(tmp_path / "other.pt", 0.02)
+    other = versions.add(own, weights, kind="full", parent=own.version, data="", arguments={}, environment={}, files={})
+    found = rounds.newest(own)
+    assert found.version is not None
+    assert found.result is not None
+    assert (found.version.name, found.result.challenger) == (other.name, done.version.name)
+    told = round_words.newest_line(found)
+    assert f"`{other.name}`, full" in told
+    assert f"not judged after `{done.version.name}`" in told
 
 
 def test_without_a_training_there_is_nothing_to_show(tmp_path: Path) -> None:

@@ -102,6 +102,14 @@ def test_rolling_back_goes_down_the_stack_and_a_named_one_may_be_any_earlier(con
     assert [how for _, how in log(config)] == ["adopted", "promoted", "promoted", *["rolled back"] * 3]
 
 
+def test_weights_that_are_none_are_named(config: Config) -> None:
+    (config.workspace / "other.pt").write_text("no checkpoint")
+    config.path.write_text(config.path.read_text().replace("best.pt", "other.pt"))
+    told = version_text.status(load_config(config.workspace))
+    assert "cvkit.yml names weights that cannot be used: " in told
+    assert "other.pt: not the archive that PyTorch writes" in told
+
+
 def test_who_edits_the_file_wins_and_may_promote_from_there(config: Config) -> None:
     second = passed(config, "second")
     versions.promote(config, second.name, **WHO)

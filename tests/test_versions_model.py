@@ -221,6 +221,10 @@ def test_a_shadow_is_measured_and_nobody_hears_of_it(world: tuple[Config, versio
     assert "F1 by labels" in shadow.text(told, challenger)
     with pytest.raises(DataError, match="no window could be measured"), History.open(config.history_url) as history:
         shadow.run(config, challenger, [], history)
+    with pytest.raises(DataError, match="there are no captures"), History.open(config.history_url) as history:
+        shadow.run(config, challenger, [Window.day("2020-01-01")], history)
+    with History.open(config.history_url) as history:
+        assert not history.runs()["window_start"].dt.year.eq(2020).any()
 
 
 def test_export_says_what_is_missing(

@@ -55,9 +55,10 @@ def _judged(version: Version) -> str:
 
 def _named_in_file(config: Config) -> tuple[str, str]:
     """Name of the version whose weights cvkit.yml names, and what keeps them from being used."""
+    name = ""
     try:
         name = config.written.version
         yolo.check_weights(config.resolve(config.written.model.weights))
     except CvkitError as error:
-        return "", f"{error.problem}, {error.where}"
+        return name, f"{error.where}: {error.found or error.problem}"
     return name, ""

@@ -63,7 +63,7 @@ def panels(title: str, n: int, height: float = 1.75) -> tuple[Figure, list[Axes]
 def no_data(title: str, why: str) -> Figure:
     """A figure that says there is nothing to show, and why."""
     figure = new_figure(title, 1.1)
-    figure.add_axes((0, 0, 1, 1)).set_axis_off()  # Jupyter shows no figure that has none
+    figure.subplots().set_axis_off()  # Jupyter shows no figure without axes
     text = f"no data: {plain(why)}"
     figure.text(0.5, 0.4, wrap(text, 60), ha="center", va="center", fontsize=FONT, color=QUIET)
     return figure
