@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from versions_world import noisy
 
 from cvkit import cli, demo
 from cvkit.config import Config, load_config
@@ -299,3 +300,25 @@ def test_the_command_trains_what_was_prepared_last(
     assert prepared.id in capsys.readouterr().err
     assert cli.main(["retrain", "run", "--kind", "full", "--config", str(line.workspace)]) == 3
     assert "prepare --kind full" in capsys.readouterr().err
+
+
+def test_what_is_published_is_the_mean_of_the_champion_and_what_was_trained(tmp_path: Path) -> None:
+    """On the shipped checkpoint and one with other weights, layer by layer; what is counted stays as it is."""
+    import torch
+    from ultralytics.nn.tasks import torch_safe_load
+
+    weights = {}
+    noisy(tmp_path / "trained.pt", 0.05)
+    for name, share in (("whole", 1.0), ("part", 0.25)):
+        training._publish(tmp_path / "trained.pt", demo.CHECKPOINT, share, tmp_path / f"{name}.pt")
+        weights[name] = torch_safe_load(str(tmp_path / f"{name}.pt"), safe_only=True)[0]["model"].state_dict()
+    before = torch_safe_load(str(demo.CHECKPOINT), safe_only=True)[0]["model"].state_dict()
+    apart = 0
+    for name, trained in weights["whole"].items():
+        if trained.is_floating_point():
+            mean = 0.75 * before[name].double() + 0.25 * trained.double()
+            torch.testing.assert_close(weights["part"][name].double(), mean, rtol=2e-3, atol=2e-4)
+            apart += not torch.equal(trained, before[name])
+        else:
+            assert torch.equal(weights["part"][name], trained)
+    assert apart > 100

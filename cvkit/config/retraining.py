@@ -155,4 +155,10 @@ class RetrainingSettings(Section):
         INCREMENTAL,
         description="Ultralytics' train arguments; these hold where others are given; epochs by the size of the data.",
     )
+    blend: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of the trained weights in an incremental version; the rest is the champion's.",
+    )
     full: dict[str, Any] = Field(FULL, description="The same for training on everything.")
