@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    return world.make(tmp_path_factory.mktemp("training") / "line", incremental={"epochs": 1, "batch": 32})
+    return world.make(tmp_path_factory.mktemp("training") / "l'ine <b>", incremental={"epochs": 1, "batch": 32})
 
 
 @pytest.fixture(scope="module")

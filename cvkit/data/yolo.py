@@ -6,10 +6,12 @@ import functools
 import json
 import logging
 import os
+import tempfile
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -123,7 +125,6 @@ def _damage(weights: Path) -> str:
 def _load_safely(weights: Path, settings_folder: Path) -> Any:
     prepare_environment(settings_folder)
     from ultralytics import YOLO, settings
-    from ultralytics.nn.tasks import torch_safe_load
     from ultralytics.utils import LOGGER
 
     LOGGER.setLevel(logging.ERROR)
@@ -131,8 +132,30 @@ def _load_safely(weights: Path, settings_folder: Path) -> Any:
         settings.update({"sync": False})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch guesses at what is wrong with a file; our error says it
-        torch_safe_load(str(weights), safe_only=True)
-        return YOLO(str(weights))
+        checkpoint(weights)
+        with without_quotes(weights) as path:
+            return YOLO(str(path))
+
+
+def checkpoint(weights: Path) -> dict[str, Any]:
+    """What a checkpoint holds, read by the loader that runs no code."""
+    from ultralytics.nn.tasks import torch_safe_load
+
+    with without_quotes(weights) as path:
+        content: dict[str, Any] = torch_safe_load(str(path), safe_only=True)[0]
+    return content
+
+
+@contextmanager
+def without_quotes(path: Path) -> Iterator[Path]:
+    """`path`, or another way to it: Ultralytics takes each ' out of the name of a file before it opens it."""
+    if "'" not in str(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        alias = Path(folder) / ("way" + path.suffix)
+        alias.symlink_to(path.absolute())
+        yield alias
 
 
 def predict(

@@ -27,6 +27,7 @@ Progress = Callable[[int, int], None]
 FOLDER = "retraining/runs"
 RESULT, STATES, FACTS, SCRATCH = "weights.pt", "states", "run.json", "ultralytics"
 CURVES, RESULTS = "training.csv", "results.csv"  # losses and mAP by epoch: ours, and as Ultralytics names them
+FROM = "from.pt"  # the checkpoint that a training goes on from
 LARGEST_SEED = 2**31 - 1
 
 
@@ -153,13 +154,6 @@ def _train(
 ) -> None:
     begin = base if state is None else Path(state["folder"]) / "last.pt"
     model = yolo.load(begin, config.workspace / ".ultralytics")
-    from ultralytics.models.yolo.detect import DetectionTrainer
-
-    class Trainer(DetectionTrainer):  # type: ignore[misc]
-        """Without the last validation, which repeats one that was, and writes over checkpoints."""
-
-        def final_eval(self) -> None:
-            """Nothing."""
 
     def on_batch(trainer: Any) -> None:
         batches = len(trainer.train_loader)
@@ -168,17 +162,35 @@ def _train(
 
     model.add_callback("on_train_batch_end", on_batch)
     model.add_callback("on_model_save", lambda trainer: _keep(run / STATES, trainer))
-    scratch = str(run / SCRATCH)
-    more = {"data": str(prepared.data), "save_dir": scratch, "project": scratch, "name": "run", "exist_ok": True}
     if state is not None:
-        shutil.copyfile(Path(state["folder"]) / "last.pt", Path(scratch) / "from.pt")
-        (run / SCRATCH / "weights").mkdir()
-        shutil.copyfile(Path(state["folder"]) / "best.pt", run / SCRATCH / "weights" / "best.pt")
-        shutil.copyfile(Path(state["folder"]) / RESULTS, run / SCRATCH / RESULTS)  # the next epochs are added to it
-        more["resume"] = str(Path(scratch) / "from.pt")
-    with warnings.catch_warnings():
+        _lay_out(Path(state["folder"]), run / SCRATCH)
+    with yolo.without_quotes(run) as here, yolo.without_quotes(prepared.folder) as data, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.train(trainer=Trainer, **{**given, **more})
+        scratch = str(here / SCRATCH)
+        more = {"data": str(data / prepared.data.name), "save_dir": scratch, "project": scratch, "name": "run"}
+        resumed = {} if state is None else {"resume": f"{scratch}/{FROM}"}
+        model.train(trainer=_trainer(here / SCRATCH), **{**given, **more, **resumed, "exist_ok": True})
+
+
+def _trainer(scratch: Path) -> Any:
+    from ultralytics.models.yolo.detect import DetectionTrainer
+
+    class Trainer(DetectionTrainer):  # type: ignore[misc]
+        """Without the last validation, which repeats one that was, and writes over checkpoints."""
+
+        def final_eval(self) -> None:
+            """What is loaded at the end, by a path that Ultralytics can open (`yolo.without_quotes`)."""
+            self.best, self.last = (scratch / "weights" / name for name in ("best.pt", "last.pt"))
+
+    return Trainer
+
+
+def _lay_out(state: Path, scratch: Path) -> None:
+    """Put a kept epoch where Ultralytics goes on from it."""
+    shutil.copyfile(state / "last.pt", scratch / FROM)
+    (scratch / "weights").mkdir()
+    shutil.copyfile(state / "best.pt", scratch / "weights" / "best.pt")
+    shutil.copyfile(state / RESULTS, scratch / RESULTS)  # the next epochs are added to it
 
 
 def _keep(states: Path, trainer: Any) -> None:
@@ -231,9 +243,8 @@ def _publish(checkpoint: Path, base: Path, share: float, out: Path) -> None:
     They are `share` of the trained ones and the rest of `base`'s, which a training began with.
     """
     import torch
-    from ultralytics.nn.tasks import torch_safe_load
 
-    content, before = (torch_safe_load(str(file), safe_only=True)[0] for file in (checkpoint, base))
+    content, before = yolo.checkpoint(checkpoint), yolo.checkpoint(base)
     model = content["ema"] or content["model"]
     if share < 1:
         blend(model, before["ema"] or before["model"], share)
