@@ -139,7 +139,7 @@ def ours(known: Known) -> dict[str, object]:
         return front_matter.of_result(name, known.result)
     told = known.measurements[known.measurements["feature"] == "performance"]
     usual = {str(row["metric"]): row["expected"] for row in told.to_dict("records")}
-    return front_matter.of_metrics(name, [("reference", usual)])
+    return front_matter.of_metrics(name, [("reference", "reference", usual)])
 
 
 def _stale(part: Part, facts: Mapping[str, Fact]) -> str:
