@@ -39,8 +39,14 @@ FORMS: tuple[Callable[[str], str], ...] = (  # of Markdown, that people's words 
     lambda word: f"| a |\n|---|\n| {flat(word)} |", lambda word: f"> {flat(word)}",
     lambda word: f"[{flat(word)}](https://x.example)", lambda word: f"`{flat(word)}`",
 )  # fmt: skip
-MARKDOWN = {"a": {"href", "title", "class", "id"}, "img": {"alt", "src", "title"}, "div": {"class", "id"}, "ol": {"start"}}
+MARKDOWN = {
+    "a": {"href", "title", "class", "id"},
+    "img": {"alt", "src", "title"},
+    "div": {"class", "id"},
+    "ol": {"start"},
+}
 MARKDOWN |= {tag: {"class", "id", "style", "title"} for tag in document_pages.TAGS - set(MARKDOWN)}
+FIELDS = ("source", "title", "what", "cause", "todo", "rule", "owner", "model", "report", "runbook")  # of a notice
 RUNS = re.compile(r"(script|data|blob):", re.IGNORECASE)
 
 
@@ -50,7 +56,7 @@ def flat(word: str) -> str:
 
 def words_of(text: str) -> str:
     """Without whatever may lie between letters that a reader sees."""
-    return re.sub(r"[\s\u200b\u202c\u202e\u2028]+", "", text)
+    return re.sub(r"[\s\u200b-\u200d\u2028-\u202e]|\\u\w{4}", "", text)
 
 
 class Page(HTMLParser):
@@ -95,7 +101,7 @@ def make(folder: Path, words: Sequence[str]) -> Config:
                 model=config.model.name, version=config.version, notebook=word, source=word, window=day(0),
                 status="failed", path=f"reports/{words.index(word)}.ipynb", started=day(0).end, error=word,
             )  # fmt: skip
-            evidence = decision_world.evidence(decision_world.source("none", "unknown", "some", name=word))
+            evidence = decision_world.evidence(decision_world.source("none", "unknown", "no", name=word))
             evidence = replace(evidence, model=config.model.name)
             told = decide(evidence, decision_world.settings())
             decisions.record(history, evidence, replace(told, why=word, action=told.action, evidence=word))
@@ -107,7 +113,10 @@ def make(folder: Path, words: Sequence[str]) -> Config:
 
 def _measured(config: Config, history: History, words: Sequence[str]) -> None:
     for number in range(2):
-        judged = [{"source": word, "rule": "drift", "feature": "brightness", "state": "critical", "reason": word} for word in words]
+        judged = [
+            {"source": word, "rule": "drift", "feature": "brightness", "state": "critical", "reason": word}
+            for word in words
+        ]
         images = [{"source": word, "feature": "images", "metric": "count", "value": 20.0, "n": 20} for word in words]
         history.record(
             model=config.model.name, version=config.version, window=day(number), **identity.judged_by(config),
@@ -128,13 +137,22 @@ def _documents(config: Config, words: Sequence[str]) -> None:
             parts[place] = replace(parts[place], body="\n\n".join(map(form, words)) + "\n")
         told = next(place for place, part in enumerate(parts) if part.kind == "facts")
         edited = replace(parts[told], body="\n\n".join(words) + "\n")
-        text = marked.written([*parts[:told], edited, *marked.filled([edited], {}, "2026-11-10")[1:], *parts[told + 1 :]])
-        front = "".join(f"{key}: {json.dumps(flat(' '.join(words)), ensure_ascii=False)}\n" for key in ("title", "description", "template", "icon"))
-        path.write_text(text.replace("---\n", f"---\n{front}", 1) if text.startswith("---\n") else f"---\n{front}---\n{text}")
+        text = marked.written(
+            [*parts[:told], edited, *marked.filled([edited], {}, "2026-11-10")[1:], *parts[told + 1 :]]
+        )
+        front = "".join(
+            f"{key}: {json.dumps(flat(' '.join(words)), ensure_ascii=False)}\n"
+            for key in ("title", "description", "template", "icon")
+        )
+        path.write_text(
+            text.replace("---\n", f"---\n{front}", 1) if text.startswith("---\n") else f"---\n{front}---\n{text}"
+        )
 
 
 def pages(folder: Path) -> dict[str, str]:
-    return {file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8") for file in sorted(folder.rglob("*.html"))}
+    return {
+        file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8") for file in sorted(folder.rglob("*.html"))
+    }
 
 
 @pytest.fixture(scope="module")
@@ -168,14 +186,22 @@ def test_no_address_runs_and_no_code_is_of_a_field(hostile: Path, plain: Path) -
     usual = {code for html in pages(plain).values() for code in Page(html).code}
     for name, html in pages(hostile).items():
         page = Page(html)
-        assert not [code for code in page.code if "cvkitXss" in code or code not in usual and "__md_scope" not in code], name
+        assert not [
+            code for code in page.code if "cvkitXss" in code or (code not in usual and "__md_scope" not in code)
+        ], name
         for tag, attributes in page.elements:
             for attribute in ("href", "src", "action", "data", "content", "style", "srcset", "xlink:href"):
                 value = re.sub(r"[\x00-\x20]", "", attributes.get(attribute, ""))
-                assert not RUNS.match(value) or tag == "img" and value.startswith("data:image/png;base64,"), (name, tag, value)
+                assert not RUNS.match(value) or (tag == "img" and value.startswith("data:image/png;base64,")), (
+                    name,
+                    tag,
+                    value,
+                )
 
 
-@pytest.mark.parametrize("name", ["index.html", "reports/index.html", "model-card/index.html", "documents/incident-report/index.html"])
+@pytest.mark.parametrize(
+    "name", ["index.html", "reports/index.html", "model-card/index.html", "documents/incident-report/index.html"]
+)
 def test_the_words_are_there_to_be_read(hostile: Path, name: str) -> None:
     page = Page((hostile / name).read_text(encoding="utf-8"))
     read = words_of("".join(page.text))
@@ -189,10 +215,12 @@ def test_the_words_are_there_to_be_read(hostile: Path, name: str) -> None:
 def test_messages_keep_them_as_text() -> None:
     usual = forms(mail(message(notice())))
     for word in WORDS:
-        told = {name: word for name in ("source", "title", "what", "cause", "todo", "rule", "owner", "model", "report", "runbook")}
+        told = dict.fromkeys(FIELDS, word)
         page = mail(message(notice(**told, details=(word,))))
         assert forms(page) <= usual
-        assert not [value for _, attributes in Page(page).elements for value in attributes.values() if RUNS.match(value)]
+        assert not [
+            value for _, attributes in Page(page).elements for value in attributes.values() if RUNS.match(value)
+        ]
         assert words_of(word.strip()) in words_of("".join(Page(page).text))
 
 
@@ -229,7 +257,10 @@ def test_nothing_runs_in_a_browser(address: str, hostile: Path) -> None:
         page = context.new_page()
         page.on("console", lambda line: told.append(line.text) if "cvkitXss" in line.text else None)
         page.on("dialog", lambda dialog: (told.append("a dialog"), dialog.dismiss()))
-        page.on("request", lambda request: told.append(request.url) if not request.url.startswith((address, "data:")) else None)
+        page.on(
+            "request",
+            lambda request: told.append(request.url) if not request.url.startswith((address, "data:")) else None,
+        )
         for name in pages(hostile):
             page.goto(address + name)
             _touch_all(page)
@@ -243,7 +274,7 @@ def _touch_all(page: Any) -> None:
     """Do to every element in the text what the events of the list wait for."""
     page.evaluate(
         """() => document.querySelectorAll('.md-content *, .md-sidebar *').forEach(node => {
-          for (const kind of ['mouseover', 'pointerenter', 'focus', 'blur', 'wheel', 'scroll', 'toggle', 'animationstart'])
+          for (const kind of ['mouseover', 'pointerenter', 'focus', 'blur', 'wheel', 'toggle', 'animationstart'])
             node.dispatchEvent(new Event(kind));
           if (node.tagName === 'A' && !/^https?:/.test(node.href)) node.click();
         })"""

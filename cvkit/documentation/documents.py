@@ -137,8 +137,8 @@ def ours(known: Known) -> dict[str, object]:
     name = f"{known.config.model.name} {known.version}".strip()
     if known.result is not None:
         return front_matter.of_result(name, known.result)
-    told = known.measurements[known.measurements["feature"] == "performance"]
-    usual = {str(row["metric"]): row["expected"] for row in told.to_dict("records")}
+    whole = known.quality[known.quality["by"] == ""].to_dict("records")
+    usual = {str(row["metric"]): float(row["value"]) for row in whole}
     return front_matter.of_metrics(name, [("reference", "reference", usual)])
 
 

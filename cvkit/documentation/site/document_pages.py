@@ -19,10 +19,11 @@ from cvkit.documentation.site.report_pages import TITLE_BRACKETS
 from cvkit.errors import DataError
 
 PAGES = re.compile(r"model-card\.md|(documents|versions)/.*\.md")  # below docs/
-TAGS = frozenset(
-    "a abbr blockquote br code dd del div dl dt em h1 h2 h3 h4 h5 h6 hr img ins kbd li mark ol p pre s span strong sub"
-    " sup table tbody td th thead tr ul".split()
-)
+TAGS = {
+    "a", "abbr", "blockquote", "br", "code", "dd", "del", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4", "h5", "h6",
+    "hr", "img", "ins", "kbd", "li", "mark", "ol", "p", "pre", "s", "span", "strong", "sub", "sup", "table", "tbody",
+    "td", "th", "thead", "tr", "ul",
+}  # fmt: skip
 ATTRIBUTES = {
     "*": {"class", "id", "title"},
     "a": {"href", "name"},
@@ -61,7 +62,7 @@ def shown(text: str, where: str) -> str:
 def cleaned(html: str) -> str:
     """What is on the lists above of the HTML of a page; nothing else."""
     return nh3.clean(
-        html, tags=set(TAGS), attributes=ATTRIBUTES, url_schemes=SCHEMES, link_rel=None, strip_comments=True,
+        html, tags=TAGS, attributes=ATTRIBUTES, url_schemes=SCHEMES, link_rel=None, strip_comments=True,
         filter_style_properties={"text-align"}, attribute_filter=_attribute,
     )  # fmt: skip
 
@@ -72,7 +73,7 @@ def harmless(title: str) -> str:
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
-    if name == "src" and ":" in value or value.startswith("//"):
+    if (name == "src" and ":" in value) or value.startswith("//"):
         return None  # pictures of other hosts are not asked for
     if name in ("id", "name") and value.startswith("__"):
         return None  # names that the theme's own parts have
