@@ -10,10 +10,10 @@ from html import escape, unescape
 from textwrap import indent
 
 import nh3
-from markdown import Markdown
+from markdown import Markdown, markdown
 from markdown.extensions import Extension
 
-from cvkit.documentation import marked
+from cvkit.documentation import front_matter, marked
 from cvkit.documentation.marked import Part
 from cvkit.documentation.site.report_pages import TITLE_BRACKETS
 from cvkit.errors import DataError
@@ -57,6 +57,17 @@ def shown(text: str, where: str) -> str:
     except DataError as damage:
         return f"{_box('danger', 'The marks of this document are damaged', str(damage))}\n{text}"
     return "".join(map(_shown, parts))
+
+
+def rendered(text: str, where: str) -> str:
+    """A document as the site shows it, as HTML whose headings begin a level lower."""
+    plain = PlainWords()
+    plain.on = True
+    body = shown(front_matter.split(text, where)[1], where)
+    lower = {"toc": {"baselevel": 2}}
+    return cleaned(
+        markdown(body, extensions=["admonition", "fenced_code", "tables", "toc", plain], extension_configs=lower)
+    )
 
 
 def cleaned(html: str) -> str:
