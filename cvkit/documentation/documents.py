@@ -6,9 +6,11 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 
 from cvkit.config import Config
+from cvkit.config import champion as champion_file
 from cvkit.documentation import front_matter, marked
 from cvkit.documentation.facts import Fact, Known
 from cvkit.documentation.marked import Part
@@ -83,6 +85,23 @@ def fill(config: Config, name: str, known: Known, facts: Mapping[str, Fact]) -> 
     if after != before:
         write_text(path, after)
     return path
+
+
+def keep(config: Config) -> Path | None:
+    """Keep the card as it is now with the champion that the last promotion replaced; None where there is none to keep.
+
+    Called after a promotion, before the card is filled for the new champion: so what was said of a version stays.
+    """
+    card, champions = path_of(config, CARD), champion_file.read(config.workspace)
+    if champions is None or len(champions.log) < 2 or not card.is_file():
+        return None
+    before, last = champions.log[-2:]
+    folder = config.workspace / champion_file.FOLDER / before.version
+    kept = folder / f"{CARD}-{last.when.astimezone(UTC):%Y%m%dT%H%M%SZ}.md"
+    if not folder.is_dir() or kept.exists():
+        return None
+    write_text(kept, read(card))
+    return kept
 
 
 def read(path: Path) -> str:
