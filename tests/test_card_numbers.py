@@ -36,7 +36,8 @@ def reference(images: int = 240, seed: int = 3) -> tuple[Reference, pd.DataFrame
     rows = told[["image_id", "source"]].assign(time=pd.to_datetime(times), predicted=True, labelled=True)
     seen = rows[["image_id", "source", "time"]]
     return Reference(
-        "r", conform(rows, IMAGES), conform(seen, FEATURES), conform(said, BOXES), conform(boxes, BOXES), empty(FINDINGS),
+        "r", conform(rows, IMAGES), conform(seen, FEATURES), conform(said, BOXES), conform(boxes, BOXES),
+        empty(FINDINGS),
         pd.DataFrame({"image_id": [], "embedding": []}), {}, {0: "nut", 1: "<b>bolt</b>"},
     ), told  # fmt: skip
 

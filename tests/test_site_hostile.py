@@ -17,7 +17,7 @@ from typing import Any
 import decision_world
 import pandas as pd
 import pytest
-from hostile_words import WORDS
+from hostile_words import DRAWINGS, OPEN, STYLES, TAGS, WORDS
 from made_up_messages import message, notice
 from made_up_workspace import day, fresh, report
 
@@ -210,6 +210,13 @@ def test_the_words_are_there_to_be_read(hostile: Path, name: str) -> None:
         assert not missing
     else:  # where people write Markdown, raw HTML is text, and what is Markdown is what Markdown makes of it
         assert not [word for word in missing if word.startswith("<") and word in WORDS[:40]]
+
+
+@pytest.mark.parametrize("word", [*TAGS, *DRAWINGS, *STYLES, *OPEN])
+def test_raw_html_of_people_is_text_and_no_less_of_it(word: str) -> None:
+    page = document_pages.rendered(f"# T\n\n<!-- people: what -->\n{flat(word)}\n<!-- /people -->\n", "t.md")
+    assert words_of(word) in words_of("".join(Page(page).text))
+    assert {tag for tag, _ in Page(page).elements} <= {"h3", "p"}
 
 
 def test_messages_keep_them_as_text() -> None:

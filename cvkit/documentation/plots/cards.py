@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -53,15 +52,20 @@ def reference_quality(quality: pd.DataFrame, title: str = "F1 on the reference, 
     return figure
 
 
-def ages(facts: Mapping[str, Fact], now: datetime, title: str = "How old the facts are") -> Figure:
-    """Days from what each fact is of to `now`; facts that always hold, such as settings, have no age."""
-    dated = {name: (now - fact.when).total_seconds() / 86400 for name, fact in facts.items() if fact.when}
-    if not dated:
+def ages(facts: Mapping[str, Fact], title: str = "How old the facts are") -> Figure:
+    """Days from what each fact is of to the newest of them; facts that hold at any time have none."""
+    dates = {name: fact.when for name, fact in facts.items() if fact.when}
+    if not dates:
         return style.no_data(title, "no fact has a date: nothing was measured yet")
-    figure, axes = _rows(title, list(dated))
-    axes.barh(np.arange(len(dated)), list(dated.values()), color=style.SKY, edgecolor=style.INK, linewidth=0.6)
-    axes.axvline(0, color=style.QUIET, linewidth=1)
-    axes.set_xlabel("days before the end of the window", fontsize=style.FONT, color=style.INK)
+    figure, axes = _rows(title, list(dates))
+    newest = max(dates.values())
+    days = [(newest - when).total_seconds() / 86400 for when in dates.values()]
+    axes.barh(np.arange(len(days)), days, color=style.SKY, edgecolor=style.INK, linewidth=0.6)
+    for place, value in enumerate(days):
+        axes.annotate(f"{value:.0f}", (value, place), (4, 0), textcoords="offset points", va="center",
+                      fontsize=style.FONT - 1, color=style.INK)  # fmt: skip
+    axes.set_xlim(0, max(1.0, 1.08 * max(days)))
+    axes.set_xlabel(f"days before the newest of them, {newest:%Y-%m-%d}", fontsize=style.FONT, color=style.INK)
     return figure
 
 

@@ -60,11 +60,11 @@ def shown(text: str, where: str) -> str:
 
 
 def rendered(text: str, where: str) -> str:
-    """A document as the site shows it, as HTML whose headings begin a level lower."""
+    """A document as the site shows it, as HTML whose headings begin at the third level."""
     plain = PlainWords()
     plain.on = True
     body = shown(front_matter.split(text, where)[1], where)
-    lower = {"toc": {"baselevel": 2}}
+    lower = {"toc": {"baselevel": 3}}
     return cleaned(
         markdown(body, extensions=["admonition", "fenced_code", "tables", "toc", plain], extension_configs=lower)
     )
