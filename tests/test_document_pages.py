@@ -69,10 +69,9 @@ def test_a_document_whose_marks_are_damaged_is_shown_with_a_warning() -> None:
 
 
 def test_what_markdown_can_say_stays() -> None:
-    text = (
-        "# T\n\n- a\n- b\n\nx\n\n1. c\n\n> d\n\n| e | f |\n|:--|--:|\n| **g** | `<h>` |\n\n```python\nx = 1 < 2\n```\n\n"
-        "[i](other.md) [j](https://x.example) [k](mailto:a@x.example) ![l](images/m.png)\n"
-    )
+    table = "| e | f |\n|:--|--:|\n| **g** | `<h>` |"
+    links = "[i](other.md) [j](https://x.example) [k](mailto:a@x.example) ![l](images/m.png)"
+    text = "\n\n".join(["# T", "- a\n- b", "x", "1. c", "> d", table, "```python\nx = 1 < 2\n```", links])
     html = document_pages.rendered(text, "d.md")
     for part in ("<ul>", "<ol>", "<blockquote>", "<strong>g</strong>", "<code>&lt;h&gt;</code>", "x = 1 &lt; 2",
                  'href="other.md"', 'href="https://x.example"', 'href="mailto:a@x.example"', 'src="images/m.png"',
