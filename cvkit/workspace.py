@@ -22,6 +22,7 @@ SCHEDULE = (
     {"notebook": "03-anomalies", "cron": "50 5 * * *", "time_zone": "UTC"},
     {"notebook": "04-performance", "cron": "0 6 * * *", "time_zone": "UTC"},
     {"notebook": "05-retraining", "cron": "10 6 * * 1", "time_zone": "UTC"},
+    {"notebook": "06-model-card", "cron": "20 6 * * 1", "time_zone": "UTC"},
 )
 
 

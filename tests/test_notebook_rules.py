@@ -184,7 +184,8 @@ def test_it_runs_to_its_end(path: Path, case: str, tmp_path: Path, monkeypatch: 
     figures = [thing for thing in shown if isinstance(thing, Figure)]
     assert len(figures) >= 3
     # Single odd images cannot be told with a reference as small as this one, nor performance without labels.
-    unjudged = ("03-anomalies", "04-performance", "05-retraining")  # nothing has been measured, let alone trained
+    # Nothing has been measured, let alone trained, and no card was started.
+    unjudged = ("03-anomalies", "04-performance", "05-retraining", "06-model-card")
     judged = case in ("a day like any", "no predictions") and path.stem not in unjudged
     for figure in figures if case != "thirty sources" else []:  # test_plots draws that many; it takes seconds
         figure.savefig(io.BytesIO(), dpi=30)
@@ -201,5 +202,5 @@ def test_it_runs_on_images_that_name_no_source(path: Path, tmp_path: Path, monke
     broken = next((folder / "captures" / "2026-09-05").iterdir())
     broken.write_bytes(b"broken")
     shown = run(path, monkeypatch, config=str(folder / "cvkit.yml"), **of_day("2026-09-05"))
-    measured = path.stem != "05-retraining"  # which reads the history
-    assert ("images without a source" if measured else "no source was measured") in told(shown)
+    reading = {"05-retraining": "no source was measured", "06-model-card": "the card was not started"}
+    assert reading.get(path.stem, "images without a source") in told(shown)

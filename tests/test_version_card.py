@@ -46,3 +46,27 @@ def test_names_stay_text(config: Config) -> None:
     assert "<script>" not in text
     assert "a|b" not in text
     assert "](javascript" not in text
+
+
+def test_each_promotion_keeps_what_was_said_of_the_champion_before(config: Config) -> None:
+    first, other = versions.champion(config), made_up(config, "other", kind="incremental")
+    card = config.workspace / "docs" / "model-card.md"
+    where = ["--config", str(config.path)]
+    said = ("said of the first", "said of the other", "said of the first again")
+    for number, words in enumerate(said):
+        card.parent.mkdir(exist_ok=True)
+        card.write_text(words, encoding="utf-8")
+        judged(other, first.name)
+        steps = [["promote", other.name, "--force"], ["rollback"], ["promote", other.name, "--force"]]
+        assert cli.main(["retrain", *steps[number], "--why", "so", "--by", "ann", *where]) == 0
+    kept = {
+        one.read_text(encoding="utf-8"): one.parent.name for one in config.workspace.glob("versions/*/model-card-*.md")
+    }
+    assert kept == {said[0]: first.name, said[1]: other.name, said[2]: first.name}
+
+
+def test_without_a_card_nothing_is_kept(config: Config) -> None:
+    first, other = versions.champion(config), made_up(config, "other", kind="incremental", parent="")
+    judged(other, first.name)
+    assert cli.main(["retrain", "promote", other.name, "--why", "so", "--config", str(config.path)]) == 0
+    assert not list(config.workspace.glob("versions/*/model-card-*.md"))

@@ -64,6 +64,8 @@ def retrain(options: argparse.Namespace) -> int:
         agree=lambda result: _agreed(config.retraining.promote, options),
     )  # fmt: skip
     _card(config, done.version)
+    if done.promoted:
+        _keep(config, options)
     if not done.promoted and done.result.outcome == "passed":
         where = shlex.quote(str(options.config))
         options.say(f"Not promoted. Then: cvkit retrain promote {done.version.name} --why ... --config {where}")
@@ -148,6 +150,7 @@ def promote(options: argparse.Namespace) -> int:
     version = versions.promote(config, options.version, by=options.by, why=options.why, force=options.force)
     _card(config, version)
     options.say(f"{version.name} is the champion. `cvkit run` measures with it from now on.")
+    _keep(config, options)
     return errors.DONE
 
 
@@ -160,6 +163,7 @@ def rollback(options: argparse.Namespace) -> int:
     version = versions.rollback(config, by=options.by, why=options.why, to=options.to)
     _card(config, version)
     options.say(f"{version.name} is the champion again, with the reference and the evidence that belong to it.")
+    _keep(config, options)
     return errors.DONE
 
 
@@ -213,6 +217,14 @@ def _card(config: Config, version: Version) -> None:
     from cvkit.documentation import version_card
 
     version_card.write(config, version)
+
+
+def _keep(config: Config, options: argparse.Namespace) -> None:
+    """Keep the model card as it was, and say what is to be done about it."""
+    from cvkit.documentation import documents
+
+    if kept := documents.keep(config):
+        options.say(f"The model card as it was is kept in {kept}: `cvkit card fill` writes its facts for the new one.")
 
 
 def _newest(config: Config) -> Version:

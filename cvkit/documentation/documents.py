@@ -6,9 +6,11 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 
 from cvkit.config import Config
+from cvkit.config import champion as champion_file
 from cvkit.documentation import front_matter, marked
 from cvkit.documentation.facts import Fact, Known
 from cvkit.documentation.marked import Part
@@ -85,6 +87,23 @@ def fill(config: Config, name: str, known: Known, facts: Mapping[str, Fact]) -> 
     return path
 
 
+def keep(config: Config) -> Path | None:
+    """Keep the card as it is now with the champion that the last promotion replaced; None where there is none to keep.
+
+    Called after a promotion, before the card is filled for the new champion: so what was said of a version stays.
+    """
+    card, champions = path_of(config, CARD), champion_file.read(config.workspace)
+    if champions is None or len(champions.log) < 2 or not card.is_file():
+        return None
+    before, last = champions.log[-2:]
+    folder = config.workspace / champion_file.FOLDER / before.version
+    kept = folder / f"{CARD}-{last.when.astimezone(UTC):%Y%m%dT%H%M%SZ}.md"
+    if not folder.is_dir() or kept.exists():
+        return None
+    write_text(kept, read(card))
+    return kept
+
+
 def read(path: Path) -> str:
     """The text of a document. Raises DataError where there is none, or it is no text."""
     try:
@@ -137,9 +156,9 @@ def ours(known: Known) -> dict[str, object]:
     name = f"{known.config.model.name} {known.version}".strip()
     if known.result is not None:
         return front_matter.of_result(name, known.result)
-    told = known.measurements[known.measurements["feature"] == "performance"]
-    usual = {str(row["metric"]): row["expected"] for row in told.to_dict("records")}
-    return front_matter.of_metrics(name, [("reference", usual)])
+    whole = known.quality[known.quality["by"] == ""].to_dict("records")
+    usual = {str(row["metric"]): float(row["value"]) for row in whole}
+    return front_matter.of_metrics(name, [("reference", "reference", usual)])
 
 
 def _stale(part: Part, facts: Mapping[str, Fact]) -> str:

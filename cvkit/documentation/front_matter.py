@@ -23,17 +23,21 @@ def of_result(name: str, result: Result) -> dict[str, Any]:
     told = []
     for part, rows in whole.groupby("part", sort=False):
         metrics = {str(row["metric"]): float(row["challenger"]) for row in rows.to_dict("records")}
-        told.append((f"test set {result.test}, {part} images", metrics))
+        told.append((f"test set {result.test}, {part} images", str(part), metrics))
     return of_metrics(name, told)
 
 
-def of_metrics(name: str, told: Sequence[tuple[str, Mapping[str, float]]]) -> dict[str, Any]:
-    """Keys of ours, with metrics by name on each of some data sets."""
+def of_metrics(name: str, told: Sequence[tuple[str, str, Mapping[str, float]]]) -> dict[str, Any]:
+    """Keys of ours, with metrics by name on each of some data sets: its name, its split, and what it told.
+
+    The Hub takes results for one where type and split of their data sets are the same, whatever their names.
+    """
     results = []
-    for dataset, metrics in told:
+    for dataset, split, metrics in told:
         known = [{"type": one, "value": round(value, 6)} for one, value in metrics.items() if not pd.isna(value)]
         if known:
-            results.append({"task": {"type": KIND}, "dataset": {"name": dataset, "type": "held-out"}, "metrics": known})
+            about = {"name": dataset, "type": "held-out", "split": split}
+            results.append({"task": {"type": KIND}, "dataset": about, "metrics": known})
     index = {"model-index": [{"name": name, "results": results}]} if results else {}
     return {"library_name": "ultralytics", "pipeline_tag": KIND, **index}
 

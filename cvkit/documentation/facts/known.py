@@ -15,6 +15,7 @@ from cvkit.config import Config
 from cvkit.config import champion as champion_file
 from cvkit.config.champion import Champions
 from cvkit.data import yolo
+from cvkit.documentation.facts import quality
 from cvkit.errors import CvkitError, DataError
 from cvkit.maintenance import dataset, decisions, gate_results, test_set, versions
 from cvkit.maintenance.dataset import Prepared
@@ -25,6 +26,7 @@ from cvkit.monitoring import alerts
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
 from cvkit.monitoring.reference import Reference
+from cvkit.tables import empty
 
 log = logging.getLogger(__name__)
 Found = TypeVar("Found")
@@ -44,6 +46,7 @@ class Known:
     result: Result | None  # of the gate, about the champion
     prepared: Prepared | None  # what the champion was trained on
     reference: Reference | None
+    quality: pd.DataFrame  # table QUALITY: how good the champion is on the reference
     test: TestSet | None
     network: Mapping[str, Any]  # layers, parameters, gflops, kind, and what the checkpoint tells of its training
     runs: pd.DataFrame
@@ -63,12 +66,13 @@ def know(config: Config, now: datetime) -> Known:
         about: dict[str, Any] = {"start": first, "model": config.model.name, "version": version}
         measured, judged = history.measurements(**about), history.verdicts(**about)
         decided, alarms = decisions.decisions(history, config.model.name), alerts.table(history, config.model.name)
-    known = tuple(versions.every(config))
+    known, reference = tuple(versions.every(config)), _or(lambda: reference_step.load(config), None)
     champion = next((one for one in known if one.name == version), None)
     return Known(
         config, now, version, champion, champion_file.read(config.workspace), known,
         _or(lambda: gate_results.read(champion.folder) if champion else None, None),
-        _or(lambda: _trained_on(config, champion), None), _or(lambda: reference_step.load(config), None),
+        _or(lambda: _trained_on(config, champion), None), reference,
+        quality.on_reference(config, reference) if reference else empty(quality.QUALITY),
         _or(lambda: test_set.load(config, verify=False), None), _or(lambda: _network(config), {}),
         runs, measured, judged, decided, alarms,
     )  # fmt: skip

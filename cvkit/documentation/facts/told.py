@@ -17,6 +17,7 @@ from cvkit.tables import Window, worst
 
 RECENT = timedelta(days=30)
 MOST = 10  # rows of a list
+METRICS = ("f1", "precision", "recall", "ap", "ap50")
 ARGUMENTS = ("epochs", "batch", "imgsz", "optimizer", "lr0", "freeze", "seed")  # of a training, that are always told
 
 
@@ -106,25 +107,17 @@ def training(known: Known) -> Fact:
 
 def evaluation(known: Known) -> Fact:
     """How good the model was on the reference, and what the gate said of it."""
-    labelled = known.measurements[known.measurements["feature"] == "performance"]
-    by = {str(row["metric"]): row for row in labelled.to_dict("records") if not pd.isna(row["expected"])}
-    fields = [
-        (f"{name} on the reference", _interval(by.get(name, {}), "expected", "expected_low", "expected_high"))
-        for name in ("f1", "precision", "recall", "ap", "ap50")
-    ]
+    whole = {str(row["metric"]): row for row in known.quality[known.quality["by"] == ""].to_dict("records")}
+    fields = [(f"{name} on the reference", _interval(whole.get(name, {}))) for name in METRICS]
     fields.append(("cut at confidence", f"{known.config.model.confidence:g}"))
-    if known.result is None:
-        return Fact(
-            (*fields, ("gate", "" if known.champions else "the first version: there was none to compare with")),
-            "the reference's labels",
-            None,
-        )
-    more = f"{round_words.gate_lines(known.result, known.config.retraining)}\n\n" + round_words.part_table(
-        known.result.parts
-    )
-    return Fact(
-        (*fields, ("gate", known.result.outcome)), "the reference's labels and the gate", known.result.made, more
-    )
+    parts, result = [_class_table(known)], known.result
+    if result is None:
+        first = known.champion is None or known.champion.kind == "adopted"
+        fields.append(("gate", "none: these weights were in use before there was one to compare with" if first else ""))
+        return Fact(tuple(fields), "the reference's labels", None, "\n\n".join(filter(None, parts)))
+    parts += [round_words.gate_lines(result, known.config.retraining), round_words.part_table(result.parts)]
+    fields.append(("gate", result.outcome))
+    return Fact(tuple(fields), "the reference's labels and the gate", result.made, "\n\n".join(filter(None, parts)))
 
 
 def performance(known: Known) -> Fact:
@@ -138,25 +131,21 @@ def performance(known: Known) -> Fact:
 
 
 def slices(known: Known) -> Fact:
-    """How good the champion is on parts of the test images, where the gate compared it."""
+    """How good the champion is on parts of the reference, and of the test images where the gate compared it."""
+    own = known.quality[~known.quality["by"].isin(["", "class"])].sort_values(["by", "part"])
+    fields = [(f"F1 of {row['part']}", _interval(row)) for row in own.to_dict("records")]
     if known.result is None:
-        labelled = _of_newest(known, "performance")
-        by_source = labelled[labelled["metric"] == "f1"]
-        fields = tuple(
-            (f"F1 of {row['source'] or 'all'}", _interval(row, "value", "low", "high"))
-            for row in by_source.to_dict("records")
-        )
-        return Fact(fields or (("F1 by source", ""),), "labelled images of the newest window", _newest(known))
+        return Fact(tuple(fields) or (("F1 by source", ""),), "the reference's labels", None)
     parts = known.result.parts
     rows = parts[(parts["by"] != "") & parts["metric"].isin(["f1", "recall"]) & (parts["part"] != "all")]
-    fields = tuple(
+    fields += [
         (
             f"{row['metric']} of {row['part']} images, {row['by']} {row['value']}",
             f"{row['challenger']:.3f}, {row['images']} images",
         )
         for row in rows.to_dict("records")
-    )
-    return Fact(fields, "the gate", known.result.made)
+    ]
+    return Fact(tuple(fields), "the reference's labels and the gate", known.result.made)
 
 
 def drift(known: Known) -> Fact:
@@ -338,10 +327,18 @@ def _of_newest(known: Known, feature: str) -> pd.DataFrame:
     return newest
 
 
-def _interval(row: Mapping[Any, Any], value: str, low: str, high: str) -> str:
-    if not row or pd.isna(row[value]):
+def _class_table(known: Known) -> str:
+    of_class = known.quality[known.quality["by"] == "class"].sort_values("part").to_dict("records")
+    rows = [f"| {escape(row['part'].removeprefix('class '))} | {escape(_interval(row))} |" for row in of_class]
+    return "\n".join(["| class | F1 on the reference |", "|---|---|", *rows]) if rows else ""
+
+
+def _interval(row: Mapping[Any, Any]) -> str:
+    """A row of table QUALITY in words: value, 95 % interval and images."""
+    if not row or pd.isna(row["value"]):
         return ""
-    return f"{row[value]:.3f}" + ("" if pd.isna(row[low]) else f" ({row[low]:.3f} to {row[high]:.3f})")
+    sure = "interval not known" if pd.isna(row["low"]) else f"{row['low']:.3f} to {row['high']:.3f}"
+    return f"{row['value']:.3f} ({sure}), {row['n']:,} images"
 
 
 def _window(rows: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ No function changes matplotlib's settings or pyplot's list of figures, none rais
 data says why. Names that users chose are shown as they are, never read as formulas.
 """
 
+from cvkit.documentation.plots.cards import ages, known_facts, reference_quality
 from cvkit.documentation.plots.distributions import class_mix, distributions, strangeness
 from cvkit.documentation.plots.over_time import findings_over_time, trend
 from cvkit.documentation.plots.overview import heat_map, quality_bars
@@ -12,13 +13,16 @@ from cvkit.documentation.plots.retraining import gate_parts, training_curves
 from cvkit.documentation.plots.tiles import thumbnails
 
 __all__ = [
+    "ages",
     "believed",
     "class_mix",
     "distributions",
     "findings_over_time",
     "gate_parts",
     "heat_map",
+    "known_facts",
     "quality_bars",
+    "reference_quality",
     "reliability",
     "slice_bars",
     "strangeness",

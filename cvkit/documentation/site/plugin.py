@@ -18,7 +18,7 @@ from mkdocs.structure.toc import get_toc
 from mkdocs.utils import get_relative_url
 
 from cvkit.config import load_config
-from cvkit.documentation.site import report_pages, status
+from cvkit.documentation.site import report_pages, safe_words, status
 from cvkit.documentation.site.pages import PAGES
 from cvkit.documentation.site.report_pages import Report
 from cvkit.documentation.site.survey import survey
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 STYLE = "assets/cvkit.css"
 GUIDES = ("runbook.md", "procedures/*.md")  # pages that alerts lead to: cvkit's own where the workspace has none
-FENCES = "pymdownx.superfences"  # procedures have commands within numbered steps
+EXTENSIONS = ("admonition", "pymdownx.superfences")  # procedures have commands within numbered steps
 # The promise that looking at the site asks no other host for anything, kept by the reader's browser itself.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy"'
@@ -69,8 +69,9 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         self.by_page: dict[str, Report] = {}
         self.own = {f"{page.address}.md": page for page in PAGES}
         config.extra_css.append(STYLE)
-        if FENCES not in config.markdown_extensions:
-            config.markdown_extensions.append(FENCES)
+        config.markdown_extensions += [one for one in EXTENSIONS if one not in config.markdown_extensions]
+        self.words = safe_words.PlainWords()
+        config.markdown_extensions.append(self.words)  # type: ignore[arg-type]
         if jupyter := config.plugins.get("mkdocs-jupyter"):  # its cache would lie wherever the command was called
             jupyter.config["cache_dir"] = str(home / jupyter.config["cache_dir"])
         return config
@@ -111,9 +112,21 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         return nav
 
     @event_priority(-100)
+    def on_page_markdown(self, markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+        """Take the marks out of documents; their front matter is for the Hub, not for this site's theme."""
+        self.words.on = safe_words.PAGES.fullmatch(page.file.src_uri) is not None
+        if not self.words.on:
+            return markdown
+        page.meta = {}
+        return safe_words.shown(markdown, page.file.src_uri)
+
+    @event_priority(-100)
     def on_page_content(self, html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
         """Fill the plugin's own pages, and put the head above each report."""
         here = page.file.src_uri
+        if safe_words.PAGES.fullmatch(here):
+            page.title = safe_words.harmless(str(page.title))
+            return safe_words.cleaned(html)
         report = self.by_page.get(here)
 
         def link(address: str) -> str:
