@@ -15,7 +15,7 @@ from cvkit.monitoring.pages import REPORTS
 ADDRESS = f"{REPORTS}/cvkit-window/cvkit-report"  # as deep below the site as every report
 TITLE, CONTENT = "cvkit-slot-title", "<h1>cvkit-slot-content</h1>"  # with a heading, so that no theme adds one
 ENTRIES = [(f"cvkit-slot-anchor-{n}", f"cvkit-slot-words-{n}") for n in range(3)]  # of the table of contents
-SLOTS = re.compile("|".join(map(re.escape, (ADDRESS, TITLE, CONTENT))))
+SLOTS = re.compile("|".join(map(re.escape, (ADDRESS, TITLE, CONTENT, *ENTRIES[0]))))
 ENTRY_SLOTS = re.compile("cvkit-slot-(?:anchor|words)-[0-9]")
 
 
@@ -37,21 +37,14 @@ class Contents:
 def read(page: str) -> Shell:
     """The slots of a page that the site tool wrote; a theme without table of contents has none."""
     parts: list[str | Contents] = []
-    starts = [page.find(anchor) for anchor, _ in ENTRIES]
-    while -1 < starts[0] < starts[1] < starts[2]:
-        end = _end(page, starts[2])
-        parts += [*_slots(page[: starts[0]]), Contents(page[starts[0] : starts[1]], page[starts[2] : end])]
+    while (second := page.find(ENTRIES[1][0])) >= 0:
+        first = page.rfind(ENTRIES[0][0], 0, second)  # the last one: Material's skip link names it too
+        third = page.find(ENTRIES[2][0], second)
+        next_one = page.find(ENTRIES[1][0], third)
+        end = max(page.rfind(slot, third, next_one if next_one >= 0 else None) + len(slot) for slot in ENTRIES[2])
+        parts += [*_slots(page[:first]), Contents(page[first:second], page[third:end])]
         page = page[end:]
-        starts = [page.find(anchor) for anchor, _ in ENTRIES]
     return Shell((*parts, *_slots(page)))
-
-
-def _end(page: str, start: int) -> int:
-    """Where the last slot of the last entry ends."""
-    anchor, words = ENTRIES[2]
-    first_again = page.find(ENTRIES[0][0], start)
-    stop = first_again if first_again >= 0 else len(page)
-    return max(page.rfind(slot, start, stop) + len(slot) for slot in (anchor, words))
 
 
 def _slots(html: str) -> Iterator[str]:
@@ -64,7 +57,7 @@ def _slots(html: str) -> Iterator[str]:
 
 def fill(shell: Shell, address: str, title: str, content: str, headings: Sequence[tuple[str, str]]) -> str:
     """A report's page: its address below the site, title, HTML and at least one heading (anchor, words), as HTML."""
-    slots = {ADDRESS: address, TITLE: title, CONTENT: content}
+    slots = {ADDRESS: address, TITLE: title, CONTENT: content, **dict(zip(ENTRIES[0], headings[0], strict=True))}
     return "".join(
         slots.get(part, part) if isinstance(part, str) else "".join(_entries(part, headings)) for part in shell.parts
     )
