@@ -51,7 +51,7 @@ class Look:
 
 
 def look(file: Path, kept: Path) -> Look:
-    """Whether a file is a notebook that can be shown; it is rendered into the folder `kept` where it is not there yet."""
+    """Whether a file is a notebook that can be shown; it is rendered into the folder `kept` if it is not there yet."""
     import nbformat
 
     try:
@@ -110,7 +110,9 @@ def _notebook(file: Path) -> dict[str, Any]:
 
 
 def _too_large(size: int) -> Fragment:
-    words = f"This notebook is {size / 1e6:.0f} MB large, too large to be shown as a page. The notebook file has all of it."
+    words = (
+        f"This notebook is {size / 1e6:.0f} MB large, too large to be shown as a page. The notebook file has all of it."
+    )
     return Fragment("", (), words, f'<p class="cvkit-cut">{words}</p>')
 
 
