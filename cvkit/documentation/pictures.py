@@ -38,7 +38,7 @@ def _smaller(png: bytes) -> tuple[str, bytes]:
 
     if len(png) < 26 or png[25] == PALETTE:
         return "image/png", png
-    picture = Image.open(io.BytesIO(png))
+    picture: Image.Image = Image.open(io.BytesIO(png))
     if picture.mode != "RGB":
         layer = picture.convert("RGBA")
         picture = Image.new("RGB", layer.size, "white")

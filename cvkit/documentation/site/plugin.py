@@ -126,7 +126,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
         if self.reports and page.file is self.stand_in:
             page.title = shell.TITLE
-            entries = [{"level": 2, "id": id_, "name": name, "children": []} for id_, name in shell.ENTRIES]
+            entries: list[Any] = [{"level": 2, "id": id_, "name": name, "children": []} for id_, name in shell.ENTRIES]
             page.toc = get_toc(entries)
             return shell.CONTENT
         if here == self.status_page:

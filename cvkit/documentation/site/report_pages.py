@@ -241,7 +241,7 @@ def neighbours(reports: Sequence[Report]) -> dict[str, tuple[Report | None, Repo
     return found
 
 
-def page(
+def full_page(
     report: Report, fragment: Fragment, beside: tuple[Report | None, Report | None], link: Link, notebook_href: str
 ) -> str:
     """A report's page: where it belongs, whether to trust it, its one title, what it is about, and the notebook.

@@ -62,7 +62,7 @@ def _write(
 
     fragment = _fragment(report, kept)
     href = quote(report.file.name) if place.offered and _offer(report.file, file.parent) else ""
-    content = report_pages.page(report, fragment, beside, link, href)
+    content = report_pages.full_page(report, fragment, beside, link, href)
     headings = [(report_pages.TOP, fragment.title or report.title), *fragment.headings]
     html = shell.fill(page, report.address, report.title, content, headings)
     file.write_bytes(html.encode("utf-8", "xmlcharrefreplace"))

@@ -28,10 +28,15 @@ def divide(config: Config, history: History, now: datetime) -> tuple[pd.DataFram
         return table, table.iloc[:0]
     old = table["window_end"] < now - timedelta(days=config.site.keep_days)
     if old.any():
+        wanted: list[str] = []
         starts, addresses = _linked_windows(config, history), _linked_addresses(config.workspace)
-        for place, row in table[old].iterrows():
-            address = report_page(window_of(row.to_dict()), row["notebook"], row["source"])
-            old[place] = row["window_start"] not in starts and address not in addresses
+        for row in table[old].to_dict("records"):
+            if (
+                row["window_start"] in starts
+                or report_page(window_of(row), row["notebook"], row["source"]) in addresses
+            ):
+                wanted.append(row["path"])
+        old &= ~table["path"].isin(wanted)
     return table[~old], table[old]
 
 
