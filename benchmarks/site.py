@@ -115,7 +115,7 @@ def _window(day: int) -> Window:
 
 
 def _report(config: Config, number: int) -> None:
-    """An executed report as `cvkit run` keeps it: 24 cells, drawings, tables and a sheet of photos; no two files alike."""
+    """An executed report as `cvkit run` keeps it: drawings, tables, a sheet of photos; no two files alike."""
     name, window = NOTEBOOKS[number % len(NOTEBOOKS)], _window(number // len(NOTEBOOKS))
     notebook = copy.deepcopy(_pattern(name))
     drawn = 0

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -28,16 +29,15 @@ def divide(config: Config, history: History, now: datetime) -> tuple[pd.DataFram
         return table, table.iloc[:0]
     old = table["window_end"] < now - timedelta(days=config.site.keep_days)
     if old.any():
-        wanted: list[str] = []
         starts, addresses = _linked_windows(config, history), _linked_addresses(config.workspace)
-        for row in table[old].to_dict("records"):
-            if (
-                row["window_start"] in starts
-                or report_page(window_of(row), row["notebook"], row["source"]) in addresses
-            ):
-                wanted.append(row["path"])
+        rows = table[old].to_dict("records")
+        wanted = [row["path"] for row in rows if row["window_start"] in starts or _address(row) in addresses]
         old &= ~table["path"].isin(wanted)
     return table[~old], table[old]
+
+
+def _address(row: dict[Any, Any]) -> str:
+    return report_page(window_of(row), row["notebook"], row["source"])
 
 
 def _linked_windows(config: Config, history: History) -> set[pd.Timestamp]:
