@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from cvkit import __version__, errors
-from cvkit.commands import alerts, documents, labels, metrics, retrain
+from cvkit.commands import alerts, documents, labels, metrics, retrain, site
 from cvkit.commands.typed import count, day, positive
 from cvkit.storage import storage_error
 from cvkit.tables import STATES
@@ -185,19 +185,6 @@ def reference(options: argparse.Namespace) -> int:
     return errors.DONE
 
 
-def site(options: argparse.Namespace) -> int:
-    """Build the site, or serve it on this machine."""
-    from cvkit.config import load_config
-    from cvkit.documentation import site
-
-    config = load_config(options.config)
-    if options.serve:
-        site.serve(config, options.address)
-    else:
-        _say(str(site.build(config)))
-    return errors.DONE
-
-
 def schema(options: argparse.Namespace) -> int:
     """Print the JSON schema of cvkit.yml."""
     import json
@@ -263,9 +250,7 @@ def _parser() -> argparse.ArgumentParser:
     labels.add(commands, _workspace_command, _say)
     command = _workspace_command(commands, "reference", reference)
     command.add_argument("--rebuild", action="store_true", help="measure it again from its files")
-    command = _workspace_command(commands, "site", site)
-    command.add_argument("--serve", action="store_true", help="serve it and rebuild on changes")
-    command.add_argument("--address", default="127.0.0.1:8000", help="with --serve: host:port (default: %(default)s)")
+    site.add(commands, _workspace_command, _say)
     alerts.add(commands, _workspace_command, _say)
     retrain.add(commands, _workspace_command, _say)
     documents.add(commands, _workspace_command, _say)

@@ -83,7 +83,7 @@ def test_the_demo_ends_with_its_alerts(measured: tuple[Config, job.Outcome]) -> 
     assert dirt.facts["cause"].startswith("picture less sharp: dirty lens")
     with History.open(config.history_url) as history:
         notice = alerts.notice(config, history, dirt)
-    assert "cvkit site --serve" in notice.report  # the newest day has no report in this test
+    assert "cvkit site serve" in notice.report  # the newest day has no report in this test
     assert notice.n >= 20
     assert notice.low < notice.value < notice.high  # type: ignore[operator]
 

@@ -12,6 +12,7 @@ from cvkit.config.sections import (
     ModelSettings,
     ReferenceSettings,
     RuleSettings,
+    SiteSettings,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ReferenceSettings",
     "RuleSettings",
     "Severity",
+    "SiteSettings",
     "load_config",
     "parse_config",
     "schema",

@@ -15,7 +15,14 @@ from cvkit import yaml_files
 from cvkit.config import champion
 from cvkit.config.alerts import AlertSettings
 from cvkit.config.retraining import RetrainingSettings
-from cvkit.config.sections import CaptureSettings, JobSettings, ModelSettings, ReferenceSettings, RuleSettings
+from cvkit.config.sections import (
+    CaptureSettings,
+    JobSettings,
+    ModelSettings,
+    ReferenceSettings,
+    RuleSettings,
+    SiteSettings,
+)
 from cvkit.config.values import Section, nearest
 from cvkit.errors import ConfigError, DataError
 from cvkit.tables import Window
@@ -41,6 +48,7 @@ class Config(Section):
     rules: RuleSettings = RuleSettings()
     alerts: AlertSettings = AlertSettings()
     retraining: RetrainingSettings = RetrainingSettings()
+    site: SiteSettings = SiteSettings()
     schedule: Annotated[tuple[JobSettings, ...], Field(strict=False)] = Field(
         (), description="Notebooks run by `cvkit run --due`."
     )

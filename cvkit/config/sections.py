@@ -113,3 +113,14 @@ class JobSettings(Section):
     source: str = Field("", description="Only this source; empty: all.")
     attempts: int = Field(3, ge=1, le=10, description="Tries before a slot counts as failed.")
     timeout_s: int = Field(1800, ge=1, description="Seconds one run of the notebook may take.")
+
+
+class SiteSettings(Section):
+    """The site."""
+
+    keep_days: int = Field(
+        400,
+        ge=0,
+        description="Days after which a report leaves the site, but for those that alerts, decisions or pages link to; "
+        "0: never. Its file stays.",
+    )

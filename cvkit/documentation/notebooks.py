@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cvkit.config import Config
+from cvkit.documentation import pictures
 from cvkit.errors import ConfigError, StorageError
 from cvkit.monitoring.history import History
 from cvkit.storage import packaged, safe_name, storage_error, write_text
@@ -221,13 +222,15 @@ def _words(failure: Exception) -> str:
 
 
 def _tidy(notebook: Any, parameters: dict[str, str], folder: Path) -> None:
-    """Leave out what only this machine means: absolute paths and papermill's own records."""
+    """Leave out what only this machine means, absolute paths and papermill's own records; make pictures small."""
     notebook.metadata.pop("papermill", None)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook.metadata["cvkit"] = {name: value for name, value in parameters.items() if name != "config"}
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            pictures.make_small(output.get("data", {}))
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace(str(folder) + os.sep, "")
 

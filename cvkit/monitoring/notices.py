@@ -110,7 +110,7 @@ class Context:
                 return f"{self.config.alerts.site.rstrip('/')}/{pages.report_page(window, notebook, about)}/"
             if path:
                 return str(self.config.workspace / path)
-        return self.config.alerts.site or f"`cvkit site --serve --config {_shown(self.config)}`"
+        return self.config.alerts.site or f"`cvkit site serve --config {_shown(self.config)}`"
 
 
 def notebook_of(alert: Alert, rule: AlertRule | None) -> str:

@@ -2,5 +2,6 @@
 
 from cvkit.documentation.site.building import build, serve
 from cvkit.documentation.site.plugin import CvkitPlugin
+from cvkit.documentation.site.publishing import publish, publish_github
 
-__all__ = ["CvkitPlugin", "build", "serve"]
+__all__ = ["CvkitPlugin", "build", "publish", "publish_github", "serve"]

@@ -28,7 +28,7 @@ def _reports(situation: Situation, link: Link) -> str:
         report_pages.window_of(part.iloc[0].to_dict()): worst(list(part["state"]))
         for _, part in situation.verdicts.groupby("window_start")
     }
-    return report_pages.index(situation.reports, lights, situation.strangers, link)
+    return report_pages.index(situation.reports, lights, situation.strangers, link, situation.retired)
 
 
 def _months(situation: Situation) -> Headings:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from mkdocs.config import config_options
 from mkdocs.config.base import Config as MkDocsOptions
@@ -18,10 +17,10 @@ from mkdocs.structure.toc import get_toc
 from mkdocs.utils import get_relative_url
 
 from cvkit.config import load_config
-from cvkit.documentation.site import report_pages, safe_words, status
+from cvkit.documentation.site import report_pages, report_site, safe_words, shell, status
 from cvkit.documentation.site.pages import PAGES
 from cvkit.documentation.site.report_pages import Report
-from cvkit.documentation.site.survey import survey
+from cvkit.documentation.site.survey import kept, survey
 from cvkit.errors import CvkitError
 from cvkit.monitoring.pages import REPORTS
 from cvkit.storage import packaged
@@ -49,12 +48,11 @@ class Options(MkDocsOptions):  # type: ignore[no-untyped-call]
     outside_requests = config_options.Type(bool, default=False)  # whether pages may load from other hosts
 
 
-class NotebookFile(File):
-    """An executed notebook that lies in the workspace and becomes a page under another, safe name."""
+class ReportFile(File):
+    """A report's page, for links to it: it is written by `on_post_build`, and nothing is copied."""
 
-    def is_documentation_page(self) -> bool:
-        """Whether this becomes a page, which MkDocs believes of Markdown only."""
-        return True
+    def copy_file(self, dirty: bool = False) -> None:
+        """Leave the file to `on_post_build`."""
 
 
 class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
@@ -66,7 +64,8 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         folder = (home / self.config.workspace).absolute()
         self.workspace = folder if (folder / "cvkit.yml").is_file() else None
         self.situation: status.Situation | None = None
-        self.by_page: dict[str, Report] = {}
+        self.reports: dict[str, Report] = {}
+        self.shell: shell.Shell | None = None
         self.own = {f"{page.address}.md": page for page in PAGES}
         config.extra_css.append(STYLE)
         config.markdown_extensions += [one for one in EXTENSIONS if one not in config.markdown_extensions]
@@ -92,17 +91,23 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                 raise PluginError(
                     f"cvkit makes the page {file.src_uri}: give the one in {config.docs_dir} another name"
                 )
-        self.by_page = {f"{r.address}.ipynb": r for r in self.situation.reports if r.address} if self.situation else {}
-        notebooks = [
-            NotebookFile.generated(config, page, abs_src_path=str(report.file), inclusion=InclusionLevel.NOT_IN_NAV)
-            for page, report in self.by_page.items()
-        ]
-        interactive = [
-            File.generated(config, f"{report.address}/evidently.html", abs_src_path=str(report.interactive))
-            for report in self.by_page.values()
-            if report.interactive
-        ]
-        return Files([*added, *files, *notebooks, *interactive])
+        self.reports = {r.address: r for r in self.situation.reports if r.address} if self.situation else {}
+        return Files([*added, *files, *self._report_files(config)])
+
+    def _report_files(self, config: MkDocsConfig) -> Iterator[File]:
+        """One page that stands for all reports, what links to them can be checked against, and their files."""
+        if not self.reports:
+            return
+        unlisted = InclusionLevel.NOT_IN_NAV
+        self.stand_in = File.generated(config, f"{shell.ADDRESS}.md", content=f"# {shell.TITLE}\n", inclusion=unlisted)
+        yield self.stand_in
+        for address, report in self.reports.items():
+            file = ReportFile.generated(config, f"{address}.ipynb", content="", inclusion=unlisted)
+            file.dest_uri = self.stand_in.dest_uri.replace(shell.ADDRESS, address)
+            file.url = self.stand_in.url.replace(shell.ADDRESS, address)
+            yield file
+            if report.interactive:
+                yield File.generated(config, f"{address}/evidently.html", abs_src_path=str(report.interactive))
 
     def on_nav(self, nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
         """Put the plugin's pages after the status, where mkdocs.yml leaves the order to MkDocs."""
@@ -127,15 +132,16 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         if safe_words.PAGES.fullmatch(here):
             page.title = safe_words.harmless(str(page.title))
             return safe_words.cleaned(html)
-        report = self.by_page.get(here)
 
         def link(address: str) -> str:
             file = files.get_file_from_path(f"{address}.ipynb") or files.get_file_from_path(f"{address}.md")
             return get_relative_url(file.url if file else address, page.url)
 
-        if report is not None:
-            page.title = report.title
-            return self._head(report, config, link) + self._tidy(html)
+        if self.reports and page.file is self.stand_in:
+            page.title = shell.TITLE
+            entries: list[Any] = [{"level": 2, "id": id_, "name": name, "children": []} for id_, name in shell.ENTRIES]
+            page.toc = get_toc(entries)
+            return shell.CONTENT
         if here == self.status_page:
             return html + (status.render(self.situation, link) if self.situation else NO_WORKSPACE)
         if here in self.own and self.situation:
@@ -144,13 +150,33 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             return html + self.own[here].render(self.situation, link)
         return self._tidy(html)
 
+    @event_priority(-100)
     def on_post_page(self, output: str, page: Page, config: MkDocsConfig) -> str:
-        """Forbid the page to ask other hosts for anything."""
+        """Forbid the page to ask other hosts for anything; keep the one that stands for all reports."""
+        if self.reports and page.file is self.stand_in:
+            self.shell = shell.read(self._sealed(output))
+            return ""
         return self._sealed(output)
 
+    @event_priority(-100)
     def on_post_template(self, output_content: str, template_name: str, config: MkDocsConfig) -> str:
-        """The same for pages such as 404.html."""
+        """The same for pages such as 404.html; the reports in the map of the site."""
+        if template_name == "sitemap.xml" and self.reports:
+            return shell.listed(output_content, self.reports)
         return self._sealed(output_content) if template_name.endswith(".html") else output_content
+
+    @event_priority(100)
+    def on_post_build(self, config: MkDocsConfig) -> None:
+        """Write the reports' pages, before the search writes what it knows."""
+        if self.shell is None or self.workspace is None:
+            return
+        jupyter = config.plugins.get("mkdocs-jupyter")
+        offered = jupyter is None or bool(jupyter.config["include_source"])
+        place = report_site.Place(Path(config.site_dir), self.stand_in.dest_uri, self.stand_in.url, offered)
+        with _told_to_mkdocs():
+            found = report_site.write(self.shell, list(self.reports.values()), place, kept(self.workspace))
+        search = config.plugins.get("material/search") or config.plugins.get("search")
+        report_site.tell_search(getattr(search, "search_index", None), found)
 
     def on_serve(self, server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:
         """Build anew when the settings change, a window is measured or a report written."""
@@ -159,12 +185,6 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                 if path.exists():
                     server.watch(str(path))
         return server
-
-    def _head(self, report: Report, config: MkDocsConfig, link: report_pages.Link) -> str:
-        jupyter = config.plugins.get("mkdocs-jupyter")
-        kept = jupyter is not None and jupyter.config["include_source"]
-        reports = self.situation.reports if self.situation else ()
-        return report_pages.head(report, reports, link, quote(report.file.name) if kept else "")
 
     def _tidy(self, html: str) -> str:
         if report_pages.NOTEBOOK_START not in html:

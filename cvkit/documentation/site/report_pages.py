@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from cvkit.documentation.notebooks import interactive_page
+from cvkit.documentation.site.rendering import Fragment, Look
 from cvkit.documentation.site.trends import light
 from cvkit.errors import ReportError
 from cvkit.monitoring.pages import report_page
@@ -38,6 +39,7 @@ TITLE_BRACKETS = str.maketrans(
 )
 # Where the notebook begins and ends in what mkdocs-jupyter makes of it, and what it adds to every cell.
 NOTEBOOK_START, NOTEBOOK_END = '<div class="jupyter-wrapper">', "<!-- jupyter-wrapper -->"
+TOP = "top"  # anchor of a report's title
 CODE = 'class="jp-CodeMirrorEditor'
 COPY_BUTTON = re.compile(
     r'<div class="zeroclipboard-container">.*?</clipboard-copy>\s*</div>'
@@ -61,6 +63,8 @@ class Report:
     started: datetime | None
     finished: datetime | None
     error: str
+    content: str = ""  # hash of the file; "" where there is nothing to show
+    data: str = ""  # what identifies what the window was measured with, as the history knows it
 
     @property
     def title(self) -> str:
@@ -69,36 +73,52 @@ class Report:
         return escape(words.translate(TITLE_BRACKETS))
 
 
-def read(table: pd.DataFrame, workspace: Path, check: Callable[[Path], str]) -> tuple[Report, ...]:
+def read(
+    table: pd.DataFrame, workspace: Path, look: Callable[[Path], Look], runs: pd.DataFrame | None = None
+) -> tuple[Report, ...]:
     """The reports of the history, newest window first; of two with one page, the one started last.
 
-    `check` tells for a file "" (fine), "missing" or "damaged".
+    `look` tells what is known of a file; `runs` are those of the history, for what their windows were measured with.
     """
+    measured = {} if runs is None else {_key(row): _data(row) for row in runs.to_dict("records")}
     rows: list[dict[str, Any]] = table.sort_values("started", kind="stable").to_dict("records")  # type: ignore[assignment]
-    reports = {
-        report.address or str(report.file): report for report in (_report(row, workspace, check) for row in rows)
-    }
+    found = (_report(row, workspace, look, measured.get(_key(row), "")) for row in rows)
+    reports = {report.address or str(report.file): report for report in found}
     in_order = sorted(reports.values(), key=lambda report: (report.notebook, report.source))
     return tuple(sorted(in_order, key=lambda report: report.window, reverse=True))
 
 
-def _report(row: dict[str, Any], workspace: Path, check: Callable[[Path], str]) -> Report:
+def _key(row: dict[Any, Any]) -> tuple[Any, ...]:
+    return row["model"], row["version"], row["window_start"], row["window_end"]
+
+
+def _data(row: dict[Any, Any]) -> str:
+    """The part of a run that tells data apart: reference, labels, number of images."""
+    images = row["images"]
+    parts = [f"{int(images)} images" if pd.notna(images) else "", f"reference {row['reference_id']}"]
+    parts += [f"labels {row['labels'][:12]}"] if row["labels"] else []
+    return ", ".join(part for part in parts if part)
+
+
+def _report(row: dict[str, Any], workspace: Path, look: Callable[[Path], Look], data: str) -> Report:
     window = window_of(row)
     file = workspace / str(row["path"])
-    flaw = check(file)
+    seen = look(file)
     status = str(row["status"])
     return Report(
         notebook=str(row["notebook"]),
         version=str(row["version"]),
         source=str(row["source"]),
         window=window,
-        outcome=flaw if flaw and status == "done" else status,
+        outcome=seen.flaw if seen.flaw and status == "done" else status,
         file=file,
         interactive=page if (page := interactive_page(file)).is_file() else None,
-        address="" if flaw else report_page(window, str(row["notebook"]), str(row["source"])),
+        address="" if seen.flaw else report_page(window, str(row["notebook"]), str(row["source"])),
         started=_moment(row["started"]),
         finished=_moment(row["finished"]),
         error=str(row["error"] or ""),
+        content=seen.content,
+        data=data,
     )
 
 
@@ -151,12 +171,15 @@ def _first_line(text: str, most: int = 160) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def index(reports: Sequence[Report], lights: dict[Window, str], strangers: Sequence[str], link: Link) -> str:
+def index(
+    reports: Sequence[Report], lights: dict[Window, str], strangers: Sequence[str], link: Link, retired: int = 0
+) -> str:
     """The page of all reports: by month and window, newest first.
 
-    `lights` is the state of each window; `strangers` are files among the reports of which the history knows nothing.
+    `lights` is the state of each window; `strangers` are files among the reports of which the history knows nothing;
+    `retired` counts the reports that have left the site.
     """
-    if not reports:
+    if not reports and not retired:
         words = (
             '<p class="cvkit-empty">No report has been written yet. <code>cvkit run</code> measures the windows that'
         )
@@ -169,7 +192,14 @@ def index(reports: Sequence[Report], lights: dict[Window, str], strangers: Seque
         parts.append(f'<h2 id="{month_id(name)}">{name}</h2>')
         for window, members in groupby(part, key=lambda report: report.window):
             parts.append(_window_row(window, lights.get(window), list(members), link))
-    return "".join(parts) + _strangers(strangers)
+    return "".join(parts) + _retired(retired) + _strangers(strangers)
+
+
+def _retired(many: int) -> str:
+    if not many:
+        return ""
+    words = f"{many} older report{'s have' if many > 1 else ' has'} left the site, as <code>site.keep_days</code> asks."
+    return f'<p class="cvkit-quiet">{words} The notebooks stay in the folder <code>reports</code>.</p>'
 
 
 def months(reports: Sequence[Report]) -> Iterator[tuple[str, list[Report]]]:
@@ -198,18 +228,43 @@ def _strangers(files: Sequence[str], most: int = 10) -> str:
     return f'<p class="cvkit-quiet">{words} {names}{more}.</p>'
 
 
-def head(report: Report, reports: Sequence[Report], link: Link, notebook_href: str) -> str:
-    """What stands above an executed notebook: where it belongs, what it is about, and whether to trust it."""
-    row = [other for other in reports if (other.notebook, other.source) == (report.notebook, report.source)]
-    row = [other for other in row if other.address]  # newest first
-    place = row.index(report)
-    newer, older = row[place - 1] if place else None, row[place + 1] if place + 1 < len(row) else None
+def neighbours(reports: Sequence[Report]) -> dict[str, tuple[Report | None, Report | None]]:
+    """By address: the older and the newer report of the same notebook and source. `reports` come newest first."""
+    rows: dict[tuple[str, str], list[Report]] = {}
+    for report in reports:
+        if report.address:
+            rows.setdefault((report.notebook, report.source), []).append(report)
+    found: dict[str, tuple[Report | None, Report | None]] = {}
+    for row in rows.values():
+        for newer, report, older in zip([None, *row], row, [*row[1:], None], strict=False):
+            found[report.address] = older, newer
+    return found
+
+
+def full_page(
+    report: Report, fragment: Fragment, beside: tuple[Report | None, Report | None], link: Link, notebook_href: str
+) -> str:
+    """A report's page: where it belongs, whether to trust it, its one title, what it is about, and the notebook.
+
+    `beside` are the older and the newer report; `notebook_href` is "" where the notebook file is not offered.
+    """
+    older, newer = beside
     steps = [f'<a href="{escape(link("reports"))}">All reports</a>']
     steps += [f'<a href="{escape(link(older.address))}">← {short(older.window)}</a>'] if older else []
     steps += [f'<a href="{escape(link(newer.address))}">{short(newer.window)} →</a>'] if newer else []
     steps += [f'<a href="{escape(notebook_href)}" download>Notebook file</a>'] if notebook_href else []
     if report.interactive:
         steps.append('<a href="evidently.html" target="_blank">Interactive page (Evidently, 5 MB)</a>')
+    checked = "" if report.outcome == "done" else " checked"
+    return (
+        f'<nav data-search-exclude class="cvkit-steps" aria-label="Reports">{"".join(steps)}</nav>{_banner(report)}'
+        f'<h1 id="{TOP}">{fragment.title or report.title}</h1>{_facts(report)}'
+        f'<input type="checkbox" id="cvkit-code" class="cvkit-code"{checked}>'
+        f'<label data-search-exclude for="cvkit-code">Show code</label>{fragment.html}'
+    )
+
+
+def _facts(report: Report) -> str:
     facts = {
         "Window": f"{short(report.window)}",
         "Source": escape(report.source) or "all",
@@ -217,15 +272,11 @@ def head(report: Report, reports: Sequence[Report], link: Link, notebook_href: s
         "Model version": f"<code>{escape(report.version)}</code>",
         "Status": outcome_badge(report),
         "Executed": _executed(report),
+        "Data": escape(report.data) or "not in the history",
+        "Content": f'<code title="SHA-256 of the executed notebook">{report.content[:12]}</code>',
     }
     listed = "".join(f"<div><dt>{name}</dt> <dd>{value}</dd> </div>" for name, value in facts.items())
-    checked = "" if report.outcome == "done" else " checked"
-    return (
-        f'<nav data-search-exclude class="cvkit-steps" aria-label="Reports">{"".join(steps)}</nav>'
-        f'<dl class="cvkit-facts">{listed}</dl>{_banner(report)}'
-        f'<input type="checkbox" id="cvkit-code" class="cvkit-code"{checked}>'
-        '<label data-search-exclude for="cvkit-code">Show code</label>'
-    )
+    return f'<dl class="cvkit-facts">{listed}</dl>'
 
 
 def _executed(report: Report) -> str:

@@ -43,6 +43,7 @@ class Situation:
     settings: Mapping[str, str]  # `reference_id` and `rules_id` that hold now
     alarms: Alarms = field(default_factory=Alarms)
     strangers: tuple[str, ...] = ()  # executed notebooks that the history does not know
+    retired: int = 0  # reports that have left the site for their age
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from cvkit.config import Config
-from cvkit.documentation.site import alert_cards, report_pages, status
-from cvkit.documentation.site.report_pages import Report
+from cvkit.documentation.site import alert_cards, rendering, report_pages, retention, status
 from cvkit.monitoring import identity
 from cvkit.monitoring.history import History
 from cvkit.monitoring.pages import REPORTS
@@ -23,7 +21,9 @@ def survey(config: Config, now: datetime) -> status.Situation:
     with History.open(config.history_url) as history:
         version = history.current_version(config)
         verdicts = history.verdicts(model=model, version=version)
-        reports = report_pages.read(history.reports(), config.workspace, flaw)
+        shown, retired = retention.divide(config, history, now)
+        look = partial(rendering.look, kept=kept(config.workspace))
+        reports = report_pages.read(shown, config.workspace, look, history.runs())
         return status.Situation(
             model=model,
             version=version,
@@ -33,30 +33,23 @@ def survey(config: Config, now: datetime) -> status.Situation:
             verdicts=verdicts,
             measurements=_measurements(history, verdicts, model, version),
             reports=reports,
-            strangers=_strangers(config.workspace / REPORTS, reports),
+            strangers=_strangers(config.workspace, set(shown["path"]) | set(retired["path"])),
+            retired=len(retired),
             settings=identity.judged_by(config),
             alarms=alert_cards.read(config, history, reports),
         )
 
 
-def flaw(file: Path) -> str:
-    """What keeps an executed notebook from being shown: "" (nothing), "missing" or "damaged"."""
-    import nbformat
-
-    try:
-        nbformat.validate(json.loads(file.read_text(encoding="utf-8")), version=4)
-    except OSError:
-        return "missing"
-    except (ValueError, nbformat.ValidationError):  # a file that was cut or is no notebook
-        return "damaged"
-    return ""
+def kept(workspace: Path) -> Path:
+    """Folder of what was rendered of reports."""
+    return workspace / ".cache" / REPORTS
 
 
-def _strangers(folder: Path, reports: Sequence[Report]) -> tuple[str, ...]:
-    """Notebooks among the reports of which the history knows nothing."""
-    known = {report.file for report in reports}
-    found = sorted(folder.glob("*/*.ipynb"), reverse=True)
-    return tuple(str(file.relative_to(folder)) for file in found if file not in known)
+def _strangers(workspace: Path, known: set[str]) -> tuple[str, ...]:
+    """Notebooks among the reports of which the history knows nothing; `known` are paths as it has them."""
+    folder = workspace / REPORTS
+    found = (file.relative_to(folder).as_posix() for file in sorted(folder.glob("*/*.ipynb"), reverse=True))
+    return tuple(name for name in found if f"{REPORTS}/{name}" not in known)
 
 
 def _measurements(history: History, verdicts: pd.DataFrame, model: str, version: str) -> pd.DataFrame:
