@@ -18,9 +18,10 @@ from mkdocs.structure.toc import get_toc
 from mkdocs.utils import get_relative_url
 
 from cvkit.config import load_config
-from cvkit.documentation.site import report_pages, status
+from cvkit.documentation.site import feed, report_pages, status
 from cvkit.documentation.site.pages import PAGES
 from cvkit.documentation.site.report_pages import Report
+from cvkit.documentation.site.situation import Situation
 from cvkit.documentation.site.survey import survey
 from cvkit.errors import CvkitError
 from cvkit.monitoring.pages import REPORTS
@@ -65,7 +66,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         home = Path(config.config_file_path).parent
         folder = (home / self.config.workspace).absolute()
         self.workspace = folder if (folder / "cvkit.yml").is_file() else None
-        self.situation: status.Situation | None = None
+        self.situation: Situation | None = None
         self.by_page: dict[str, Report] = {}
         self.own = {f"{page.address}.md": page for page in PAGES}
         config.extra_css.append(STYLE)
@@ -80,11 +81,12 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         """Add the pages, after mkdocs-jupyter has picked its own: the status first, then the reports."""
         self.status_page = "status.md" if files.get_file_from_path("index.md") else "index.md"
         style = Path(__file__).with_name("site.css").read_text(encoding="utf-8")
-        added = [File.generated(config, STYLE, content=style), _page(config, self.status_page, "Status")]
+        added = [File.generated(config, STYLE, content=style), _page(config, self.status_page, "Status", wide=True)]
         if self.workspace is not None:
             with _told_to_mkdocs():
-                self.situation = survey(load_config(self.workspace), datetime.now(UTC))
-            added += [_page(config, uri, page.title) for uri, page in self.own.items()]
+                settings = load_config(self.workspace)
+                self.situation = survey(settings, datetime.now(UTC))
+            added += [_page(config, uri, page.title, wide=page.wide) for uri, page in self.own.items()]
             added += _guides(config, files)
         for file in added[1:]:
             if file.src_uri in files.src_uris:
@@ -101,7 +103,12 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             for report in self.by_page.values()
             if report.interactive
         ]
-        return Files([*added, *files, *notebooks, *interactive])
+        made = Files([*added, *files, *notebooks, *interactive])
+        if self.situation:
+            base = config.site_url or settings.alerts.site
+            text = feed.render(self.situation, lambda address: _url(made, address), base and f"{base.rstrip('/')}/")
+            made.append(File.generated(config, feed.FILE, content=text))
+        return made
 
     def on_nav(self, nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
         """Put the plugin's pages after the status, where mkdocs.yml leaves the order to MkDocs."""
@@ -117,8 +124,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         report = self.by_page.get(here)
 
         def link(address: str) -> str:
-            file = files.get_file_from_path(f"{address}.ipynb") or files.get_file_from_path(f"{address}.md")
-            return get_relative_url(file.url if file else address, page.url)
+            return get_relative_url(_url(files, address or self.status_page.removesuffix(".md")), page.url)
 
         if report is not None:
             page.title = report.title
@@ -132,7 +138,10 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         return self._tidy(html)
 
     def on_post_page(self, output: str, page: Page, config: MkDocsConfig) -> str:
-        """Forbid the page to ask other hosts for anything."""
+        """Name the feed, and forbid the page to ask other hosts for anything."""
+        if self.situation:
+            named = feed.head_link(get_relative_url(feed.FILE, page.url))
+            output = output.replace("</head>", f"{named}</head>", 1)
         return self._sealed(output)
 
     def on_post_template(self, output_content: str, template_name: str, config: MkDocsConfig) -> str:
@@ -171,8 +180,14 @@ NO_WORKSPACE = (
 )
 
 
-def _page(config: MkDocsConfig, uri: str, title: str) -> File:
-    text = f"---\ntitle: {title}\nhide: [toc]\n---\n\n# {title}\n" if title == "Status" else f"# {title}\n"
+def _url(files: Files, address: str) -> str:
+    """Where a page is below the site."""
+    file = files.get_file_from_path(f"{address}.ipynb") or files.get_file_from_path(f"{address}.md")
+    return file.url if file else address
+
+
+def _page(config: MkDocsConfig, uri: str, title: str, *, wide: bool = False) -> File:
+    text = f"---\ntitle: {title}\nhide: [toc]\n---\n\n# {title}\n" if wide else f"# {title}\n"
     return File.generated(config, uri, content=text)
 
 
