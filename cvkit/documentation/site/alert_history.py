@@ -59,7 +59,7 @@ def _row(one: Alert, happened: list[dict[Any, Any]], now: datetime) -> str:
         f'<span class="cvkit-second cvkit-quiet">rule {escape(one.rule)}</span>{_happened(happened)}'
     )
     badge = f'<span class="cvkit-badge cvkit-{one.severity}">{light(one.severity)}{one.severity}</span>'
-    until = written_day(one.until) if one.until else "lasting"
+    until = written_day(one.until) if one.until else "open"
     lasted = length((one.until or now) - one.since)
     cells = (badge, written_day(one.since), until, lasted, _stands(one), again(one.returns))
     told = "".join(
@@ -72,7 +72,7 @@ def _row(one: Alert, happened: list[dict[Any, Any]], now: datetime) -> str:
 def _stands(one: Alert) -> str:
     by = f" by {escape(one.author)}" if one.author else ""
     why = f'<span class="cvkit-second cvkit-quiet">{escape(one.why)}</span>' if one.why else ""
-    return f"{one.state}{by}{why}"
+    return f'<span class="cvkit-words">{one.state}{by}</span>{why}'
 
 
 def _happened(rows: list[dict[Any, Any]]) -> str:

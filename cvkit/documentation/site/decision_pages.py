@@ -12,7 +12,7 @@ from cvkit.documentation.site.report_pages import Link
 from cvkit.documentation.site.situation import Situation
 from cvkit.documentation.site.trends import number
 
-UNFOLDED = 3  # the newest
+UNFOLDED = 1  # the newest
 
 
 def render(situation: Situation, link: Link) -> str:
@@ -22,7 +22,7 @@ def render(situation: Situation, link: Link) -> str:
             '<p class="cvkit-empty">Nothing has been decided yet. <code>cvkit retrain decide</code> says what is to be '
             "done about the model, and why.</p>"
         )
-    rows: list[dict[Any, Any]] = list(reversed(situation.decisions.to_dict("records")))
+    rows = _newest_first(situation)
     many = f"{len(rows)} decision{'s' * (len(rows) != 1)}, the newest first. Times are in UTC."
     told = "".join(_decision(row, place < UNFOLDED) for place, row in enumerate(rows))
     return f'<p class="cvkit-quiet">{many}</p>{told}'
@@ -35,7 +35,14 @@ def anchor(row: Mapping[Any, Any]) -> str:
 
 def headings(situation: Situation) -> list[tuple[str, str]]:
     """Anchor and words of each decision, the newest first."""
-    return [(anchor(row), _title(row)) for row in reversed(situation.decisions.to_dict("records"))]
+    return [(anchor(row), _title(row)) for row in _newest_first(situation)]
+
+
+def _newest_first(situation: Situation) -> list[dict[Any, Any]]:
+    if situation.decisions.empty:
+        return []
+    rows: list[dict[Any, Any]] = situation.decisions.sort_values(["made", "id"]).to_dict("records")
+    return rows[::-1]
 
 
 def _title(row: Mapping[Any, Any]) -> str:

@@ -81,7 +81,8 @@ def _cached(file: Path, key: str) -> dict[str, Checked | str] | None:
 
 
 def _thawed(row: Mapping[str, Any]) -> Checked:
-    return Checked(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
+    lists = {name: tuple(row[name]) for name in ("missing", "stale", "contradictory")}
+    return Checked(done=int(row["done"]), of=int(row["of"]), **lists)
 
 
 def render(situation: Situation, link: Link) -> str:

@@ -209,4 +209,5 @@ def _on_it(alerts: Sequence[Alert]) -> str:
     who = ", ".join(dict.fromkeys(escape(one.author) for one in taken))
     if not taken:
         return "nobody is on it yet"
-    return f"{who} {'are' if ',' in who else 'is'} on {'it' if len(taken) == len(alerts) else f'{len(taken)} of them'}"
+    rest = "" if len(taken) == len(alerts) else f" of {len(alerts)}"
+    return f"{who} on {len(taken)}{rest} alert{'s' * (len(alerts) != 1)}"

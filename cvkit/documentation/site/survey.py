@@ -24,7 +24,7 @@ from cvkit.monitoring import alert_actions, alert_store, alerts, identity
 from cvkit.monitoring.database import JUDGED, RUNS
 from cvkit.monitoring.history import History
 from cvkit.monitoring.pages import REPORTS
-from cvkit.tables import STATES, TIME
+from cvkit.tables import STATES
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def past(history: History, model: str) -> pd.DataFrame:
         rows = connection.execute(query.group_by(*about, *told[:-1])).all()
     table = pd.DataFrame(rows, columns=[*(one.name for one in about), "source", "state", "rule", "feature"])
     for name in ("window_start", "window_end", "finished"):
-        table[name] = pd.to_datetime(table[name], utc=True).astype(TIME)
+        table[name] = pd.to_datetime(table[name], utc=True).astype("datetime64[us, UTC]")
     failed = table["status"] != "done"
     table.loc[failed, ["source", "state", "rule", "feature"]] = ["", "failed", "", ""]
     table = table[failed | table["state"].notna()]
@@ -139,8 +139,7 @@ def _others(history: History, model: str) -> Iterator[Other]:
         version = str(mine.sort_values(["window_start", "finished"])["version"].iloc[-1])
         of_version = mine[mine["version"] == version]
         starts = sorted(of_version["window_start"].unique())
-        about = {"model": str(name), "version": version}
-        verdicts = history.verdicts(start=starts[-sources.SHOWN_WINDOWS :][0], **about)
+        verdicts = history.verdicts(start=starts[-sources.SHOWN_WINDOWS :][0], model=str(name), version=version)
         yield Other(
             str(name), version, starts[0], verdicts, _measurements(history, verdicts, str(name), version),
             tuple(alerts.standing(history, str(name))),

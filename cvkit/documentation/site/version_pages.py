@@ -70,8 +70,10 @@ def _reigns(name: str, log: Sequence[Promotion]) -> str:
     for place, one in enumerate(log):
         if one.version == name:
             until = f"{log[place + 1].when:%Y-%m-%d}" if place + 1 < len(log) else "now"
-            told.append(f"{one.when:%Y-%m-%d} to {until}, {one.how} by {escape(one.by)}")
-    return "<br>".join(told) or '<span class="cvkit-quiet">never</span>'
+            told.append(
+                f'<span class="cvkit-words">{one.how} {one.when:%Y-%m-%d} by {escape(one.by)}, until {until}</span>'
+            )
+    return "".join(told) or '<span class="cvkit-quiet">never</span>'
 
 
 def _comparison(versions: Sequence[Judged]) -> str:
