@@ -169,7 +169,7 @@ def test_search_finds_a_report_by_its_day(built: Path) -> None:
 def test_the_navigation_starts_with_status_and_reports(built: Path) -> None:
     links = [link for link in Page(built / "site" / "about-this-model" / "index.html").links if link.startswith("..")]
     navigation = list(dict.fromkeys(links))
-    assert navigation[navigation.index("..") + 1 :][:4] == ["../calendar/", "../alerts/", "../reports/", "../decisions/"]
+    assert navigation[navigation.index("..") + 1 :][:3] == ["../calendar/", "../alerts/", "../reports/"]
 
 
 def test_old_reports_are_not_rendered_again(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
