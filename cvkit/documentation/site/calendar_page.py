@@ -97,7 +97,7 @@ def _cell(name: str, rows: Sequence[dict[Any, Any]], worst: dict[Any, Any], page
     words = f"{short(window)}: {WORDS[state]}{f', {feature}' if feature else ''}{many}"
     telling = NOTEBOOKS.get(str(worst["rule"]), "")
     fit = [one for one in pages if one.source in ("", name)]
-    best = max(fit, key=lambda one: (one.source != "", one.notebook == telling), default=None)
+    best = max(fit, key=lambda one: (one.outcome == "done", one.source != "", one.notebook == telling), default=None)
     return Cell(state, words, best.address if best else "")
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from xml.sax.saxutils import escape
+from html import escape
 
 from cvkit.documentation.site.report_pages import Report, short
 from cvkit.documentation.site.situation import Situation
@@ -83,4 +83,4 @@ def _utc(moment: datetime) -> datetime:
 
 
 def _text(words: str) -> str:
-    return escape(UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", words), {'"': "&quot;"})
+    return escape(UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", words))

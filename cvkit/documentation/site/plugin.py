@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 STYLE = "assets/cvkit.css"
 GUIDES = ("runbook.md", "procedures/*.md")  # pages that alerts lead to: cvkit's own where the workspace has none
 FENCES = "pymdownx.superfences"  # procedures have commands within numbered steps
+SEARCH = 'data-md-component="search" role="dialog"'  # the theme's, which gives it no name for screen readers
 # The promise that looking at the site asks no other host for anything, kept by the reader's browser itself.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy"'
@@ -138,11 +139,11 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         return self._tidy(html)
 
     def on_post_page(self, output: str, page: Page, config: MkDocsConfig) -> str:
-        """Name the feed, and forbid the page to ask other hosts for anything."""
+        """Name the feed and the search, and forbid the page to ask other hosts for anything."""
         if self.situation:
             named = feed.head_link(get_relative_url(feed.FILE, page.url))
             output = output.replace("</head>", f"{named}</head>", 1)
-        return self._sealed(output)
+        return self._sealed(output.replace(SEARCH, f'{SEARCH} aria-label="Search"', 1))
 
     def on_post_template(self, output_content: str, template_name: str, config: MkDocsConfig) -> str:
         """The same for pages such as 404.html."""
