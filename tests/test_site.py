@@ -18,7 +18,8 @@ from made_up_workspace import HOSTILE, MadeUp, day, fresh, make, numbers
 
 from cvkit.config import load_config
 from cvkit.documentation import site
-from cvkit.documentation.site import rendering, status, trends
+from cvkit.documentation.site import rendering, sources, status, trends
+from cvkit.documentation.site.situation import Situation
 from cvkit.errors import ConfigError, CvkitError, DataError, ReportError
 from cvkit.monitoring import pages
 from cvkit.storage import lock
@@ -81,10 +82,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_status_page_tells_state_and_reason_in_words(built: Path) -> None:
     page = Page(built / "site" / "index.html")
     assert "1 critical, 2 ok" in page.text
-    assert "Champion version external" in page.text
+    assert "champion external for" in page.text
     assert "Last measured window 8 Nov 2026" in page.text
     assert "Bad images in it 5" in page.text
-    assert "since 5 Nov 2026 picture less sharp" in page.text
+    assert "Something needs attention now since 5 Nov 2026" in page.text
     assert "<i>expected</i> 2.6" in page.text  # markup in a reason is shown, not followed
     assert "parts <inspection>" in page.text
     assert "days before this page was made" in page.text or "hours before" in page.text
@@ -168,7 +169,7 @@ def test_search_finds_a_report_by_its_day(built: Path) -> None:
 def test_the_navigation_starts_with_status_and_reports(built: Path) -> None:
     links = [link for link in Page(built / "site" / "about-this-model" / "index.html").links if link.startswith("..")]
     navigation = list(dict.fromkeys(links))
-    assert navigation.index("../reports/") == navigation.index("..") + 1
+    assert navigation[navigation.index("..") + 1 :][:3] == ["../calendar/", "../alerts/", "../reports/"]
 
 
 def test_old_reports_are_not_rendered_again(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,7 +313,7 @@ def frames(made_up: MadeUp, days: list[int]) -> tuple[pd.DataFrame, pd.DataFrame
 def test_a_source_that_vanished_is_unknown_not_ok() -> None:
     measured, judged = frames(MadeUp(sources=("a", "b"), blurred_from=99), [0, 1, 2])
     judged = judged[(judged["source"] == "a") | (judged["window_start"] < pd.Timestamp(day(2).start))]
-    found = {source.name: source for source in status.sources(judged, measured)}
+    found = {source.name: source for source in sources.sources(judged, measured)}
     assert found["a"].state == "ok"
     assert found["b"].state == "unknown"
     assert found["b"].since == day(2).start
@@ -321,12 +322,12 @@ def test_a_source_that_vanished_is_unknown_not_ok() -> None:
 
 def test_since_is_the_start_of_the_present_stretch() -> None:
     measured, judged = frames(MadeUp(sources=("a",), blurred_from=2), [0, 1, 2, 3])
-    (found,) = status.sources(judged, measured)
+    (found,) = sources.sources(judged, measured)
     assert (found.state, found.since) == ("critical", day(2).start)
     assert found.trends[0].name == "sharpness"
     assert [state for _, state in found.past] == ["ok", "ok", "critical", "critical"]
     measured, judged = frames(MadeUp(sources=("a",), blurred_from=9), [0, 1, 2, 3])
-    (found,) = status.sources(judged, measured)
+    (found,) = sources.sources(judged, measured)
     assert (found.state, found.since) == ("ok", day(0).start)
 
 
@@ -335,7 +336,7 @@ def test_a_feature_that_was_not_measured_shows_no_value() -> None:
     newest = pd.Timestamp(day(2).start)
     measured = measured[measured["window_start"] < newest]
     judged.loc[(judged["window_start"] == newest) & (judged["rule"] == "data"), "state"] = "unknown"
-    (found,) = status.sources(judged[(judged["window_start"] < newest) | (judged["rule"] == "data")], measured)
+    (found,) = sources.sources(judged[(judged["window_start"] < newest) | (judged["rule"] == "data")], measured)
     assert (found.state, found.since) == ("unknown", day(2).start)
     assert "no value in the newest of 3 windows, not measured" in trends.describe(found.trends[0])
 
@@ -348,7 +349,7 @@ def test_measurements_that_failed_or_are_old_are_told() -> None:
         [{**run, "status": "done", "rules_id": "old", "bad_images": 1, "error": ""},
          {**later, "status": "failed", "error": "no <captures>"}]
     )  # fmt: skip
-    situation = status.Situation(
+    situation = Situation(
         "m", "v", datetime(2026, 11, 30, tzinfo=UTC), timedelta(days=1), runs, judged, measured, (), {"rules_id": "new"}
     )
     html = status.render(situation, lambda address: address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,7 +26,9 @@ QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-PAGES = ("", "reports/", "reports/2026-11-08/02-drift/", "about-this-model/", "runbook/")
+OWN = ("", "calendar/", "alerts/", "reports/", "decisions/", "versions/", "documents/")
+PAGES = (*OWN, "reports/2026-11-08/02-drift/", "about-this-model/", "runbook/")
+AXE = Path(os.environ.get("AXE_CORE") or Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js")
 READABLE = 4.5  # WCAG 2.1 AA, contrast of text
 # The least contrast of text a person can see against what is painted behind it, and the text it was found on.
 CONTRAST = """
@@ -186,3 +189,45 @@ def test_the_scheme_can_be_switched(visit: Visit) -> None:
     visit.page.locator("form[data-md-component='palette'] label:not([hidden])").first.click()
     visit.page.wait_for_function("document.body.dataset.mdColorScheme === 'slate'")
     assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm install axe-core, or name axe.min.js in AXE_CORE")
+@pytest.mark.parametrize("visit", [("light", 1280), ("dark", 1280), ("light", 390)], indirect=True)
+def test_axe_finds_no_serious_fault(visit: Visit) -> None:
+    for path in PAGES:
+        visit.open(path)
+        visit.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        visit.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        told = [f"{one['id']}: {node['html'][:200]}" for one in found if one["impact"] in ("serious", "critical")
+                for node in one["nodes"]]  # fmt: skip
+        assert not told, f"{path}: {told}"
+
+
+@pytest.mark.parametrize("visit", [("dark", 1280)], indirect=True)
+def test_a_report_on_paper_is_the_page_alone(visit: Visit) -> None:
+    visit.open("reports/2026-11-08/02-drift/")
+    visit.page.emulate_media(media="print")
+    for hidden in (".md-header", ".md-sidebar--primary", ".cvkit-steps", ".jp-CodeCell .jp-Cell-inputWrapper"):
+        assert not visit.page.locator(hidden).first.is_visible(), hidden
+    assert visit.page.locator("h1").first.is_visible()
+    assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert visit.page.evaluate(CONTRAST)[0] >= READABLE
+
+
+def test_the_keyboard_shows_where_it_is(visit: Visit) -> None:
+    visit.open("")
+    link = visit.page.locator(".cvkit-overview td a").first
+    link.focus()
+    visit.page.keyboard.press("Tab")
+    visit.page.keyboard.press("Shift+Tab")
+    assert link.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+
+
+def test_a_row_leads_to_its_card_and_a_day_to_its_report(visit: Visit) -> None:
+    visit.open("")
+    visit.page.locator(".cvkit-overview th[scope='row'] a", has_text="cam-south").click()
+    assert visit.page.locator("h3:target").inner_text() == "cam-south"
+    visit.open("calendar/")
+    visit.page.locator("tr", has_text="cam-south").locator("td[data-day='8'] a").click()
+    visit.page.wait_for_url("**/reports/2026-11-08/01-data-quality/")

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cvkit.documentation.site import report_pages
+from cvkit.documentation.site import (
+    alert_history,
+    calendar_page,
+    decision_pages,
+    document_pages,
+    report_pages,
+    version_pages,
+)
 from cvkit.documentation.site.report_pages import Link
-from cvkit.documentation.site.status import Situation
+from cvkit.documentation.site.situation import Situation
 from cvkit.tables import worst
 
 Headings = Sequence[tuple[str, str]]  # anchor and words, for the table of contents
@@ -21,6 +28,7 @@ class OwnPage:
     title: str
     render: Callable[[Situation, Link], str]  # what stands below the title, as HTML
     headings: Callable[[Situation], Headings] = lambda situation: ()
+    wide: bool = False  # without a table of contents beside it
 
 
 def _reports(situation: Situation, link: Link) -> str:
@@ -35,4 +43,11 @@ def _months(situation: Situation) -> Headings:
     return [(report_pages.month_id(name), name) for name, _ in report_pages.months(situation.reports)]
 
 
-PAGES = (OwnPage("reports", "Reports", _reports, _months),)
+PAGES = (
+    OwnPage("calendar", "Calendar", calendar_page.render, wide=True),
+    OwnPage("alerts", "Alerts", alert_history.render, wide=True),
+    OwnPage("reports", "Reports", _reports, _months),
+    OwnPage("decisions", "Decisions", decision_pages.render, decision_pages.headings),
+    OwnPage("versions", "Versions", version_pages.render, wide=True),
+    OwnPage("documents", "Documents", document_pages.render),
+)

@@ -17,9 +17,10 @@ from mkdocs.structure.toc import get_toc
 from mkdocs.utils import get_relative_url
 
 from cvkit.config import load_config
-from cvkit.documentation.site import report_pages, report_site, safe_words, shell, status
+from cvkit.documentation.site import feed, report_pages, report_site, safe_words, shell, status
 from cvkit.documentation.site.pages import PAGES
 from cvkit.documentation.site.report_pages import Report
+from cvkit.documentation.site.situation import Situation
 from cvkit.documentation.site.survey import kept, survey
 from cvkit.errors import CvkitError
 from cvkit.monitoring.pages import REPORTS
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 STYLE = "assets/cvkit.css"
 GUIDES = ("runbook.md", "procedures/*.md")  # pages that alerts lead to: cvkit's own where the workspace has none
 EXTENSIONS = ("admonition", "pymdownx.superfences")  # procedures have commands within numbered steps
+SEARCH = 'data-md-component="search" role="dialog"'  # the theme's, which gives it no name for screen readers
 # The promise that looking at the site asks no other host for anything, kept by the reader's browser itself.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy"'
@@ -63,7 +65,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         home = Path(config.config_file_path).parent
         folder = (home / self.config.workspace).absolute()
         self.workspace = folder if (folder / "cvkit.yml").is_file() else None
-        self.situation: status.Situation | None = None
+        self.situation: Situation | None = None
         self.reports: dict[str, Report] = {}
         self.shell: shell.Shell | None = None
         self.own = {f"{page.address}.md": page for page in PAGES}
@@ -80,11 +82,12 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         """Add the pages, after mkdocs-jupyter has picked its own: the status first, then the reports."""
         self.status_page = "status.md" if files.get_file_from_path("index.md") else "index.md"
         style = Path(__file__).with_name("site.css").read_text(encoding="utf-8")
-        added = [File.generated(config, STYLE, content=style), _page(config, self.status_page, "Status")]
+        added = [File.generated(config, STYLE, content=style), _page(config, self.status_page, "Status", wide=True)]
         if self.workspace is not None:
             with _told_to_mkdocs():
-                self.situation = survey(load_config(self.workspace), datetime.now(UTC))
-            added += [_page(config, uri, page.title) for uri, page in self.own.items()]
+                settings = load_config(self.workspace)
+                self.situation = survey(settings, datetime.now(UTC))
+            added += [_page(config, uri, page.title, wide=page.wide) for uri, page in self.own.items()]
             added += _guides(config, files)
         for file in added[1:]:
             if file.src_uri in files.src_uris:
@@ -92,7 +95,12 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                     f"cvkit makes the page {file.src_uri}: give the one in {config.docs_dir} another name"
                 )
         self.reports = {r.address: r for r in self.situation.reports if r.address} if self.situation else {}
-        return Files([*added, *files, *self._report_files(config)])
+        made = Files([*added, *files, *self._report_files(config)])
+        if self.situation:
+            base = config.site_url or settings.alerts.site
+            text = feed.render(self.situation, lambda address: _url(made, address), base and f"{base.rstrip('/')}/")
+            made.append(File.generated(config, feed.FILE, content=text))
+        return made
 
     def _report_files(self, config: MkDocsConfig) -> Iterator[File]:
         """One page that stands for all reports, what links to them can be checked against, and their files."""
@@ -134,8 +142,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             return safe_words.cleaned(html)
 
         def link(address: str) -> str:
-            file = files.get_file_from_path(f"{address}.ipynb") or files.get_file_from_path(f"{address}.md")
-            return get_relative_url(file.url if file else address, page.url)
+            return get_relative_url(_url(files, address or self.status_page.removesuffix(".md")), page.url)
 
         if self.reports and page.file is self.stand_in:
             page.title = shell.TITLE
@@ -152,11 +159,15 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
 
     @event_priority(-100)
     def on_post_page(self, output: str, page: Page, config: MkDocsConfig) -> str:
-        """Forbid the page to ask other hosts for anything; keep the one that stands for all reports."""
+        """Name the feed and the search, forbid to ask other hosts; keep the page that stands for all reports."""
+        if self.situation:
+            named = feed.head_link(get_relative_url(feed.FILE, page.url))
+            output = output.replace("</head>", f"{named}</head>", 1)
+        output = self._sealed(output.replace(SEARCH, f'{SEARCH} aria-label="Search"', 1))
         if self.reports and page.file is self.stand_in:
-            self.shell = shell.read(self._sealed(output))
+            self.shell = shell.read(output)
             return ""
-        return self._sealed(output)
+        return output
 
     @event_priority(-100)
     def on_post_template(self, output_content: str, template_name: str, config: MkDocsConfig) -> str:
@@ -204,8 +215,14 @@ NO_WORKSPACE = (
 )
 
 
-def _page(config: MkDocsConfig, uri: str, title: str) -> File:
-    text = f"---\ntitle: {title}\nhide: [toc]\n---\n\n# {title}\n" if title == "Status" else f"# {title}\n"
+def _url(files: Files, address: str) -> str:
+    """Where a page is below the site."""
+    file = files.get_file_from_path(f"{address}.ipynb") or files.get_file_from_path(f"{address}.md")
+    return file.url if file else address
+
+
+def _page(config: MkDocsConfig, uri: str, title: str, *, wide: bool = False) -> File:
+    text = f"---\ntitle: {title}\nhide: [toc]\n---\n\n# {title}\n" if wide else f"# {title}\n"
     return File.generated(config, uri, content=text)
 
 

@@ -294,7 +294,7 @@ def _banner(report: Report) -> str:
         "failed": ("This report failed", "What follows ends where it broke: do not read a verdict from it."),
         "running": ("This report was not finished", "It is still being executed, or was killed. Run it again."),
     }.get(report.outcome, (f"This report: {word}", ""))
-    error = f"<pre>{escape(report.error.strip())}</pre>" if report.error.strip() else ""
+    error = f'<pre tabindex="0">{escape(report.error.strip())}</pre>' if report.error.strip() else ""
     text = f"<strong>{title}</strong><p>{words}</p>{error}"
     return f'<div class="cvkit-banner cvkit-{state}" role="alert">{light(state)}<div>{text}</div></div>'
 
@@ -315,4 +315,5 @@ def tidy(content: str) -> str:
         )
     notebook = COPY_BUTTON.sub("", content[start:end])
     notebook = notebook.replace(f"<div {CODE}", f"<div data-search-exclude {CODE}")
+    notebook = notebook.replace("<table ", '<table tabindex="0" ')  # wide ones scroll: the keyboard has to reach them
     return notebook.replace("highlight-ipynb", "highlight")  # the name under which the theme colours code

@@ -2,207 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from html import escape
 from typing import Any
 
 import pandas as pd
 
-from cvkit.documentation.site import alert_cards
-from cvkit.documentation.site.alert_cards import Alarms
-from cvkit.documentation.site.report_pages import Link, Report, items, short, window_of
+from cvkit.documentation.site import alert_cards, overview
+from cvkit.documentation.site.report_pages import Link, items, short, window_of
+from cvkit.documentation.site.situation import Situation
+from cvkit.documentation.site.sources import Source, sources, written_day
 from cvkit.documentation.site.trends import Trend, expectation, light, sparkline, strip
 from cvkit.monitoring import diagnosis
 from cvkit.monitoring.pages import page_name
-from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, STATES, worst
+from cvkit.tables import STATES
 
-KEY_FEATURES = ("brightness", "sharpness", "confidence", "boxes")  # shown where nothing else stands out
-TREND_METRICS = ("mean", "share", "jensen_shannon", "count")  # what a feature's line shows, the first there is
-SHOWN_WINDOWS = 30  # about a month of days: as much as is legible on a phone
-SHOWN_TRENDS = 4
 SHOWN_REASONS = 1  # the others are a click away
 SHOWN_REPORTS = 6
 LATE_WINDOWS = 2  # a newest window older than this many windows is said to be old
 FOLDED_FROM = 12  # with more sources, the trend lines of those that are ok are a click away
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What the status page is made of; tables as the history gives them, of one model and version."""
-
-    model: str
-    version: str
-    made: datetime
-    window_length: timedelta
-    runs: pd.DataFrame
-    verdicts: pd.DataFrame
-    measurements: pd.DataFrame
-    reports: tuple[Report, ...]
-    settings: Mapping[str, str]  # `reference_id` and `rules_id` that hold now
-    alarms: Alarms = field(default_factory=Alarms)
-    strangers: tuple[str, ...] = ()  # executed notebooks that the history does not know
-    retired: int = 0  # reports that have left the site for their age
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """What is probably the matter with a source."""
-
-    state: str
-    words: str
-    since: datetime
-    features: Sequence[str]  # that show it, the most telling first
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is known of one source."""
-
-    name: str
-    state: str
-    since: datetime | None  # start of the first window of this state in a row
-    causes: tuple[Cause, ...]
-    reasons: tuple[tuple[str, str, str], ...]  # state, feature, reason; the most urgent first
-    images: str
-    past: tuple[tuple[str, str], ...]  # window, state; oldest first
-    trends: tuple[Trend, ...]
-
-
 def render(situation: Situation, link: Link) -> str:
     """The page below its title."""
     if situation.runs.empty and situation.verdicts.empty:
-        return f"{_facts(situation, [])}{_first_steps()}{_reports(situation, link)}"
+        return f"{_facts(situation)}{_first_steps()}{_reports(situation, link)}"
     found = sources(situation.verdicts, situation.measurements)
     folded = len(found) > FOLDED_FROM
     cards = "".join(_card(source, folded and source.state == "ok") for source in found)
+    standing = [one.alert for one in situation.alarms.open]
+    rows = overview.table(overview.groups(situation, found, link), situation.made, link)
     return (
-        f"{_headline(found)}{_facts(situation, found)}{_warnings(situation)}"
+        f"{overview.headline(found, standing)}{_warnings(situation)}{rows}{_facts(situation)}"
         f"{alert_cards.render(situation.alarms, link)}"
-        f'<h2 id="sources">Sources</h2>{_overview(found)}<div class="cvkit-cards">{cards}</div>'
+        f'<h2 id="sources">Sources</h2><div class="cvkit-cards">{cards}</div>'
         f"{_reports(situation, link)}{_legend(situation)}"
     )
 
 
-def sources(verdicts: pd.DataFrame, measurements: pd.DataFrame) -> list[Source]:
-    """What is known of each source, those that ask for most attention first."""
-    if verdicts.empty:
-        return []
-    states = verdicts.groupby(["source", "window_start"])["state"].agg(lambda column: worst(list(column)))
-    shown = shown_windows(verdicts)
-    diagnosed = diagnosis.diagnose(verdicts)
-    lasting = diagnosed[diagnosed["until"].isna()]
-    found = []
-    for name in sorted(verdicts.loc[verdicts["window_start"].isin(shown), "source"].unique()):
-        rows = lasting[lasting["source"] == name].itertuples()
-        causes = tuple(Cause(str(row.state), str(row.what), row.since, str(row.evidence).split(", ")) for row in rows)
-        part = verdicts[verdicts["source"] == name]
-        found.append(_source(name, part, states[name], causes, measurements[measurements["source"] == name], shown))
-    return sorted(found, key=lambda source: (-STATES.index(source.state), source.name))
-
-
-def shown_windows(verdicts: pd.DataFrame) -> list[pd.Timestamp]:
-    """Starts of the windows the page shows, oldest first."""
-    return sorted(verdicts["window_start"].unique())[-SHOWN_WINDOWS:]
-
-
-def _source(
-    name: str,
-    verdicts: pd.DataFrame,
-    states: pd.Series,
-    causes: tuple[Cause, ...],
-    measurements: pd.DataFrame,
-    shown: Sequence[pd.Timestamp],
-) -> Source:
-    newest = shown[-1]
-    current = verdicts[verdicts["window_start"] == newest]
-    past = tuple((_day(start), str(states.get(start, "unknown"))) for start in shown if start >= states.index[0])
-    if current.empty:
-        words = f"nothing was measured of it since the window of {_day(states.index[-1])}"
-        missing = min(start for start in shown if start > states.index[-1])
-        return Source(name, "unknown", missing, (), (("unknown", "images", words),), "", past, ())
-    telling = [feature for cause in causes for feature in cause.features]
-    rows = sorted(current.to_dict("records"), key=lambda row: _urgency(row, telling))
-    reasons = tuple((row["state"], row["feature"], row["reason"]) for row in rows if row["state"] != "ok")
-    images = next((row["reason"] for row in rows if (row["rule"], row["state"]) == ("data", "ok")), "")
-    state = worst(list(current["state"]))
-    begun = [cause.since for cause in causes if state != "unknown"]
-    features = list(dict.fromkeys([feature for kind, feature, _ in reasons if kind != "unknown"]))
-    seen = [start for start in shown if start >= states.index[0]]
-    trends = tuple(_trends(features, measurements, verdicts, seen))
-    return Source(name, state, min(begun, default=_since(states)), causes, reasons, images, past, trends)
-
-
-def _urgency(row: dict[Any, Any], telling: Sequence[str]) -> tuple[int, int]:
-    """Where a verdict stands among the reasons: the worst first, of these what a likely cause names first."""
-    place = telling.index(row["feature"]) if row["feature"] in telling else len(telling)
-    return -STATES.index(row["state"]), place
-
-
-def _since(states: pd.Series) -> datetime:
-    """Start of the first window of the newest stretch of windows in one state."""
-    other = states.index[states != states.iloc[-1]]
-    start: datetime = states.index[states.index > other[-1]][0] if len(other) else states.index[0]
-    return start
-
-
-def _trends(
-    features: list[str], measurements: pd.DataFrame, verdicts: pd.DataFrame, windows: list[pd.Timestamp]
-) -> Iterator[Trend]:
-    """Trend lines over `windows` of what is not ok, filled up with the key features."""
-    drawn = 0
-    for feature in dict.fromkeys([*features, *KEY_FEATURES]):
-        part = measurements[measurements["feature"] == feature]
-        metric = next((name for name in TREND_METRICS if (part["metric"] == name).any()), None)
-        if metric is None or drawn == SHOWN_TRENDS:
-            continue
-        drawn += 1
-        judged = verdicts[verdicts["feature"] == feature].groupby("window_start")["state"].agg(lambda s: worst(list(s)))
-        # A window in which the feature was not measured has to be seen as such: it leaves a gap.
-        rows = part[part["metric"] == metric].drop_duplicates("window_start").set_index("window_start")
-        yield _trend(feature, metric, rows.reindex(windows), judged)
-
-
-def _trend(feature: str, metric: str, rows: pd.DataFrame, judged: pd.Series) -> Trend:
-    unit = FEATURE_UNITS.get(feature, "")
-    if metric in ("share", "count"):
-        unit = f"{'share of images' if metric == 'share' else 'how often'}: {FINDING_WORDS.get(feature, feature)}"
-    elif metric == "jensen_shannon":
-        unit = "Jensen-Shannon distance from the reference, 0-1"
-    return Trend(
-        name=feature.replace("_", " "),
-        unit=unit,
-        times=[start.to_pydatetime() for start in rows.index],
-        values=list(rows["value"]),
-        expected=list(rows["expected"]),
-        low=list(rows["expected_low"]),
-        high=list(rows["expected_high"]),
-        states=[str(judged.get(start, "ok")) for start in rows.index],
-        percent=metric == "share",
-    )
-
-
-def _headline(found: Sequence[Source]) -> str:
-    state = worst([source.state for source in found])
-    counts = {name: sum(source.state == name for source in found) for name in reversed(STATES)}
-    told = [f"{count} {name}" for name, count in counts.items() if count]
-    words = {
-        "ok": "Nothing stands out",
-        "unknown": "Some sources cannot be judged",
-        "warning": "Something has changed",
-        "critical": "Something needs attention now",
-    }[state]
-    many = f"{len(found)} source{'s' * (len(found) != 1)}: {', '.join(told)}"
-    return (
-        f'<div class="cvkit-headline cvkit-{state}">{light(state)}<div><strong>{words}</strong> '
-        f"<span>{many}</span></div></div>"
-    )
-
-
-def _facts(situation: Situation, found: Sequence[Source]) -> str:
+def _facts(situation: Situation) -> str:
     newest = _newest_run(situation.runs)
-    facts = {"Model": escape(situation.model), "Champion version": f"<code>{escape(situation.version)}</code>"}
+    facts = {}
+    if newest is None:
+        facts = {"Model": escape(situation.model), "Champion version": f"<code>{escape(situation.version)}</code>"}
     if newest is not None:
         facts["Last measured window"] = short(window_of(newest))
         facts["Images in it"] = f"{int(newest['images']):,}"
@@ -253,31 +95,16 @@ def _duration(time: timedelta) -> str:
     return f"{days} day{'s' * (days != 1)}" if days >= 2 else f"{days * 24 + hours} hours"
 
 
-def _overview(found: Sequence[Source]) -> str:
-    chips = "".join(
-        f'<a class="cvkit-badge cvkit-{source.state}" href="#{_anchor(source)}">{light(source.state)}'
-        f"{escape(source.name) or '(no source)'}</a>"
-        for source in found
-    )
-    return f'<p class="cvkit-chips">{chips}</p>' if len(found) > SHOWN_TRENDS else ""
-
-
-def _anchor(source: Source) -> str:
-    return f"source-{page_name(source.name)}"
-
-
 def _card(source: Source, folded: bool) -> str:
     title = (
-        f'<div class="cvkit-title">{light(source.state)}<h3 id="{_anchor(source)}">'
+        f'<div class="cvkit-title">{light(source.state)}<h3 id="source-{page_name(source.name)}">'
         f'{escape(source.name) or "(no source)"}</h3><span class="cvkit-word">{source.state}</span></div>'
     )
-    begun = f"{'ok ' * (source.state == 'ok')}since {_day(source.since)}" if source.since else ""
-    since = f'<p class="cvkit-quiet">{begun}</p>'
     past = f'<div class="cvkit-past">{strip(source.past)}</div>'
     lines = "".join(_trend_row(trend, source.name or "no source") for trend in source.trends)
     if folded and lines:
         lines = f"<details><summary>Trends</summary>{lines}</details>"
-    return f'<article class="cvkit-card cvkit-{source.state}">{title}{since}{_why(source)}{past}{lines}</article>'
+    return f'<article class="cvkit-card cvkit-{source.state}">{title}{_why(source)}{past}{lines}</article>'
 
 
 def _why(source: Source) -> str:
@@ -285,9 +112,7 @@ def _why(source: Source) -> str:
         images = f" ({escape(source.images)})" if source.images else ""
         return f'<p class="cvkit-cause">nothing stands out{images}</p>'
     causes = "".join(
-        f'<p class="cvkit-cause">{escape(cause.words)}'
-        f"{f', since {_day(cause.since)}' if len(source.causes) > 1 else ''}</p>"
-        for cause in source.causes
+        f'<p class="cvkit-cause">{escape(cause.words)}, since {written_day(cause.since)}</p>' for cause in source.causes
     )
     reasons = [
         f"<li>{light(state)}<span><b>{escape(feature.replace('_', ' '))}</b>: {escape(reason)}</span></li>"
@@ -340,10 +165,3 @@ def _legend(situation: Situation) -> str:
         "where 95 % of healthy windows lie, the dashed line the reference. Bars are past windows, the higher the "
         f"worse. Times are in UTC. Page made {situation.made:%Y-%m-%d %H:%M} UTC.</p></div>"
     )
-
-
-def _day(moment: datetime | None) -> str:
-    if moment is None:
-        return "the beginning"
-    time = "" if (moment.hour, moment.minute) == (0, 0) else f" {moment:%H:%M}"
-    return f"{moment.day} {moment:%b %Y}{time}"

@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import sqlalchemy as sa
 
 from cvkit.config import Config
-from cvkit.documentation.site import alert_cards, rendering, report_pages, retention, status
-from cvkit.monitoring import identity
+from cvkit.config import champion as champion_file
+from cvkit.config.champion import Champions
+from cvkit.documentation.site import alert_cards, document_pages, rendering, report_pages, retention, sources
+from cvkit.documentation.site.situation import Judged, Other, Situation
+from cvkit.errors import CvkitError
+from cvkit.maintenance import decisions, gate_results, versions
+from cvkit.maintenance.shadow import SHADOW
+from cvkit.monitoring import alert_actions, alert_store, alerts, identity
+from cvkit.monitoring.database import JUDGED, RUNS
 from cvkit.monitoring.history import History
 from cvkit.monitoring.pages import REPORTS
+from cvkit.tables import STATES
+
+log = logging.getLogger(__name__)
+
+QUALITY = ("performance", "estimate")  # features whose numbers the overview shows
+PAST = ("window_start", "window_end", "source", "version", "state", "rule", "feature")  # columns of `past`
 
 
-def survey(config: Config, now: datetime) -> status.Situation:
-    """What the history and the reports folder say about the deployed version."""
+def survey(config: Config, now: datetime) -> Situation:
+    """What the history and the reports folder say about the model in use, and about others with the same history."""
     model = config.model.name
     with History.open(config.history_url) as history:
         version = history.current_version(config)
         verdicts = history.verdicts(model=model, version=version)
+        runs = history.runs(model=model, version=version)
         shown, retired = retention.divide(config, history, now)
         look = partial(rendering.look, kept=kept(config.workspace))
         reports = report_pages.read(shown, config.workspace, look, history.runs())
-        return status.Situation(
+        champions, known = _champions(config), [_judged(one) for one in versions.every(config)]
+        happened, decided = alert_actions.log(config, history), decisions.decisions(history, model)
+        records = [len(happened), len(decided), len(runs), str(runs["finished"].max()), str(champions), str(known)]
+        return Situation(
             model=model,
             version=version,
             made=now,
             window_length=config.window_length,
-            runs=history.runs(model=model, version=version),
+            runs=runs,
             verdicts=verdicts,
             measurements=_measurements(history, verdicts, model, version),
             reports=reports,
@@ -37,6 +57,15 @@ def survey(config: Config, now: datetime) -> status.Situation:
             retired=len(retired),
             settings=identity.judged_by(config),
             alarms=alert_cards.read(config, history, reports),
+            since=_since(champions, version, runs),
+            others=tuple(_others(history, model)),
+            past=past(history, model),
+            alerts=_alerts(history, model),
+            log=happened,
+            decisions=decided,
+            versions=tuple(known),
+            champions=champions,
+            documents=document_pages.read(config, repr(records), now),
         )
 
 
@@ -52,11 +81,77 @@ def _strangers(workspace: Path, known: set[str]) -> tuple[str, ...]:
     return tuple(name for name in found if f"{REPORTS}/{name}" not in known)
 
 
+def past(history: History, model: str) -> pd.DataFrame:
+    """The worst verdict of each window and source, with PAST columns, oldest first.
+
+    Of a window that several versions were measured on, the one measured last. Windows that could not be measured have
+    the source "" and the state "failed".
+    """
+    about = [RUNS.c[name] for name in ("window_start", "window_end", "version", "finished", "status")]
+    told = [JUDGED.c.source, JUDGED.c.state, JUDGED.c.rule, sa.func.min(JUDGED.c.feature).label("feature")]
+    query = sa.select(*about, *told).join_from(RUNS, JUDGED, isouter=True).where(RUNS.c.model == model)
+    with history.reading() as connection:
+        rows = connection.execute(query.group_by(*about, *told[:-1])).all()
+    table = pd.DataFrame(rows, columns=[*(one.name for one in about), "source", "state", "rule", "feature"])
+    for name in ("window_start", "window_end", "finished"):
+        table[name] = pd.to_datetime(table[name], utc=True).astype("datetime64[us, UTC]")
+    failed = table["status"] != "done"
+    table.loc[failed, ["source", "state", "rule", "feature"]] = ["", "failed", "", ""]
+    table = table[failed | table["state"].notna()]
+    newest = table.groupby("window_start")["finished"].transform("max")
+    table = table[(table["finished"] == newest) | newest.isna()]
+    rank = table["state"].map({"failed": -1, **{state: place for place, state in enumerate(STATES)}})
+    ordered = table.assign(rank=rank).sort_values(["window_start", "rank"], kind="stable")
+    return ordered.drop_duplicates(["window_start", "source"], keep="last").reset_index(drop=True)[list(PAST)]
+
+
+def _alerts(history: History, model: str) -> tuple[alert_store.Alert, ...]:
+    with history.reading() as connection:
+        return tuple(alert_store.alerts(connection, model).values())
+
+
+def _champions(config: Config) -> Champions | None:
+    """Who was champion when; None before the first promotion and where the file is damaged, which is warned of."""
+    try:
+        return champion_file.read(config.workspace)
+    except CvkitError as error:
+        log.warning("%s", error)
+        return None
+
+
+def _judged(version: versions.Version) -> Judged:
+    try:
+        return Judged(version, gate_results.read(version.folder))
+    except CvkitError as error:
+        return Judged(version, None, str(error))
+
+
+def _since(champions: Champions | None, version: str, runs: pd.DataFrame) -> datetime | None:
+    if champions is not None and champions.last.version == version:
+        return champions.last.when
+    return None if runs.empty else runs["window_start"].min().to_pydatetime()
+
+
+def _others(history: History, model: str) -> Iterator[Other]:
+    """The other models of the history, by name; what is measured of challengers beside a champion is none."""
+    runs = history.runs(status="done")
+    runs = runs[(runs["model"] != model) & ~runs["model"].str.endswith(SHADOW)]
+    for name, mine in runs.groupby("model"):
+        version = str(mine.sort_values(["window_start", "finished"])["version"].iloc[-1])
+        of_version = mine[mine["version"] == version]
+        starts = sorted(of_version["window_start"].unique())
+        verdicts = history.verdicts(start=starts[-sources.SHOWN_WINDOWS :][0], model=str(name), version=version)
+        yield Other(
+            str(name), version, starts[0], verdicts, _measurements(history, verdicts, str(name), version),
+            tuple(alerts.standing(history, str(name))),
+        )  # fmt: skip
+
+
 def _measurements(history: History, verdicts: pd.DataFrame, model: str, version: str) -> pd.DataFrame:
     """The measurements the status page draws: of what is not ok in the newest window, and of the key features."""
     newest = verdicts[verdicts["window_start"] == verdicts["window_start"].max()]
-    wanted = {*status.KEY_FEATURES, *newest.loc[newest["state"].isin(["warning", "critical"]), "feature"]}
-    start = min(status.shown_windows(verdicts), default=None)
+    wanted = {*sources.KEY_FEATURES, *QUALITY, *newest.loc[newest["state"].isin(["warning", "critical"]), "feature"]}
+    start = min(sources.shown_windows(verdicts), default=None)
     parts = [
         history.measurements(start=start, model=model, version=version, feature=feature) for feature in sorted(wanted)
     ]

@@ -80,6 +80,25 @@ def strip(windows: Sequence[tuple[str, str]]) -> str:
     return f"<svg {attributes} {box}>{''.join(bars)}</svg>"
 
 
+def tiny(name: str, values: Sequence[float], state: str) -> str:
+    """A line as small as a word, of a number over windows, with its newest value marked; "" of fewer than two."""
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < 2:
+        return ""
+    low, height = min(known), max(known) - min(known) or 1.0
+    xs = [4 + 112 * place / (len(values) - 1) for place in range(len(values))]
+    ys = [24 - 18 * (value - low) / height for value in values]
+    last = max(place for place, value in enumerate(values) if math.isfinite(value))
+    words = escape(
+        f"{name} over {len(values)} windows: {number(low)} to {number(max(known))}, now {number(values[last])}"
+    )
+    dot = f'<circle class="cvkit-{escape(state)}" cx="{xs[last]:.1f}" cy="{ys[last]:.1f}" r="3.4"/>'
+    attributes = f'data-search-exclude="" class="cvkit-trend cvkit-tiny" role="img" aria-label="{words}"'
+    lines = "".join(_lines("cvkit-line", xs, ys))
+    picture = f'<svg {attributes} viewBox="0 0 120 30"><title>{words}</title>{lines}{dot}</svg>'
+    return f'{picture}<span class="cvkit-quiet">{escape(name)}</span>'
+
+
 def sparkline(trend: Trend, about: str) -> str:
     """A trend line with the band of what is expected and the lowest and highest value written at its left.
 
