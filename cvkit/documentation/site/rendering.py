@@ -28,6 +28,7 @@ TEXT_LENGTH = 100_000  # characters of one output that is text
 SEARCHED_LENGTH = 2_000  # characters of a report that the search knows
 SHOWN = ("text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "image/gif", "text/latex",
          "text/plain")  # fmt: skip
+TABLE = re.compile(r"<table(?=[ >])")
 HEADING = re.compile(r"<h([1-6])(?:\s[^>]*)?>(.*?)</h\1>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>")
 
@@ -244,6 +245,7 @@ class _Headings:
     def tidy(self, html: str) -> str:
         """The HTML of a cell; the first heading of the first level is taken out, to stand above the page."""
         html = HEADING.sub(self._heading, html) if "<h" in html else html
+        html = TABLE.sub('<table tabindex="0"', html)  # wide ones scroll: the keyboard has to reach them
         return html.replace('<img alt="" src="data:', f'<img alt="Figure: {self.newest or self.title}" src="data:')
 
     def _heading(self, match: re.Match[str]) -> str:
