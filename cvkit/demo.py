@@ -48,7 +48,7 @@ def run(
     site.build(config)
     for failure in (*outcome.failures, *reported.failures):
         say(f"failed: {failure}")
-    say(f"\nDone in {time.perf_counter() - started:.0f} s. Look at it:\n  {_command()} site --serve --config {folder}")
+    say(f"\nDone in {time.perf_counter() - started:.0f} s. Look at it:\n  {_command()} site serve --config {folder}")
     say(f"Say that somebody is on it:\n  {_command()} alerts ack drift@cam-1 --why 'lens is cleaned' --config {folder}")
     if done.result.outcome == "passed":
         why = "--why 'sees through the dirt' --config"

@@ -30,11 +30,14 @@ def config(tmp_path: Path) -> Config:
     return make(tmp_path / "workspace", MadeUp(reports=REPORTS))
 
 
+TIMES = rb"20\d\d-\d\d-\d\d \d\d:\d\d|\d+ (?:minutes|hours|days)|<lastBuildDate>[^<]*"
+
+
 def content(folder: Path) -> dict[str, bytes]:
     """Every file of a site, without times of building."""
     files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
     return {
-        name: re.sub(rb"20\d\d-\d\d-\d\d \d\d:\d\d|\d+ (?:minutes|hours|days)|<lastBuildDate>[^<]*", b"", file.read_bytes())
+        name: re.sub(TIMES, b"", file.read_bytes())
         for name, file in files.items()
         if not name.endswith(".gz")  # the sitemap once more, with a time
     }
