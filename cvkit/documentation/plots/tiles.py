@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -79,14 +80,16 @@ def _draw_tile(axes: Axes, file: str, corners: ArrayLike | None, names: Sequence
         _draw_broken(axes, words(error))
         return
     axes.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased")
-    for boxes, colour, dash in ((corners, style.VERMILLION, "-"), (truth, style.SKY, "--")):
-        for x1, y1, x2, y2 in np.asarray(() if boxes is None else boxes, dtype=float).reshape(-1, 4)[:MOST_BOXES]:
-            for edge, line, how in ((style.PAPER, 2.4, "-"), (colour, 1.2, dash)):  # seen on light and dark ground
-                axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=edge, linewidth=line,
-                                         linestyle=how))  # fmt: skip
-    for (x1, y1, *_), name in zip(
-        np.asarray(corners).reshape(-1, 4) if names else (), names[:MOST_BOXES], strict=False
-    ):
+    said, true = (np.asarray(() if one is None else one, dtype=float).reshape(-1, 4) for one in (corners, truth))
+    layers: list[tuple[Any, str, float, Any]] = [  # on white, for dark ground too; both are to be seen
+        (said, style.PAPER, 2.4, "-"), (true, style.PAPER, 2.4, "-"), (said, style.VERMILLION, 1.4, "-"),
+        (true, style.SKY, 1.0, (0, (3, 3))),
+    ]  # fmt: skip
+    for boxes, colour, line, dash in layers:
+        for x1, y1, x2, y2 in boxes[:MOST_BOXES]:
+            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=line,
+                                     linestyle=dash))  # fmt: skip
+    for (x1, y1, *_), name in zip(said, names[:MOST_BOXES], strict=False):
         axes.text(x1, y1, style.plain(name), fontsize=style.FONT - 3, color=style.INK, va="bottom", clip_on=True,
                   bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.5})  # fmt: skip
 

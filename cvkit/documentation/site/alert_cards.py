@@ -91,7 +91,7 @@ def _unsent(row: tuple[str, str, int, str]) -> str:
 
 def _row(one: OpenAlert, link: Link) -> str:
     alert = one.alert
-    cause = escape(str(alert.facts.get("cause") or alert.facts.get("reason") or alert.rule))
+    cause = escape(notices.matter(alert) or str(alert.facts.get("reason") or alert.rule))
     told = [f"rule {escape(alert.rule)}", f"since {_moment(alert.since)}", _state(alert)]
     told += [f"came back {again(alert.returns)}"] if alert.returns else []
     if one.report:

@@ -10,6 +10,7 @@ from html import escape
 
 from cvkit.documentation.site.report_pages import Report, short
 from cvkit.documentation.site.situation import Situation
+from cvkit.monitoring import notices
 
 FILE = "feed.xml"
 MOST = 60  # items, the newest
@@ -45,7 +46,7 @@ Item = tuple[datetime, str, str, str, str]  # when, name that never changes, tit
 
 
 def _alerts(situation: Situation) -> Iterator[Item]:
-    causes = {one.fingerprint: str(one.facts.get("cause") or "") for one in situation.alerts}
+    causes = {one.fingerprint: notices.matter(one) for one in situation.alerts}
     for row in situation.log.to_dict("records"):
         if (word := RAISED.get(str(row["action"]))) is None:
             continue

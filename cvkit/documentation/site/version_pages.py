@@ -41,9 +41,10 @@ def render(situation: Situation, link: Link) -> str:
 def _row(one: Judged, serving: str, log: Sequence[Promotion]) -> str:
     version = one.version
     mark = f' <span class="cvkit-badge cvkit-ok">{light("ok")}champion</span>' if version.name == serving else ""
+    never = "by cvkit.yml" if mark else '<span class="cvkit-quiet">never</span>'
     cells = (
         version.kind, f"<code>{escape(version.parent)}</code>" if version.parent else "none",
-        f"{version.made:%Y-%m-%d %H:%M}", _gate(one), _reigns(version.name, log),
+        f"{version.made:%Y-%m-%d %H:%M}", _gate(one), _reigns(version.name, log) or never,
     )  # fmt: skip
     told = "".join(
         f'<td role="cell" data-label="{label}">{cell}</td>' for label, cell in zip(COLUMNS[1:], cells, strict=True)
@@ -73,7 +74,7 @@ def _reigns(name: str, log: Sequence[Promotion]) -> str:
             told.append(
                 f'<span class="cvkit-words">{one.how} {one.when:%Y-%m-%d} by {escape(one.by)}, until {until}</span>'
             )
-    return "".join(told) or '<span class="cvkit-quiet">never</span>'
+    return "".join(told)
 
 
 def _comparison(versions: Sequence[Judged]) -> str:
