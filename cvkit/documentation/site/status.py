@@ -49,7 +49,7 @@ def _facts(situation: Situation) -> str:
         facts["Last measured window"] = short(window_of(newest))
         facts["Images in it"] = f"{int(newest['images']):,}"
         facts["Bad images in it"] = f"{int(newest['bad_images']):,}"
-    broken = sum(report.outcome != "done" for report in situation.reports[: 2 * SHOWN_REPORTS])
+    broken = sum(report.outcome not in ("done", "running") for report in situation.reports[: 2 * SHOWN_REPORTS])
     if broken:
         facts["Reports in trouble"] = str(broken)
     listed = "".join(f"<div><dt>{name}</dt> <dd>{value}</dd> </div>" for name, value in facts.items())
