@@ -202,5 +202,5 @@ def test_it_runs_on_images_that_name_no_source(path: Path, tmp_path: Path, monke
     broken = next((folder / "captures" / "2026-09-05").iterdir())
     broken.write_bytes(b"broken")
     shown = run(path, monkeypatch, config=str(folder / "cvkit.yml"), **of_day("2026-09-05"))
-    reading = {"05-retraining": "no source was measured", "06-model-card": "the card was not started"}
+    reading = {"05-retraining": "has measured no window", "06-model-card": "the card was not started"}
     assert reading.get(path.stem, "images without a source") in told(shown)

@@ -268,7 +268,7 @@ def test_a_stretch_of_captures(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the reference has no images") as error:
         stretch(10, 12)
     assert "2026-11-01 to 2026-11-05" in error.value.found
-    with pytest.raises(ConfigError, match="no days"):
+    with pytest.raises(ConfigError, match="has to lie after"):
         stretch(4, 4)
 
 

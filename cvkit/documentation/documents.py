@@ -97,7 +97,7 @@ def keep(config: Config) -> Path | None:
         return None
     before, last = champions.log[-2:]
     folder = config.workspace / champion_file.FOLDER / before.version
-    kept = folder / f"{CARD}-{last.when.astimezone(UTC):%Y%m%dT%H%M%SZ}.md"
+    kept = folder / f"{CARD}-{last.when.astimezone(UTC):%Y%m%dT%H%M%S_%fZ}.md"
     if not folder.is_dir() or kept.exists():
         return None
     write_text(kept, read(card))

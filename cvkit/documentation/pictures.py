@@ -26,7 +26,8 @@ def make_small(data: MutableMapping[str, Any]) -> None:
     try:
         png = base64.b64decode(found)
         kind, small = _smaller(png)
-    except (binascii.Error, OSError, ValueError, SyntaxError):  # SyntaxError: Pillow's word for a broken PNG
+    # Of a broken PNG Pillow says SyntaxError; Ultralytics, once imported, looks for another library then.
+    except (binascii.Error, OSError, ValueError, SyntaxError, ImportError):
         return
     if len(small) < len(png):
         del data["image/png"]

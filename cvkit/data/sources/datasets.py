@@ -52,11 +52,6 @@ def _predictions(config: Config, images: pd.DataFrame) -> Said:
 def _stretch(config: Config) -> Records:
     """The captures from `reference.start` to `reference.end`."""
     start, end = config.reference.start, config.reference.end
-    if start is None or end is None or end <= start:
-        raise ConfigError(
-            "the reference has no days", where=f"{config.path}, reference", expected="an end after the start",
-            found=f"start {start}, end {end}", remedy="end is the first day that is not used any more",
-        )  # fmt: skip
     records = captures.load_captures(config, Window.between(start.isoformat(), end.isoformat()))
     if records.images.empty:
         days = captures.capture_dates(config)
