@@ -52,6 +52,8 @@ def _predictions(config: Config, images: pd.DataFrame) -> Said:
 def _stretch(config: Config) -> Records:
     """The captures from `reference.start` to `reference.end`."""
     start, end = config.reference.start, config.reference.end
+    assert start is not None  # the settings are read so: `data`, or both of these
+    assert end is not None
     records = captures.load_captures(config, Window.between(start.isoformat(), end.isoformat()))
     if records.images.empty:
         days = captures.capture_dates(config)
