@@ -97,7 +97,7 @@ def judged(name: str, seed: int, keep: Path) -> Iterator[Judged]:
 
 
 def _naive(config: Config) -> Config:
-    changed = config.retraining.model_copy(update={"replay": 0.0, "incremental": NAIVE})
+    changed = config.retraining.model_copy(update={"replay": 0.0, "incremental": NAIVE, "blend": 1.0})
     return config.model_copy(update={"retraining": changed})
 
 
