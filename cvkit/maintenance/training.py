@@ -28,7 +28,6 @@ FOLDER = "retraining/runs"
 RESULT, STATES, FACTS, SCRATCH = "weights.pt", "states", "run.json", "ultralytics"
 CURVES, RESULTS = "training.csv", "results.csv"  # losses and mAP by epoch: ours, and as Ultralytics names them
 FROM = "from.pt"  # the checkpoint that a training goes on from
-LARGEST_SEED = 2**31 - 1
 
 
 def train(

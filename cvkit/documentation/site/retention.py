@@ -25,6 +25,7 @@ WRITINGS = ("docs/**/*.md", "versions/**/*.md")  # pages and cards
 def divide(config: Config, history: History, now: datetime) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The history's reports: those that are on the site, and those that have left it."""
     table = history.reports()
+    table = table[table["model"] == config.model.name]  # other workspaces may have the same history
     if not config.site.keep_days:
         return table, table.iloc[:0]
     old = table["window_end"] < now - timedelta(days=config.site.keep_days)
