@@ -138,7 +138,7 @@ class RetrainingSettings(Section):
     margin_ap: float = Field(
         0.05, gt=0, le=1, description="AP that the old images may lose: F1 does not see boxes that lie worse."
     )
-    gain: float = Field(0.0, ge=0, lt=1, description="What has to be gained on new images, in F1.")
+    gain: float = Field(0.02, ge=0, lt=1, description="More than this has to be gained on new images, in F1.")
     slower: float = Field(1.25, ge=1, description="Times the champion's latency that a challenger may take.")
     promote: Literal["ask", "yes", "no"] = Field("ask", description="What `cvkit retrain` does with one that passed.")
     recent_windows: int = Field(7, ge=2, description="Newest labelled windows that tell how good the model is now.")

@@ -81,7 +81,7 @@ def conclude(parts: pd.DataFrame, slower: float, settings: RetrainingSettings) -
     """What the compared parts (table PARTS) come to, and why; `slower` is NaN where no time was taken."""
     told = parts[parts["metric"].isin(DECIDING)].to_dict("records")
     refused = [_worse(row) for row in told if row["verdict"] == "worse"]
-    refused += [f"no gain on the new images: {_numbers(row)}" for row in told if row["verdict"] == "no gain"]
+    refused += [f"no {_gain(row)}: {_numbers(row)}" for row in told if row["verdict"] == "no gain"]
     if slower > settings.slower:
         refused.append(f"an image takes {slower:.2f} times as long; up to {settings.slower:g} times is accepted")
     lacking = [_lacking(row) for row in told if row["verdict"] == "not enough"]
@@ -94,7 +94,7 @@ def conclude(parts: pd.DataFrame, slower: float, settings: RetrainingSettings) -
     gained = next(row for row in told if row["verdict"] == "gained")
     held = sum(row["protected"] for row in told)
     words = f"{held} protected part{'s are' if held != 1 else ' is'} no worse by more than {settings.margin:g}"
-    return "passed", (f"a gain on the new images: {_numbers(gained)}", words)
+    return "passed", (f"a {_gain(gained)}: {_numbers(gained)}", words)
 
 
 # -- words ----------------------------------------------------------------------------------------------------------
@@ -111,12 +111,16 @@ def _named(row: Row) -> str:
     return gate_results.named(row["part"], row["by"], row["value"])
 
 
+def _gain(row: Row) -> str:
+    return f"gain on the new images of more than {row['limit']:g}"
+
+
 def _worse(row: Row) -> str:
     return f"worse on {_named(row)} by more than {-row['limit']:g}: {_numbers(row)}"
 
 
 def _lacking(row: Row) -> str:
-    about = "whether there is a gain" if row["part"] == "new" else "whether anything is lost"
+    about = f"whether more than {row['limit']:g} is gained" if row["part"] == "new" else "whether anything is lost"
     if row["part"] != "new" and row["high"] < 0:
         about = f"whether more than {-row['limit']:g} is lost; something is"
     do = f"about {row['needed']} would" if row["needed"] < 1e9 else "no number would, as it stands"
