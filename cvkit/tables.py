@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -294,6 +294,12 @@ def worst(states: list[str]) -> str:
     ('critical', 'unknown')
     """
     return max(states, key=STATES.index, default="unknown")
+
+
+def worst_by(verdicts: pd.DataFrame, *columns: str) -> dict[Any, str]:
+    """The worst state of the verdicts that have the same values in `columns`, by value or tuple of values, in order."""
+    ranks = verdicts["state"].map(STATES.index).groupby([verdicts[name] for name in columns]).max()
+    return {values: STATES[rank] for values, rank in ranks.items()}
 
 
 def conform(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:

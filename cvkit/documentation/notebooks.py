@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cvkit.config import Config
-from cvkit.documentation import pictures
+from cvkit.documentation import notebook_format, pictures
 from cvkit.errors import ConfigError, StorageError
 from cvkit.monitoring.history import History
 from cvkit.storage import packaged, safe_name, storage_error, write_text
@@ -129,7 +129,7 @@ def _check_parameters(notebook: Path, given: set[str]) -> None:
 
 
 def _read(notebook: Path) -> Any:
-    import nbformat
+    nbformat = notebook_format.nbformat()
 
     try:
         content = nbformat.reads(notebook.read_text(encoding="utf-8"), as_version=4)
@@ -147,7 +147,7 @@ def _run(config: Config, name: str, path: Path, parameters: dict[str, str], time
 
     Raises ConfigError where the notebook cannot be run at all, StorageError where the outcome cannot be kept.
     """
-    import nbformat
+    nbformat = notebook_format.nbformat()  # before papermill, which would load it
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -237,7 +237,7 @@ def _tidy(notebook: Any, parameters: dict[str, str], folder: Path) -> None:
 
 def _mark_unfinished(notebook: Any, error: str) -> None:
     """Say at the top that a notebook broke off where papermill does not: after a killed kernel its cells look done."""
-    import nbformat
+    nbformat = notebook_format.nbformat()
 
     if any("papermill-error-cell-tag" in cell.metadata.get("tags", []) for cell in notebook.cells):
         return

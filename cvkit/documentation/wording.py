@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cvkit.monitoring import labels
-from cvkit.tables import STATES, worst
+from cvkit.tables import STATES, worst_by
 
 SIGNS = {"ok": "●", "unknown": "?", "warning": "▲", "critical": "■"}
 ALL_RULES = ("data", "quality", "drift")
@@ -32,10 +32,8 @@ def verdict_line(verdicts: pd.DataFrame, *, ok: str, not_ok: str, rules: Collect
     counted = verdicts[verdicts["rule"].isin([*rules, "data"])]
     if counted.empty:
         return "**? unknown:** nothing was measured in this window."
-    states = {
-        state: sorted(str(source) for source, part in counted.groupby("source") if worst(list(part["state"])) == state)
-        for state in reversed(STATES)
-    }
+    lights = worst_by(counted, "source")
+    states = {state: [source for source, light in lights.items() if light == state] for state in reversed(STATES)}
     words = {"critical": not_ok, "warning": not_ok, "unknown": "cannot be judged", "ok": ok}
     said = [f"**{SIGNS[state]} {state}:** {_sources(names)} {words[state]}" for state, names in states.items() if names]
     return ". ".join(said) + "."

@@ -63,9 +63,10 @@ def compare(
     told = operation.per_image(matches, confidence, threshold=IOU)
     counts = np.stack([told.found, told.false, told.missed]).reshape(3, 2, n)
     f1 = np.where(np.isnan(told.f1), 1.0, told.f1).reshape(2, n)
+    series = images["part"] + "/" + images["source"]  # old and new images of a source lie weeks apart
     return Compared(
         images, _boxes(matches, confidence, n, known.classes, classes), counts,
-        dependence.blocks(f1[1] - f1[0], images["source"]), matches,
+        dependence.blocks(f1[1] - f1[0], series), matches,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from cvkit.tables import conform
 
 Outcome = Literal["passed", "refused", "not enough"]
 FILE, FOLDER = "gate.json", "gate"
-FORMAT = 3  # raised when what decides, or what is stored, changes
+FORMAT = 4  # raised when what decides, or what is stored, changes
 
 # One row per part of the test images that was compared, and metric.
 PARTS: Mapping[str, str] = {

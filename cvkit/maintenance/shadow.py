@@ -20,7 +20,7 @@ from cvkit.maintenance.versions import Version
 from cvkit.monitoring import monitor
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
-from cvkit.tables import Window, worst
+from cvkit.tables import Window, worst_by
 
 log = logging.getLogger(__name__)
 
@@ -129,4 +129,4 @@ def _numbers(history: History, model: str, version: str, starts: Sequence[dateti
 def _states(history: History, model: str, version: str, starts: Sequence[datetime]) -> dict[str, str]:
     verdicts = history.verdicts(model=model, version=version)
     told = verdicts[verdicts["window_start"].isin(starts)]
-    return {str(source): worst(list(part["state"])) for source, part in told.groupby("source")}
+    return worst_by(told, "source")

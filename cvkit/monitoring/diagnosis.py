@@ -44,6 +44,7 @@ BRINGING = frozenset(cause for cause, _ in (*CAUSES[1:5], *CAUSES[8:12]))
 BROUGHT = frozenset(cause for cause, _ in CAUSES[8:])
 LAG = 3  # windows by which what a cause brought may outlast it: evidence takes a while to turn
 MIDNIGHT = time(0)
+BAD = ("warning", "critical")
 NAME_WIDTH = 32  # characters of a source's name in a terminal
 COLUMNS = ("source", "state", "since", "until", "what", "evidence")
 
@@ -116,7 +117,8 @@ def _shortened(evidence: str, most: int = 3) -> str:
 
 
 def _diagnose_source(source: str, verdicts: pd.DataFrame) -> list[dict[str, object]]:
-    stretches = [stretch for feature, part in verdicts.groupby("feature") for stretch in _stretches(str(feature), part)]
+    odd = verdicts[verdicts["feature"].isin(verdicts.loc[verdicts["state"].isin(BAD), "feature"])]
+    stretches = [stretch for feature, part in odd.groupby("feature") for stretch in _stretches(str(feature), part)]
     lag = LAG * (verdicts["window_end"] - verdicts["window_start"]).max()
     rows: list[dict[str, Any]] = []
     lasting = any(stretch.lasts for stretch in stretches)  # then it is no news that something could not be judged
@@ -157,7 +159,7 @@ class _Stretch:
 def _stretches(feature: str, verdicts: pd.DataFrame) -> Iterator[_Stretch]:
     ordered = verdicts.sort_values("window_start")
     judged = ordered[ordered["state"] != "unknown"]
-    bad = judged["state"].isin(["warning", "critical"])
+    bad = judged["state"].isin(BAD)
     what = CAUSES[telling(feature)][0]
     for _, run in judged[bad].groupby((~bad).cumsum()[bad]):
         first, final = run["window_start"].min(), run["window_start"].max()

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from cvkit.data.records import Records
 from cvkit.stats import correction, dependence
@@ -60,7 +59,7 @@ def selection(features: pd.DataFrame, labelled: pd.Series) -> list[dict[str, Any
         here = inside[known]
         if min(here.sum(), (~here).sum()) < FEWEST:
             continue
-        ranks = (rankdata(features.loc[known, name].to_numpy(float)) - 0.5) / here.size
+        ranks = (features.loc[known, name].rank().to_numpy() - 0.5) / here.size
         groups = dependence.blocks(ranks, np.zeros(here.size), steps=False)
         effect, p_value = dependence.difference(ranks, here, groups)
         row = {"feature": name, "metric": "selection", "value": ranks[here].mean(), "expected": 0.5}

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 
 from cvkit.data.embeddings import matrix
 from cvkit.data.features import copies
@@ -356,6 +355,8 @@ def _share(bad: int, n: int, bad_usual: int, n_usual: int, by_chance: bool) -> d
     row = {"value": bad / n, "low": low, "high": high, "expected": expected}
     row["effect"] = bad / n - (expected if n_usual else 0.0)
     if by_chance and n_usual:
+        from scipy.stats import hypergeom
+
         row["p_value"] = float(hypergeom.sf(bad - 1, n + n_usual, bad + bad_usual, n))
     return row
 

@@ -11,7 +11,7 @@ import pandas as pd
 from cvkit.config import RuleSettings
 from cvkit.monitoring.alarms import DAYS_A_YEAR, FEWEST, Alarm, Key
 from cvkit.monitoring.quality import LEARNT_FINDINGS
-from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, VERDICTS, conform, worst
+from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, VERDICTS, conform, worst, worst_by
 
 DRIFT_TESTS = ("ks", "chi_square", "embedding_shift")  # a feature with one of them has a drift verdict
 GRADUAL = 0.8  # probability from which a change is called gradual, and below it sudden
@@ -40,7 +40,7 @@ def judge(
 
 def lights(verdicts: pd.DataFrame) -> dict[str, str]:
     """One state per source: the one that asks for most attention."""
-    return {str(source): worst(list(part["state"])) for source, part in verdicts.groupby("source", sort=True)}
+    return worst_by(verdicts, "source")
 
 
 def _of_source(alarms: Mapping[Key, Alarm], source: str) -> dict[str, Alarm]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
 
 from cvkit.stats.arrays import floats
 
@@ -47,6 +46,8 @@ def flags_p_value(flagged: int, tests: int, level: float) -> float:
     >>> round(flags_p_value(4, 24, 0.1), 4)
     0.0007
     """
+    from scipy.stats import binom
+
     if not flagged:
         return 1.0
     flags = np.arange(flagged, tests + 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from cvkit.stats.arrays import Floats, floats
 
@@ -90,7 +90,7 @@ def difference(values: ArrayLike, inside: ArrayLike, groups: ArrayLike) -> tuple
     spread = math.sqrt(float(u @ u))
     if u.size < 2 or not spread:
         return gap, math.nan if u.size < 2 else 1.0
-    return gap, float(2 * stats.t.sf(abs(u.sum()) / spread, u.size - 1))
+    return gap, float(2 * special.stdtr(u.size - 1, -abs(u.sum()) / spread))
 
 
 def _known(values: ArrayLike) -> Floats:

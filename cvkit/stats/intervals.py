@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from cvkit.stats.arrays import Floats, floats, names, unit
 from cvkit.stats.change.chunks import Spread, spread_of_means, window_variance
@@ -58,7 +58,7 @@ def _range_of_chunks(numbers: Floats, spread: Spread | None, n: int, level: floa
     if spread is None or n < 1:
         return float(numbers.mean()) if numbers.size else math.nan, math.nan, math.nan
     error = math.sqrt(window_variance(spread, n) + spread.between / spread.chunks)
-    half = float(stats.t.ppf((1 + level) / 2, spread.chunks - 1)) * error
+    half = float(special.stdtrit(spread.chunks - 1, (1 + level) / 2)) * error
     return spread.centre, spread.centre - half, spread.centre + half
 
 
@@ -66,7 +66,7 @@ def _range_of_values(numbers: Floats, n: int, level: float) -> tuple[float, floa
     if numbers.size < 2 or n < 1:
         return float(numbers.mean()) if numbers.size else math.nan, math.nan, math.nan
     error = float(numbers.std(ddof=1)) * math.sqrt(1 / n + 1 / numbers.size)
-    half = float(stats.t.ppf((1 + level) / 2, numbers.size - 1)) * error
+    half = float(special.stdtrit(numbers.size - 1, (1 + level) / 2)) * error
     mean = float(numbers.mean())
     return mean, mean - half, mean + half
 
@@ -90,7 +90,7 @@ def mean_interval(values: ArrayLike, deff: float = 1.0, level: float = 0.95) -> 
         return mean, math.nan, math.nan
     scale = unit(numbers)
     sd = float((numbers / scale).std(ddof=1)) * scale
-    half = float(stats.t.ppf((1 + level) / 2, worth - 1)) * sd / math.sqrt(worth)
+    half = float(special.stdtrit(worth - 1, (1 + level) / 2)) * sd / math.sqrt(worth)
     return mean, mean - half, mean + half
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from cvkit.stats.arrays import Floats
 
@@ -195,7 +195,7 @@ def _gain(metric: Metric, first: Floats, second: Floats) -> Floats:
 
 
 def _around(centre: Floats, error: Floats, count: int, level: float) -> tuple[Floats, Floats]:
-    half = stats.t.ppf((1 + level) / 2, count - 1) * error
+    half = special.stdtrit(count - 1, (1 + level) / 2) * error
     return centre - half, centre + half
 
 

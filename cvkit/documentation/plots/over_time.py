@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cvkit.documentation.plots import style
 from cvkit.documentation.plots.style import Item
-from cvkit.tables import FINDING_WORDS, STATES, Window, worst
+from cvkit.tables import FINDING_WORDS, STATES, Window, worst_by
 
 PANELS = 12  # sources drawn one by one; of more, those that stand out most
 DAYS_WITHOUT_CLOCK = 3.0  # from this many days on, ticks name days only
@@ -167,9 +167,7 @@ def _stand_out(rows: pd.DataFrame, states: States, title: str) -> tuple[list[str
 def _states(verdicts: pd.DataFrame | None, feature: str) -> States:
     if verdicts is None or verdicts.empty:
         return {}
-    part = verdicts[verdicts["feature"] == feature]
-    found = part.groupby(["source", "window_start"])["state"].agg(lambda states: worst(list(states)))
-    return dict(zip(found.index, found, strict=True))
+    return worst_by(verdicts[verdicts["feature"] == feature], "source", "window_start")
 
 
 def _axis_words(feature: str, metric: str) -> str:

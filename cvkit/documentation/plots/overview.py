@@ -14,7 +14,7 @@ from matplotlib.ticker import PercentFormatter
 
 from cvkit.documentation.plots import style
 from cvkit.documentation.plots.style import Item
-from cvkit.tables import FEATURE_UNITS, STATES, worst
+from cvkit.tables import FEATURE_UNITS, STATES, worst_by
 
 COLOURS = "YlOrBr"  # one hue from light to dark: order survives every kind of colour vision, and grey print
 UPRIGHT = 6  # with more sources they are rows, so that the figure grows downwards
@@ -113,9 +113,7 @@ def _effects(measurements: pd.DataFrame) -> pd.DataFrame:
 
 
 def _drift_states(verdicts: pd.DataFrame) -> States:
-    part = verdicts[verdicts["rule"] == "drift"]
-    found = part.groupby(["feature", "source"])["state"].agg(lambda states: worst(list(states)))
-    return dict(zip(found.index, found, strict=True))
+    return worst_by(verdicts[verdicts["rule"] == "drift"], "feature", "source")
 
 
 def _finding_states(verdicts: pd.DataFrame | None) -> States:

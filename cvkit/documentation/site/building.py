@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mkdocs.exceptions import Abort, ConfigurationError, PluginError
 
 from cvkit.config import Config
+from cvkit.documentation import notebook_format
 from cvkit.errors import ConfigError, CvkitError, ReportError
 from cvkit.storage import lock, remove_tree, storage_error
 
@@ -97,6 +98,7 @@ def _mkdocs_settings(config: Config, strict: bool, told: list[str], **others: An
     from mkdocs.config import load_config as load_mkdocs
 
     file = config.workspace / "mkdocs.yml"
+    notebook_format.nbformat()  # before mkdocs-jupyter, which would load it
     try:
         return load_mkdocs(str(file), strict=strict, **others)
     except (Abort, ConfigurationError) as error:

@@ -15,7 +15,7 @@ from cvkit.documentation.site import (
 )
 from cvkit.documentation.site.report_pages import Link
 from cvkit.documentation.site.situation import Situation
-from cvkit.tables import worst
+from cvkit.tables import Window, worst_by
 
 Headings = Sequence[tuple[str, str]]  # anchor and words, for the table of contents
 
@@ -29,13 +29,12 @@ class OwnPage:
     render: Callable[[Situation, Link], str]  # what stands below the title, as HTML
     headings: Callable[[Situation], Headings] = lambda situation: ()
     wide: bool = False  # without a table of contents beside it
+    searched: bool = True  # known to the search
 
 
 def _reports(situation: Situation, link: Link) -> str:
-    lights = {
-        report_pages.window_of(part.iloc[0].to_dict()): worst(list(part["state"]))
-        for _, part in situation.verdicts.groupby("window_start")
-    }
+    states = worst_by(situation.verdicts, "window_start", "window_end")
+    lights = {Window(start.to_pydatetime(), end.to_pydatetime()): state for (start, end), state in states.items()}
     return report_pages.index(situation.reports, lights, situation.strangers, link, situation.retired)
 
 
@@ -44,7 +43,7 @@ def _months(situation: Situation) -> Headings:
 
 
 PAGES = (
-    OwnPage("calendar", "Calendar", calendar_page.render, wide=True),
+    OwnPage("calendar", "Calendar", calendar_page.render, wide=True, searched=False),
     OwnPage("alerts", "Alerts", alert_history.render, wide=True),
     OwnPage("reports", "Reports", _reports, _months),
     OwnPage("decisions", "Decisions", decision_pages.render, decision_pages.headings),

@@ -87,7 +87,9 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             with _told_to_mkdocs():
                 settings = load_config(self.workspace)
                 self.situation = survey(settings, datetime.now(UTC))
-            added += [_page(config, uri, page.title, wide=page.wide) for uri, page in self.own.items()]
+            added += [
+                _page(config, uri, page.title, wide=page.wide, searched=page.searched) for uri, page in self.own.items()
+            ]
             added += _guides(config, files)
         for file in added[1:]:
             if file.src_uri in files.src_uris:
@@ -221,9 +223,10 @@ def _url(files: Files, address: str) -> str:
     return file.url if file else address
 
 
-def _page(config: MkDocsConfig, uri: str, title: str, *, wide: bool = False) -> File:
-    text = f"---\ntitle: {title}\nhide: [toc]\n---\n\n# {title}\n" if wide else f"# {title}\n"
-    return File.generated(config, uri, content=text)
+def _page(config: MkDocsConfig, uri: str, title: str, *, wide: bool = False, searched: bool = True) -> File:
+    hidden = "hide: [toc]\n" if wide else ""
+    unknown = "search: {exclude: true}\n" if not searched else ""
+    return File.generated(config, uri, content=f"---\ntitle: {title}\n{hidden}{unknown}---\n\n# {title}\n")
 
 
 def _guides(config: MkDocsConfig, files: Files) -> list[File]:

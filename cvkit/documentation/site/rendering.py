@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from cvkit.documentation import pictures
+from cvkit.documentation import notebook_format, pictures
 from cvkit.documentation.notebooks import ESCAPES
 from cvkit.storage import write_text
 
@@ -53,7 +53,7 @@ class Look:
 
 def look(file: Path, kept: Path) -> Look:
     """Whether a file is a notebook that can be shown; it is rendered into the folder `kept` if it is not there yet."""
-    import nbformat
+    nbformat = notebook_format.nbformat()
 
     try:
         with file.open("rb") as binary:
@@ -103,7 +103,7 @@ def _renderer() -> str:
 
 
 def _notebook(file: Path) -> dict[str, Any]:
-    import nbformat
+    nbformat = notebook_format.nbformat()
 
     notebook: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     nbformat.validate(notebook, version=4)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cvkit.documentation.site.trends import Trend
 from cvkit.monitoring import diagnosis
-from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, STATES, worst
+from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, STATES, worst, worst_by
 
 KEY_FEATURES = ("brightness", "sharpness", "confidence", "boxes")  # shown where nothing else stands out
 TREND_METRICS = ("mean", "share", "jensen_shannon", "count")  # what a feature's line shows, the first there is
@@ -47,7 +47,7 @@ def sources(verdicts: pd.DataFrame, measurements: pd.DataFrame) -> list[Source]:
     """What is known of each source, those that ask for most attention first."""
     if verdicts.empty:
         return []
-    states = verdicts.groupby(["source", "window_start"])["state"].agg(lambda column: worst(list(column)))
+    states = pd.Series(worst_by(verdicts, "source", "window_start"))
     shown = shown_windows(verdicts)
     diagnosed = diagnosis.diagnose(verdicts)
     lasting = diagnosed[diagnosed["until"].isna()]
@@ -116,13 +116,13 @@ def _trends(
         if metric is None or drawn == SHOWN_TRENDS:
             continue
         drawn += 1
-        judged = verdicts[verdicts["feature"] == feature].groupby("window_start")["state"].agg(lambda s: worst(list(s)))
+        judged = worst_by(verdicts[verdicts["feature"] == feature], "window_start")
         # A window in which the feature was not measured has to be seen as such: it leaves a gap.
         rows = part[part["metric"] == metric].drop_duplicates("window_start").set_index("window_start")
         yield _trend(feature, metric, rows.reindex(windows), judged)
 
 
-def _trend(feature: str, metric: str, rows: pd.DataFrame, judged: pd.Series) -> Trend:
+def _trend(feature: str, metric: str, rows: pd.DataFrame, judged: dict[datetime, str]) -> Trend:
     unit = FEATURE_UNITS.get(feature, "")
     if metric in ("share", "count"):
         unit = f"{'share of images' if metric == 'share' else 'how often'}: {FINDING_WORDS.get(feature, feature)}"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from cvkit.stats.arrays import EXTREME, Floats, floats, names, unit
 
@@ -176,7 +176,7 @@ def detectable_shift(chunks: Chunks, n: int, alpha: float) -> float:
     """
     if n < 1:
         return math.inf
-    quantile = stats.t.isf(alpha * (1 - SPREAD_SHARE) / 2, chunks.level.chunks - 1)
+    quantile = -special.stdtrit(chunks.level.chunks - 1, alpha * (1 - SPREAD_SHARE) / 2)
     variance = window_variance(chunks.level, n) + chunks.level.between / chunks.level.chunks
     return float(quantile * math.sqrt(variance)) * chunks.unit
 

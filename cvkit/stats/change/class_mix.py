@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from cvkit.stats.arrays import Floats, floats, names
 from cvkit.stats.change.chunks import Signal, Spread, design_effect_counts, memory, shift_p_value, spread_of_means
@@ -74,7 +74,7 @@ def chi_square(current: ArrayLike, reference: ArrayLike | ClassSample, *, deff: 
     if isinstance(reference, ClassSample):
         p_value = class_mix_p_value(now, reference)
     else:
-        p_value = float(stats.chi2.sf(statistic / deff, freedom)) if freedom else 1.0
+        p_value = float(special.chdtrc(freedom, statistic / deff)) if freedom else 1.0
     return Drift(statistic, p_value, _cohens_w(*observed), n, m)
 
 
@@ -159,9 +159,9 @@ def _common_p_value(now: Floats, then: Floats, labels: NDArray[np.intp]) -> floa
     size = k / float(np.sum(1 / by_chunk.sum(axis=1)))
     window = spread / size + within * max(0.0, 1 / n - 1 / size)  # variance of a mix, in units of p (1 - p)
     inflation = (window + spread / (size * k)) / (1 / n + 1 / m)
-    plain = float(stats.chi2.sf(statistic / within, freedom))
+    plain = float(special.chdtrc(freedom, statistic / within))
     ratio = statistic / freedom / inflation if inflation else math.inf if statistic else 0.0
-    return max(plain, float(stats.f.sf(ratio, directions, directions * (k - 1))))
+    return max(plain, float(special.fdtrc(directions, directions * (k - 1), ratio)))
 
 
 def _overdispersion(by_chunk: Floats) -> tuple[float, float]:
@@ -176,8 +176,10 @@ def _overdispersion(by_chunk: Floats) -> tuple[float, float]:
 
 
 def _images_p_value(now: NDArray[np.bool_], then: NDArray[np.bool_], labels: NDArray[np.intp]) -> float:
+    from scipy.stats import hypergeom
+
     held, held_before = int(now.sum()), int(then.sum())
-    chance = float(stats.hypergeom.sf(held - 1, now.size + then.size, held + held_before, now.size))
+    chance = float(hypergeom.sf(held - 1, now.size + then.size, held + held_before, now.size))
     spread = spread_of_means(then, labels)
     return chance if spread is None else max(chance, float(shift_p_value(now.mean(), now.size, spread)))
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from cvkit.stats.arrays import Floats, floats, unit
 from cvkit.stats.change import cells, distance, ranks
@@ -275,16 +275,20 @@ def _ks_p_value(pair: _Pair, deff: float) -> float:
     if not n or not m:
         return math.nan
     if deff == 1 and max(n, m) <= EXACT_LIMIT:
+        from scipy.stats import ks_2samp
+
         with warnings.catch_warnings():  # scipy warns where rounding lifts a p-value of 1 above 1, and gives 1
             warnings.simplefilter("ignore", RuntimeWarning)
-            return float(stats.ks_2samp(now, then, method="exact").pvalue)
+            return float(ks_2samp(now, then, method="exact").pvalue)
     return _ks_tail(pair.apart.largest, max(1.0, float(np.round(n * m / (n + m) / deff))))
 
 
 def _ks_tail(largest: float, size: float) -> float:
     """Tail of the one-sample statistic; J. Vrbik, Pioneer J. Theor. Appl. Stat. 15 (2018) 31-48, for large samples."""
     if size <= LARGE:
-        return float(stats.kstwo.sf(largest, size))
+        from scipy.stats import kstwo
+
+        return float(kstwo.sf(largest, size))
     root = math.sqrt(size)
     return float(special.kolmogorov(largest * root + 1 / (6 * root) + (largest * root - 1) / (4 * size)))
 

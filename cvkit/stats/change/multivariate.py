@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from cvkit.stats.arrays import Floats, floats, names, unit, units
 from cvkit.stats.change.drift import Drift
@@ -104,7 +104,7 @@ def classifier(
     sides = _exchanged(current_side, labels, permutations, rng)
     found = _areas(_columns(rows), sides, _folds(labels, rng))
     area = float(found[0])
-    effect = max(0.0, math.sqrt(2) * float(stats.norm.ppf(area)))
+    effect = max(0.0, math.sqrt(2) * float(special.ndtri(area)))
     return Drift(area, _p_value(found), effect, n, m)
 
 
@@ -275,6 +275,8 @@ def _area(scores: Floats, sides: Floats) -> Floats:
     """Area under the ROC curve of each column, ties counting half; NaN where a side has no row."""
     n = sides.sum(axis=0)
     m = len(sides) - n
-    ranks = stats.rankdata(scores, axis=0)
+    from scipy.stats import rankdata
+
+    ranks = rankdata(scores, axis=0)
     with np.errstate(invalid="ignore"):
         return np.asarray(((ranks * sides).sum(axis=0) - n * (n + 1) / 2) / np.where(n * m > 0, n * m, np.nan))

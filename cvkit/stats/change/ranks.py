@@ -6,7 +6,7 @@ import itertools
 import math
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from cvkit.stats.arrays import Floats
 
@@ -35,7 +35,9 @@ def p_value(statistic: float, current: Floats, reference: Floats) -> float:
     if min(n, m) < 2:
         return math.nan
     if max(n, m) <= EXACT_LIMIT and not _tied(current, reference):
-        return float(stats.cramervonmises_2samp(current, reference, method="exact").pvalue)
+        from scipy.stats import cramervonmises_2samp
+
+        return float(cramervonmises_2samp(current, reference, method="exact").pvalue)
     total, product = n + m, n * m
     mean = (1 + 1 / total) / 6
     variance = (total + 1) * (4 * product * total - 3 * (n**2 + m**2) - 2 * product) / (180 * total**2 * product)

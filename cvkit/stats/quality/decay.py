@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from cvkit.stats.arrays import floats
 
@@ -51,7 +51,7 @@ def decay(days: ArrayLike, quality: ArrayLike, level: float = 0.95) -> Decay:
     alike = float(residual[1:] @ residual[:-1]) / sum_of_squares if sum_of_squares else 0.0
     worth = (1 + max(alike, 0.0)) / (1 - max(alike, 0.0))
     error = math.sqrt(sum_of_squares / (when.size - 2) / squares * worth)
-    half = float(stats.t.ppf((1 + level) / 2, when.size - 2)) * error
+    half = float(special.stdtrit(when.size - 2, (1 + level) / 2)) * error
     return Decay(slope, slope - half, slope + half, when.size)
 
 

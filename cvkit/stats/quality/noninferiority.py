@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from cvkit.stats import resampling
 from cvkit.stats.arrays import Floats, floats
@@ -88,7 +88,7 @@ def needed(gain: Gain, limit: float, *, level: float = LEVEL, power: float = POW
     distance = abs(gain.difference - limit)
     if math.isnan(distance) or math.isnan(gain.error):
         return math.nan
-    reach = (_quantile(level, gain.n) + float(stats.norm.ppf(power))) * gain.error
+    reach = (_quantile(level, gain.n) + float(special.ndtri(power))) * gain.error
     return math.inf if not distance else max(1.0, (reach / distance) ** 2)
 
 
@@ -104,8 +104,8 @@ def sign_test(differences: ArrayLike) -> float:
     """
     gaps = floats(differences)
     lost, won = int((gaps < 0).sum()), int((gaps > 0).sum())
-    return float(stats.binom.sf(lost - 1, lost + won, 0.5)) if lost else 1.0
+    return float(special.bdtrc(lost - 1, lost + won, 0.5)) if lost else 1.0
 
 
 def _quantile(level: float, n: int) -> float:
-    return float(stats.t.ppf(level, max(n - 1, 1)))
+    return float(special.stdtrit(max(n - 1, 1), level))

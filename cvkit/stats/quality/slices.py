@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from cvkit.stats.arrays import Floats, floats
 from cvkit.stats.quality.operation import ratio
@@ -108,7 +108,7 @@ def _interval(parts: Floats, wholes: Floats, n: NDArray[np.intp], level: float) 
     r = ratio(parts.sum(axis=1), total)
     varied = np.square(parts - r[:, None] * wholes).sum(axis=1) * ratio(n, n - 1)  # of the sum of parts
     worth = total / np.fmax(1.0, ratio(varied, total * r * (1 - r)))
-    z = stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1))
+    z = special.stdtrit(np.maximum(n - 1, 1), (1 + level) / 2)
     scale = 1 + z**2 * ratio(1, worth)
     middle = (r + z**2 * ratio(1, 2 * worth)) / scale
     half = z / scale * np.sqrt(np.maximum(0, r * (1 - r) * ratio(1, worth) + z**2 * ratio(1, 4 * worth**2)))

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
-from scipy.stats import norm
+from scipy.special import log_softmax, ndtri
 
 from cvkit.stats.arrays import Floats
 from cvkit.stats.quality.boxes import Integers
@@ -93,7 +92,7 @@ def estimate_accuracy(
     reach = margin * (estimator.highest - estimator.lowest) + 2 * float(np.sqrt(variance))
     if not estimator.lowest - reach <= value <= estimator.highest + reach:
         return AccuracyEstimate(np.nan, np.nan, np.nan, "confidence is outside all that was learnt", n)
-    half = float(norm.ppf((1 + level) / 2)) * float(np.sqrt(variance + estimator.error**2))
+    half = float(ndtri((1 + level) / 2)) * float(np.sqrt(variance + estimator.error**2))
     return AccuracyEstimate(value, max(value - half, 0.0), min(value + half, 1.0), "", n)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from cvkit.stats.arrays import Floats, floats
 from cvkit.stats.quality.boxes import Booleans, Integers
@@ -148,7 +148,7 @@ def expected_error(sizes: ArrayLike, spreads: ArrayLike, counts: ArrayLike) -> f
 
 def half_width(error: float, freedom: float, level: float = 0.95) -> float:
     """Half the width of an interval: the quantile of Student's t times the standard error."""
-    return 0.0 if error == 0 else float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    return 0.0 if error == 0 else float(special.stdtrit(freedom, (1 + level) / 2)) * error
 
 
 def estimate(values: ArrayLike, stratum: ArrayLike, sizes: ArrayLike, level: float = 0.95) -> Estimate:
