@@ -49,13 +49,14 @@ def sources(verdicts: pd.DataFrame, measurements: pd.DataFrame) -> list[Source]:
         return []
     states = pd.Series(worst_by(verdicts, "source", "window_start"))
     shown = shown_windows(verdicts)
+    recent = verdicts[verdicts["window_start"].isin(shown)]
     diagnosed = diagnosis.diagnose(verdicts)
     lasting = diagnosed[diagnosed["until"].isna()]
     found = []
-    for name in sorted(verdicts.loc[verdicts["window_start"].isin(shown), "source"].unique()):
+    for name in sorted(recent["source"].unique()):
         rows = lasting[lasting["source"] == name].itertuples()
         causes = tuple(Cause(str(row.state), str(row.what), row.since, str(row.evidence).split(", ")) for row in rows)
-        part = verdicts[verdicts["source"] == name]
+        part = recent[recent["source"] == name]
         found.append(_source(name, part, states[name], causes, measurements[measurements["source"] == name], shown))
     return sorted(found, key=lambda source: (-STATES.index(source.state), source.name))
 
