@@ -110,6 +110,33 @@ def remove_tree(folder: Path) -> None:
         raise storage_error(error, folder) from error
 
 
+def swap_in(new: Path, folder: Path) -> None:
+    """Put the folder `new` in the place of `folder`; for a moment there is none.
+
+    One caller at a time. What a kill in that moment leaves `swap_back` mends. Raises OSError, with `folder` as it was.
+    """
+    old = _set_aside(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        swap_back(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def swap_back(folder: Path) -> None:
+    """Where `swap_in` was cut off between the old folder and the new one: the old one is there again."""
+    if not folder.exists() and (old := _set_aside(folder)).exists():
+        old.rename(folder)
+
+
+def _set_aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.cvkit-old")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with replacing(path) as part:

@@ -18,7 +18,7 @@ from nbformat import v4
 from cvkit import cli
 from cvkit.config import Config, load_config
 from cvkit.documentation import pictures, site
-from cvkit.documentation.site import rendering, shell
+from cvkit.documentation.site import publishing, rendering, shell
 from cvkit.errors import ConfigError, ReportError
 from cvkit.monitoring.history import History
 
@@ -202,6 +202,12 @@ def test_a_folder_is_published_whole_and_nothing_else_is_replaced(config: Config
     (target / "index.html").write_text("old")
     site.publish(config, target)
     assert (target / "index.html").read_text() != "old"
+    assert [path.name for path in target.parent.iterdir()] == ["health"]
+    target.rename(target.with_name(".health.cvkit-old"))  # as a kill between the old one and the new one leaves it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publishing, "build", lambda config: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            site.publish(config, target)
     assert [path.name for path in target.parent.iterdir()] == ["health"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from mkdocs.exceptions import Abort, ConfigurationError, PluginError
 from cvkit.config import Config
 from cvkit.documentation import notebook_format
 from cvkit.errors import ConfigError, CvkitError, ReportError
-from cvkit.storage import lock, remove_tree, storage_error
+from cvkit.storage import lock, remove_tree, storage_error, swap_back, swap_in
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -32,7 +31,8 @@ def build(config: Config, strict: bool = True) -> Path:
         settings = _mkdocs_settings(config, strict, told)
         _drop_damaged(config.workspace / ".cache")
         site = Path(settings.site_dir)
-        part, old = (site.with_name(f".{site.name}.{name}") for name in ("part", "old"))
+        part = site.with_name(f".{site.name}.part")
+        swap_back(site)
         remove_tree(part)
         settings.site_dir = str(part)
         settings.plugins.on_startup(command="build", dirty=False)
@@ -44,7 +44,7 @@ def build(config: Config, strict: bool = True) -> Path:
             raise storage_error(error) from error
         finally:
             settings.plugins.on_shutdown()
-        _swap(part, site, old)
+        swap_in(part, site)
     return site
 
 
@@ -131,12 +131,3 @@ def _drop_damaged(cache: Path) -> None:
             content.seek(max(0, file.stat().st_size - 1))
             if content.read() != b"}":
                 file.unlink()
-
-
-def _swap(new: Path, site: Path, old: Path) -> None:
-    """Put the folder `new` in the place of `site`."""
-    shutil.rmtree(old, ignore_errors=True)
-    if site.exists():
-        site.rename(old)
-    new.rename(site)
-    shutil.rmtree(old, ignore_errors=True)

@@ -6,13 +6,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-import uuid
 from pathlib import Path
 
 from cvkit.config import Config
 from cvkit.documentation.site.building import build
 from cvkit.errors import ConfigError, ReportError
-from cvkit.storage import remove_tree, storage_error
+from cvkit.storage import lock, remove_tree, storage_error, swap_back, swap_in
 
 BRANCH = "gh-pages"
 MARK = ".cvkit-site"  # tells a folder that may be replaced from one that holds something else
@@ -25,7 +24,7 @@ def publish(config: Config, folder: Path) -> Path:
     """Build the site and put it in the place of `folder`, which never holds half of one; returns the folder.
 
     Raises ConfigError where the folder holds something that is no site of cvkit's, StorageError where it cannot be
-    written, and what `build` raises.
+    written, BusyError while another process publishes this site, and what `build` raises.
     """
     folder = folder.absolute()
     inside = config.workspace.is_relative_to(folder)
@@ -35,21 +34,19 @@ def publish(config: Config, folder: Path) -> Path:
             expected="an empty folder, none, or one that `cvkit site publish` wrote",
             remedy="name another folder, or empty this one",
         )  # fmt: skip
-    site = build(config)
-    part, old = (folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.{what}") for what in ("part", "old"))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _copy(site, part)
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-    except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise storage_error(error, folder) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    part = folder.with_name(f".{folder.name}.part")
+    with lock(config.workspace / "locks" / "publish.lock", "publishing this site"):
+        try:
+            swap_back(folder)
+            site = build(config)
+            shutil.rmtree(part, ignore_errors=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _copy(site, part)
+            swap_in(part, folder)
+        except OSError as error:
+            raise storage_error(error, folder) from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
