@@ -6,14 +6,18 @@ import html
 import json
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 import pytest
+from browsing import NO_BROWSER, Visit, chromium, search, served, visiting
 
 from cvkit import demo, demo_world, job
 from cvkit.config import Config
+from cvkit.documentation import site
 from cvkit.errors import ConfigError
 from cvkit.monitoring import alerts, diagnosis, monitor
 from cvkit.monitoring.history import History
@@ -86,6 +90,43 @@ def test_the_demo_ends_with_its_alerts(measured: tuple[Config, job.Outcome]) -> 
     assert "cvkit site serve" in notice.report  # the newest day has no report in this test
     assert notice.n >= 20
     assert notice.low < notice.value < notice.high  # type: ignore[operator]
+
+
+@NO_BROWSER
+def test_every_page_of_the_demos_site_loads_quietly(measured: tuple[Config, job.Outcome]) -> None:
+    config, _ = measured
+    folder = site.build(config)
+    pages = [page.relative_to(folder).as_posix() for page in sorted(folder.rglob("*.html"))]
+    pages = [page for page in pages if not page.endswith("evidently.html")]  # a page of Evidently's own
+    assert len(pages) >= 25
+    with served(folder) as address, chromium() as browser:
+        for page in pages:
+            with visiting(browser, address) as seen:
+                seen.open(page.removesuffix("index.html"))
+                _follow(seen, folder)
+        with visiting(browser, address) as seen:
+            seen.open("")
+            addresses = [link.get_attribute("href") for link in search(seen.page, "cam-3").all()]
+            assert any("/reports/20" in f"/{href}" for href in addresses), addresses
+
+
+def _follow(seen: Visit, folder: Path) -> None:
+    """Every link of a page leads to a file of the site, and to a place in it where it names one."""
+    hrefs = seen.page.evaluate(
+        "[...document.querySelectorAll('a[href], link[href], img[src]')].map(n => n.href || n.src)"
+    )
+    for href in {href for href in hrefs if href.startswith(seen.address)}:
+        path, _, anchor = href.removeprefix(seen.address).partition("#")
+        file = folder / unquote(path)
+        file = file / "index.html" if file.is_dir() else file
+        assert file.is_file(), f"{seen.page.url} leads to {href}"
+        if anchor and file.suffix == ".html":
+            assert f'id="{unquote(anchor)}"' in _raw(file), f"{seen.page.url} leads to {href}"
+
+
+@cache
+def _raw(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
 
 
 def _text(path: Path) -> str:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import os
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import NO_BROWSER, Visit, chromium, search, served, visiting
 from made_up_workspace import HOSTILE, MadeUp, make
 
 from cvkit.documentation import site
 from cvkit.monitoring import alerts
 from cvkit.monitoring.history import History
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no chromium at /usr/bin/chromium")
+pytestmark = NO_BROWSER
 
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 OWN = ("", "calendar/", "alerts/", "reports/", "decisions/", "versions/", "documents/")
 PAGES = (*OWN, "reports/2026-11-08/02-drift/", "about-this-model/", "runbook/")
 AXE = Path(os.environ.get("AXE_CORE") or Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js")
@@ -65,19 +56,6 @@ CONTRAST = """
 """
 
 
-@dataclass
-class Visit:
-    """An open page, and what it asked for and complained of."""
-
-    page: Any
-    address: str
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def open(self, path: str) -> None:
-        self.page.goto(self.address + path)
-
-
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     reports = (
@@ -87,42 +65,21 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     made = make(tmp_path_factory.mktemp("browser") / "workspace", MadeUp(reports=reports))
     with History.open(made.history_url) as history:
         alerts.update(made, history)
-    folder = site.build(made)
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
-        thread.join()
+    with served(site.build(made)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
-        yield chromium
-        chromium.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
 def visit(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    """A page in the colour scheme and width that the test asks for; it must ask nobody else, nor complain."""
-    scheme, width = getattr(request, "param", ("light", 1280))
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 844})
-    seen = Visit(context.new_page(), address)
-    seen.page.on("request", lambda request: seen.requests.append(request.url))
-    seen.page.on("console", lambda message: seen.complaints.append(message.text) if message.type == "error" else None)
-    seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    yield seen
-    context.close()
-    outside = [url for url in seen.requests if not url.startswith((address, "data:", "blob:"))]
-    assert not outside
-    assert not seen.complaints
+    """A page in the colour scheme and width that the test asks for."""
+    with visiting(browser, address, *getattr(request, "param", ())) as seen:
+        yield seen
 
 
 def test_lights_have_words(visit: Visit) -> None:
@@ -150,8 +107,7 @@ def test_an_alert_shows_its_command_when_asked(visit: Visit) -> None:
 
 def test_search_finds_a_report(visit: Visit) -> None:
     visit.open("")
-    visit.page.locator("label[for='__search'].md-search__icon").first.click(force=True)
-    visit.page.locator("input.md-search__input").press_sequentially("zebrafish 2026-11-08")
+    search(visit.page, "zebrafish 2026-11-08")
     visit.page.locator(".md-search-result__link[href*='reports/2026-11-08']").first.click()
     visit.page.wait_for_url("**/reports/2026-11-08/**")
     assert "Zebrafish" in visit.page.locator(".md-content").inner_text()

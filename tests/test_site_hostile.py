@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +14,7 @@ from typing import Any
 import decision_world
 import pandas as pd
 import pytest
+from browsing import NO_BROWSER, chromium, search, served
 from hostile_words import DRAWINGS, OPEN, STYLES, TAGS, WORDS
 from made_up_messages import message, notice
 from made_up_workspace import day, fresh, report
@@ -32,7 +30,6 @@ from cvkit.monitoring.channels.page import html as mail
 from cvkit.monitoring.history import History
 from cvkit.tables import MEASUREMENTS, VERDICTS, conform
 
-CHROMIUM = Path("/usr/bin/chromium")
 NOW = datetime(2026, 11, 10, tzinfo=UTC)
 FORMS: tuple[Callable[[str], str], ...] = (  # of Markdown, that people's words may stand in
     lambda word: word, lambda word: f"### {flat(word)}", lambda word: f"- {flat(word)}",
@@ -241,24 +238,14 @@ for (const name of ['alert', 'confirm', 'prompt']) window[name] = () => console.
 
 @pytest.fixture
 def address(hostile: Path) -> Iterator[str]:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=hostile)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
-        thread.join()
+    with served(hostile) as address:
+        yield address
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="no chromium at /usr/bin/chromium")
+@NO_BROWSER
 def test_nothing_runs_in_a_browser(address: str, hostile: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     told: list[str] = []
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as browser:
         context = browser.new_context(bypass_csp=True)  # the pages themselves have to hold, not the policy
         context.add_init_script(HOOK)
         page = context.new_page()
@@ -272,8 +259,8 @@ def test_nothing_runs_in_a_browser(address: str, hostile: Path) -> None:
             page.goto(address + name)
             _touch_all(page)
         page.goto(address)
-        _search(page, "cvkitXss")
-        browser.close()
+        search(page, "cvkitXss")
+        page.wait_for_timeout(300)
     assert not told
 
 
@@ -287,10 +274,3 @@ def _touch_all(page: Any) -> None:
         })"""
     )
     page.wait_for_timeout(50)
-
-
-def _search(page: Any, words: str) -> None:
-    page.locator("label[for='__search'].md-search__icon").first.click(force=True)
-    page.locator("input.md-search__input").press_sequentially(words)
-    page.locator(".md-search-result__link").first.wait_for(state="attached")
-    page.wait_for_timeout(300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -83,8 +84,15 @@ def _fragment(report: Report, kept: Path) -> Fragment:
 
 
 def _offer(notebook: Path, folder: Path) -> bool:
+    """Put the notebook beside its page, where the disk can do that as a second name of the same file."""
+    offered = folder / notebook.name
     with suppress(FileNotFoundError):
-        shutil.copyfile(notebook, folder / notebook.name)
+        try:
+            os.link(notebook.resolve(), offered)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            shutil.copyfile(notebook, offered)
         return True
     return False
 
