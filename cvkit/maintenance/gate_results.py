@@ -19,6 +19,7 @@ from cvkit.tables import conform
 
 Outcome = Literal["passed", "refused", "not enough"]
 FILE, FOLDER = "gate.json", "gate"
+NAME_WIDTH = 40  # characters of a part's name in a terminal
 FORMAT = 4  # raised when what decides, or what is stored, changes
 
 # One row per part of the test images that was compared, and metric.
@@ -112,8 +113,10 @@ def text(result: Result) -> str:
     told = result.parts[whole | result.parts["protected"]]
     lines = [f"{result.challenger} beside the champion {result.champion}: {result.outcome.upper()}"]
     lines += [f"  - {reason}" for reason in result.reasons]
-    lines += ["", f"{'':26} {'images':>6} {'champion':>8} {'this':>6} {'difference, 95 % each way':>27}  verdict"]
-    lines += [_line(row) for row in told.to_dict("records")]
+    rows = [(_name(row), row) for row in told.to_dict("records")]
+    width = min(max((len(name) for name, _ in rows), default=0), NAME_WIDTH)
+    head = f"{'images':>6} {'champion':>8} {'this':>6} {'difference, 95 % each way':>27}  verdict"
+    lines += ["", f"{'':{width}} {head}", *(f"{_cut(name):{width}} {_numbers(row)}" for name, row in rows)]
     better, worse = (int(result.flipped["change"].eq(word).sum()) for word in ("better", "worse"))
     lines += ["", f"{better} images better, {worse} worse"]
     lines += [f"  {row['change']:6} {row['image_id']}: {row['what']}" for row in _most(result.flipped)]
@@ -132,11 +135,18 @@ def named(part: str, by: str, value: str) -> str:
     return f"{part} images" + (f", {by} {value}" if by else "")
 
 
-def _line(row: dict[Any, Any]) -> str:
-    name = named(row["part"], row["by"], row["value"]) + ("" if row["metric"] == "f1" else f", {row['metric']}")
+def _name(row: dict[Any, Any]) -> str:
+    return named(row["part"], row["by"], row["value"]) + ("" if row["metric"] == "f1" else f", {row['metric']}")
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…"
+
+
+def _numbers(row: dict[Any, Any]) -> str:
     interval = "" if pd.isna(row["low"]) else f"({row['low']:+.3f} to {row['high']:+.3f})"
     numbers = f"{row['images']:6} {row['champion']:8.3f} {row['challenger']:6.3f} {row['difference']:+8.3f}"
-    return f"{name[:26]:26} {numbers} {interval:18}  {row['verdict']}"
+    return f"{numbers} {interval:18}  {row['verdict']}"
 
 
 def _most(flipped: pd.DataFrame, most: int = 3) -> list[dict[Any, Any]]:

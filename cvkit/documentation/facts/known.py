@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -14,8 +13,7 @@ import pandas as pd
 from cvkit.config import Config
 from cvkit.config import champion as champion_file
 from cvkit.config.champion import Champions
-from cvkit.data import yolo
-from cvkit.documentation.facts import quality
+from cvkit.documentation.facts import network, quality
 from cvkit.errors import CvkitError, DataError
 from cvkit.maintenance import dataset, decisions, gate_results, test_set, versions
 from cvkit.maintenance.dataset import Prepared
@@ -73,7 +71,7 @@ def know(config: Config, now: datetime) -> Known:
         _or(lambda: gate_results.read(champion.folder) if champion else None, None),
         _or(lambda: _trained_on(config, champion), None), reference,
         quality.on_reference(config, reference) if reference else empty(quality.QUALITY),
-        _or(lambda: test_set.load(config, verify=False), None), _or(lambda: _network(config), {}),
+        _or(lambda: test_set.load(config, verify=False), None), _or(lambda: network.network(config), {}),
         runs, measured, judged, decided, alarms,
     )  # fmt: skip
 
@@ -93,24 +91,3 @@ def _trained_on(config: Config, champion: Version | None) -> Prepared | None:
     if champion is None or not (config.workspace / dataset.FOLDER / champion.data / dataset.FACTS).is_file():
         return None
     return dataset.load(config, champion.data)
-
-
-def _network(config: Config) -> dict[str, Any]:
-    """Size of the champion's network, and what its checkpoint says of its training."""
-    if not config.model.weights:
-        return {}
-    model = yolo.load(config.resolve(config.model.weights), config.workspace / ".ultralytics")
-    from ultralytics.utils.torch_utils import get_flops
-
-    network, checkpoint = model.model, model.ckpt or {}
-    told = {
-        "kind": type(network).__name__, "layers": len(list(network.modules())),
-        "parameters": sum(one.numel() for one in network.parameters()),
-        "gflops": float(get_flops(network, config.model.image_size)),
-        "file": str(getattr(network, "yaml", {}).get("yaml_file", "")).rsplit("/", 1)[-1],
-        "stride": int(max(network.stride)), "classes": dict(model.names),
-    }  # fmt: skip
-    with suppress(AttributeError, TypeError):
-        told |= {"arguments": dict(checkpoint.get("train_args") or {}), "date": str(checkpoint.get("date") or ""),
-                 "ultralytics": str(checkpoint.get("version") or "")}  # fmt: skip
-    return told

@@ -100,8 +100,9 @@ def training(known: Known) -> Fact:
         ("trained on", str(made.get("device_name", "")) if trained else ""),
         ("finished", f"{version.made:%Y-%m-%d}" if version and trained else str(network.get("date", ""))[:10]),
     ]
-    others = [f"{name} {value}" for name, value in given.items() if name not in ARGUMENTS]
-    more = f"Other arguments: {escape(', '.join(others))}." if others else ""
+    untold = {*ARGUMENTS, *(() if trained else network.get("usual", ()))}
+    others = [f"{name} {value}" for name, value in given.items() if name not in untold]
+    more = f"Other arguments, where not Ultralytics' own: {escape(', '.join(others))}." if others else ""
     return Fact(tuple(fields), "the record of the training" if trained else "the checkpoint", None, more)
 
 
