@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ def observed(figure: str, value: float, unit: str, against: str) -> Figure:
 def not_measured(figure: str, unit: str, target: str, against: str) -> Figure:
     """What could not be measured: a peer that is not installed is not a peer that was beaten."""
     return Figure(figure, None, unit, target, None, f"{against}: not measured")
+
+
+def peak_mib() -> float:
+    """The most memory this process has had. Not `ru_maxrss`, which a child takes over from who started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def interleaved(works: dict[str, Callable[[], object]], rounds: int = 15) -> dict[str, list[float]]:

@@ -26,7 +26,8 @@ captures: {images: "captures/{source}/{date}/{time}.jpg", predictions: "predicti
 reference: {start: 2026-09-01, end: 2026-09-08}
 """
 CHILD = """
-import resource, sys, time
+import sys, time
+from benchmarks import peak_mib
 from cvkit.config import load_config
 from cvkit.monitoring import monitor, reference
 from cvkit.tables import Window
@@ -36,7 +37,7 @@ if sys.argv[2] == "measure":
     before = time.process_time()
     seen = monitor.observe(config, Window.day("2026-10-01"), known)
     assert len(seen.features) == int(sys.argv[3]), len(seen.features)
-    print(time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    print(time.process_time() - before, peak_mib() / 1024)
 """
 
 

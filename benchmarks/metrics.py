@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
 import tempfile
 import threading
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks import Figure, at_most, observed
+from benchmarks import Figure, at_most, observed, peak_mib
 from cvkit.config import Config, parse_config
 from cvkit.monitoring import exposition
 from cvkit.monitoring.history import History
@@ -63,14 +62,14 @@ def _figures(
     lines = [line for line in body.splitlines() if not line.startswith(b"#")]
     yield at_most("metrics.series", len(lines), "series", MOST_SERIES, "the bound of one scrape")
     yield observed("metrics.size", len(body) / 2**20, "MiB", "as text, not compressed")
-    start, before = time.process_time(), _memory()
+    start, before = time.process_time(), peak_mib()
     file = config.workspace / "history.om"
     written = exposition.backfill(config, file)
     yield observed(
         "metrics.backfill", 1e6 * (time.process_time() - start) / written, "us CPU", "each number of the past"
     )
     yield observed("metrics.backfill_numbers", written, "numbers", f"of {DAYS + ROUNDS} windows")
-    yield observed("metrics.backfill_memory", _memory() - before, "MiB", f"more at its peak, of {_size(file):.0f} MiB")
+    yield observed("metrics.backfill_memory", peak_mib() - before, "MiB", f"more at its peak, of {_size(file):.0f} MiB")
 
 
 def _get(address: str, headers: dict[str, str] | None = None) -> tuple[tuple[float, float], bytes]:
@@ -105,10 +104,6 @@ def _record(config: Config, day: int) -> None:
             measurements=conform(rows.assign(n=500, n_reference=10_000), MEASUREMENTS),
             verdicts=conform(verdicts, VERDICTS), images=50_000, bad_images=0, started=window.end,
         )  # fmt: skip
-
-
-def _memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _size(file: Path) -> float:

@@ -37,12 +37,12 @@ FEATURES = ("brightness", "contrast", "sharpness", "noise", "confidence", "boxes
 NOTEBOOKS = ("01-data-quality", "02-drift", "03-anomalies", "04-performance")
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 BUILD = """
-import json, resource, sys
+import json, sys, time
+from benchmarks import peak_mib
 from cvkit.config import load_config
 from cvkit.documentation import site
 site.build(load_config(sys.argv[1]))
-used = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
+print(json.dumps([time.process_time(), peak_mib()]))
 """
 
 
