@@ -245,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--budget", type=positive, nargs="+", metavar="N", help=words)
     words = "sizes of drift that matter to try, reference sds (default: that of cvkit.yml)"
     add("--drift-warning", type=positive, nargs="+", metavar="SIZE", help=words)
-    words = "a change you know of, e.g. cam-1=2026-10-10..2026-10-14: was it found, and when?"
+    words = "a change you know of, e.g. cam-1=2026-10-10..2026-10-14: was it found, and when? may be repeated"
     add("--event", action="append", default=[], metavar="SOURCE=DAY", help=words)
     labels.add(commands, _workspace_command, _say)
     command = _workspace_command(commands, "reference", reference)

@@ -212,7 +212,7 @@ def _end(command: argparse.ArgumentParser, *, required: bool) -> None:
 
 def _override_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("rule", metavar="RULE", help="its name in `cvkit rules check`")
-    words = "above, below, change, state, severity, for or sure, e.g. --set below=40"
+    words = "above, below, change, state, severity, for or sure, e.g. --set below=40; may be repeated"
     command.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", help=words)
     command.add_argument("--end", action="store_true", help="end the rule's overrides now")
     _end(command, required=False)

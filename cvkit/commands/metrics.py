@@ -118,7 +118,7 @@ def _backfill_arguments(command: argparse.ArgumentParser) -> None:
     add("file", type=Path, metavar="FILE", help="where to")
     add("--from", dest="start", metavar="DAY", help="windows from this day on (default: the first)")
     add("--to", dest="end", metavar="DAY", help="the first day not written any more (default: none)")
-    words = "a label for every series, e.g. job=cvkit: those of your scrapes, so that series go on"
+    words = "a label for every series, e.g. job=cvkit: those of your scrapes, so that series go on; may be repeated"
     add("--label", type=_label, action="append", default=[], metavar="NAME=VALUE", help=words)
 
 
