@@ -144,6 +144,9 @@ def status(options: argparse.Namespace) -> int:
         model, version = config.model.name, history.current_version(config)
         verdicts, runs = (read(model=model, version=version) for read in (history.verdicts, history.runs))
         _say(diagnosis.text(verdicts, runs, identity.judged_by(config)))
+        others = sorted(set(history.runs()["model"]) - {model}) if verdicts.empty else []
+    if others:
+        _say(f"the history knows of {', '.join(others)}: was model.name changed? it is kept under the old name")
     return errors.DONE
 
 

@@ -65,6 +65,12 @@ def test_every_likely_cause_has_advice() -> None:
     assert not {cause for cause, _ in CAUSES} - set(causes.ADVICE)
 
 
+def test_the_site_leads_to_the_procedure_that_the_runbook_leads_to() -> None:
+    parts = re.split(r"^## .*\{#(.*)\}$", RUNBOOK.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    steps = [re.findall(r"\]\(procedures/(.*)\.md\)", text) for text in parts[1::2]]
+    assert dict(zip(parts[::2], steps, strict=True)) == {part: [page] for part, page in causes.PROCEDURES.items()}
+
+
 def test_the_runbook_has_a_section_for_each_cause_and_no_other() -> None:
     sections = re.split(r"^## .*\{#([a-z-]+)\}$", RUNBOOK.read_text(encoding="utf-8"), flags=re.MULTILINE)
     anchors, bodies = sections[1::2], sections[2::2]

@@ -43,6 +43,14 @@ NOT_MEASURED = ("the data or settings cannot be used", "run `cvkit run` by hand 
 NOT_JUDGED = ("too little to judge by", "see in the reports what cannot be judged, and why", "not-judged")
 OWN_LIMIT = ("a limit of your own is crossed; cvkit's own verdict is not that something is wrong",
              "look at the report; where nothing is wrong, change the rule's limit", "own-limit")  # fmt: skip
+# The procedure, step by step, of each part of the runbook: what the parts themselves lead to.
+PROCEDURES: Mapping[str, str] = {
+    "model-worse": "performance-drop", "frozen-camera": "camera-fault", "new-class": "label-backlog",
+    "damaged-files": "data-quality-failure", "camera-set-up": "camera-fault", "images-missing": "camera-fault",
+    "bad-records": "data-quality-failure", "light": "camera-fault", "sharpness": "camera-fault",
+    "noise": "camera-fault", "scene": "drift-alarm", "odd-images": "anomaly-wave", "predictions": "drift-alarm",
+    "not-measured": "missed-run", "not-judged": "missed-run", "own-limit": "alert-configuration",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

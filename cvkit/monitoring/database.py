@@ -323,6 +323,7 @@ def _remedy(cause: str) -> str:
     if any(words in cause for words in ("full", "disk I/O", "readonly", "locked", "lock timeout", "unable to open")):
         return "free some space, mend the permissions or wait, then run the same command again: nothing was lost"
     return (
-        "run the same command again; a history.db that is damaged can be moved away, and `cvkit run --from DAY` makes "
-        "it anew from the captures"
+        "run the same command again; where history.db is damaged, restore it from a backup (docs/procedures). Without "
+        "one, move it away: `cvkit run --from DAY` measures again, but what people did about alerts, decisions and "
+        "overrides are in it alone"
     )

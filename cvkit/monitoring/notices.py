@@ -15,7 +15,7 @@ from cvkit.config.alerts import STATISTICS, AlertRule, default_statistic
 from cvkit.monitoring import alert_store as store
 from cvkit.monitoring import pages
 from cvkit.monitoring.alert_store import Alert
-from cvkit.monitoring.causes import MISTAKES, Standing, advice, of_rule
+from cvkit.monitoring.causes import MISTAKES, PROCEDURES, Standing, advice, of_rule
 from cvkit.monitoring.conditions import NUMBERS, explain
 from cvkit.monitoring.database import REPORTS
 from cvkit.monitoring.messages import Event, Notice
@@ -116,6 +116,14 @@ class Context:
 def notebook_of(alert: Alert, rule: AlertRule | None) -> str:
     """The notebook whose report shows what an alert is about."""
     return NOTEBOOKS[rule.metric if rule and rule.metric in NOTEBOOKS else _group(alert)]
+
+
+def procedure(alert: Alert, rule: AlertRule | None) -> str:
+    """What to do, step by step: the page that the rule names, else cvkit's own for what is the matter."""
+    if rule and rule.runbook:
+        return rule.runbook
+    what = matter(alert)
+    return f"procedures/{PROCEDURES[advice(what)[1]] if what else 'index'}.md"
 
 
 def matter(alert: Alert) -> str:

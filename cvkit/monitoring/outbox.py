@@ -280,7 +280,8 @@ def try_out(config: Config, name: str = "", send: Send = send) -> dict[str, str]
         known = ", ".join(one.name for one in config.alerts.channels)
         raise ConfigError(
             f"there is no channel `{name}`" if name else "there is no channel", where=f"{config.path}, alerts.channels",
-            expected=known or "a channel", remedy="docs/how-to/channels.md shows how to set one up",
+            expected=known or "a channel",
+            remedy="add one to `alerts.channels`, e.g. {name: ops, kind: slack, secret: env:SLACK_WEBHOOK}",
         )  # fmt: skip
     found = {}
     for channel in channels:

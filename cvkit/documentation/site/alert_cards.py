@@ -27,6 +27,7 @@ class OpenAlert:
 
     alert: Alert
     report: str
+    procedure: str  # address of the page that says what to do
     action: str  # a key of ACTION_WORDS
     command: str
 
@@ -48,14 +49,15 @@ def read(config: Config, history: History, reports: Sequence[Report]) -> Alarms:
 
 def _open(config: Config, alert: Alert, reports: Sequence[Report]) -> OpenAlert:
     action = QUIET_ACTIONS.get(alert.state, "ack")
-    notebook = notices.notebook_of(alert, config.alerts.rule(alert.rule))
+    rule = config.alerts.rule(alert.rule)
+    notebook, page = notices.notebook_of(alert, rule), notices.procedure(alert, rule)
     pages = {
         one.source: one.address
         for one in reports
         if one.notebook == notebook and (one.window.start, one.window.end) == (alert.seen_start, alert.seen_end)
     }
     report = pages.get(alert.source) or pages.get("", "")
-    return OpenAlert(alert, report, action, notices.command(config, alert.fingerprint, action))
+    return OpenAlert(alert, report, page, action, notices.command(config, alert.fingerprint, action))
 
 
 def render(alarms: Alarms, link: Link) -> str:
@@ -96,6 +98,7 @@ def _row(one: OpenAlert, link: Link) -> str:
     told += [f"came back {again(alert.returns)}"] if alert.returns else []
     if one.report:
         told.append(f'<a href="{escape(link(one.report))}">report</a>')
+    told.append(f'<a href="{escape(_address(one.procedure, link))}">what to do</a>')
     badge = f'<span class="cvkit-badge cvkit-{alert.severity}">{light(alert.severity)}{alert.severity}</span>'
     command = (
         f'<details><summary>{ACTION_WORDS[one.action]}</summary><pre class="cvkit-command" tabindex="0"><code>'
@@ -106,6 +109,14 @@ def _row(one: OpenAlert, link: Link) -> str:
         f"<b>{escape(alert.source) or '(the model)'}</b>: {cause}</p>"
         f'<p class="cvkit-quiet">{" · ".join(told)}</p>{command}</div></article>'
     )
+
+
+def _address(page: str, link: Link) -> str:
+    """Where a page lies that a rule names, as in `pages.runbook`."""
+    if page.startswith(("http://", "https://")):
+        return page
+    path, mark, anchor = page.partition("#")
+    return f"{link(path.removeprefix('docs/').removesuffix('.md').strip('/'))}{mark}{anchor}"
 
 
 def _state(alert: Alert) -> str:

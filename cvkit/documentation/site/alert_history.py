@@ -18,6 +18,7 @@ from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.messages import again
 
 COLUMNS = ("Alert", "Severity", "From", "Until", "Lasted", "How it stands", "Came back")
+Happened = dict[str, list[dict[Any, Any]]]  # what was logged of an alert, by its fingerprint
 SHOWN_LINES = 30  # of what happened to one alert, the newest
 
 
@@ -31,32 +32,36 @@ def render(situation: Situation, link: Link) -> str:
     ordered = sorted(situation.alerts, key=lambda one: one.since, reverse=True)
     parts = (("open", "Open", [one for one in ordered if one.open]),
              ("over", "Over", [one for one in ordered if not one.open]))  # fmt: skip
-    happened: dict[str, list[dict[Any, Any]]] = {}
+    happened: Happened = {}
     for row in situation.log.to_dict("records"):
         happened.setdefault(str(row["fingerprint"]), []).append(row)
     made = "".join(
-        f'<h2 id="{id_}">{title}</h2>{_table(title, part, happened, situation.made)}' for id_, title, part in parts
+        f'<h2 id="{id_}">{title}</h2>{_table(title, part, happened, situation.made, link)}'
+        for id_, title, part in parts
     )
     words = "What is open now, with the command that does something about it, is on the"
     return f'<p class="cvkit-quiet">{words} <a href="{escape(link(""))}#alerts">status page</a>.</p>{made}'
 
 
-def _table(title: str, alerts: list[Alert], happened: dict[str, list[dict[Any, Any]]], now: datetime) -> str:
+def _table(
+    title: str, alerts: list[Alert], happened: dict[str, list[dict[Any, Any]]], now: datetime, link: Link
+) -> str:
     if not alerts:
         return '<p class="cvkit-quiet">None.</p>'
     head = "".join(f'<th role="columnheader" scope="col">{name}</th>' for name in COLUMNS)
-    rows = "".join(_row(one, happened.get(one.fingerprint, []), now) for one in alerts)
+    rows = "".join(_row(one, happened.get(one.fingerprint, []), now, link) for one in alerts)
     return (
         f'<table class="cvkit-list" role="table" aria-label="{title} alerts"><thead role="rowgroup">'
         f'<tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody></table>'
     )
 
 
-def _row(one: Alert, happened: list[dict[Any, Any]], now: datetime) -> str:
+def _row(one: Alert, happened: list[dict[Any, Any]], now: datetime, link: Link) -> str:
     what = escape(notices.matter(one) or str(one.facts.get("reason") or ""))
     name = (
         f'<b>{escape(one.source) or "(the model)"}</b> <span class="cvkit-second">{what}</span>'
-        f'<span class="cvkit-second cvkit-quiet">rule {escape(one.rule)}</span>{_happened(happened)}'
+        f'<span class="cvkit-second cvkit-quiet">rule {escape(one.rule)} · {_what_to_do(one, link)}</span>'
+        f"{_happened(happened)}"
     )
     badge = f'<span class="cvkit-badge cvkit-{one.severity}">{light(one.severity)}{one.severity}</span>'
     until = written_day(one.until) if one.until else "open"
@@ -67,6 +72,10 @@ def _row(one: Alert, happened: list[dict[Any, Any]], now: datetime) -> str:
     )
     head = f'<th role="rowheader" scope="row" id="{one.fingerprint}">{name}</th>'
     return f'<tr role="row" class="cvkit-{one.severity if one.open else "unknown"}">{head}{told}</tr>'
+
+
+def _what_to_do(one: Alert, link: Link) -> str:
+    return f'<a href="{escape(link(notices.procedure(one, None).removesuffix(".md")))}">what to do</a>'
 
 
 def _stands(one: Alert) -> str:

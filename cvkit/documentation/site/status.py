@@ -26,7 +26,7 @@ FOLDED_FROM = 12  # with more sources, the trend lines of those that are ok are 
 def render(situation: Situation, link: Link) -> str:
     """The page below its title."""
     if situation.runs.empty and situation.verdicts.empty:
-        return f"{_facts(situation)}{_first_steps()}{_reports(situation, link)}"
+        return f"{_facts(situation)}{_first_steps(situation)}{_reports(situation, link)}"
     found = sources(situation.verdicts, situation.measurements)
     folded = len(found) > FOLDED_FROM
     cards = "".join(_card(source, folded and source.state == "ok") for source in found)
@@ -143,12 +143,18 @@ def _reports(situation: Situation, link: Link) -> str:
     return title + items(situation.reports[:SHOWN_REPORTS], link, dated=True) + more
 
 
-def _first_steps() -> str:
+def _first_steps(situation: Situation) -> str:
+    others = ", ".join(f"<b>{escape(one.model)}</b>" for one in situation.others)
+    renamed = (
+        f"<p>The history knows of {others}. Was <code>model.name</code> changed? What was measured is kept under the "
+        "old name, and shown again with it.</p>"
+    )
     return (
-        '<div class="cvkit-empty"><p><strong>Nothing has been measured yet.</strong></p><ol>'
+        f'<div class="cvkit-empty"><p><strong>Nothing has been measured yet.</strong></p>'
+        f"{renamed if others else ''}<ol>"
         "<li>Put images where <code>captures.images</code> in <code>cvkit.yml</code> says.</li>"
         "<li><code>cvkit run</code> measures every window that is due and writes its reports.</li>"
-        "<li><code>cvkit site</code> builds this page again.</li></ol></div>"
+        "<li><code>cvkit site build</code> builds this page again.</li></ol></div>"
     )
 
 
