@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from alert_world import config
 
 from cvkit.config import Config
 from cvkit.monitoring.history import History
 
+hypothesis.settings.register_profile("cvkit", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("cvkit")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

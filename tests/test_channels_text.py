@@ -182,7 +182,7 @@ notices = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(notices, min_size=1, max_size=4), st.text(min_size=1, max_size=30))
 def test_whatever_the_fields_hold(given_notices: list[Notice], name: str) -> None:
     one = message(*given_notices, name=name)
@@ -217,7 +217,7 @@ def mail_headers() -> list[str]:
     return list(message_from_bytes(mail.compose(MAIL, message()).as_bytes(), policy=modern).keys())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=300), st.integers(45, 200))
 def test_what_is_shortened_says_so_and_fits(given_text: str, limit: int) -> None:
     short = text.shorten(given_text, limit, slack._length)

@@ -104,7 +104,7 @@ def test_error_of_calibration_by_hand() -> None:
 # -- laws -----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_weights_are_copies_of_images(seed: int) -> None:
     one = made(seed, 30, decimals=2)
@@ -116,7 +116,7 @@ def test_weights_are_copies_of_images(seed: int) -> None:
     np.testing.assert_allclose(weighted, copied, **EXACT)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_the_order_of_images_and_the_scale_of_weights_do_not_matter(seed: int) -> None:
     one, weight = made(seed, 40, decimals=2), np.random.default_rng(seed).random(40)

@@ -274,7 +274,7 @@ def test_templates_show_texts_of_people_as_they_are(own: Config, tmp_path: Path)
 # -- words of PromQL --------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=st.text("ab-.[]!*?^+|(", max_size=8), name=st.text("ab-.[]!*?^+|(", max_size=6))
 def test_a_pattern_matches_what_fnmatch_matches(text: str, name: str) -> None:
     """Python reads what we use of RE2 alike, but for code points in braces."""

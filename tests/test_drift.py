@@ -117,7 +117,7 @@ def test_ks_with_a_design_effect_counts_fewer_values() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=samples)
 def test_a_sample_lies_at_distance_zero_from_itself(name: str, values: list[float]) -> None:
     result = drift.NUMERIC[name](values, values)
@@ -126,14 +126,14 @@ def test_a_sample_lies_at_distance_zero_from_itself(name: str, values: list[floa
 
 
 @pytest.mark.parametrize("name", ["ks", "wasserstein"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(one=samples, two=samples)
 def test_distances_are_symmetric(name: str, one: list[float], two: list[float]) -> None:
     statistic = drift.NUMERIC[name]
     assert statistic(one, two).statistic == pytest.approx(statistic(two, one).statistic, rel=1e-9, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(one=samples, two=samples)
 def test_statistics_stay_in_their_range(one: list[float], two: list[float]) -> None:
     results = drift.compare(one, two)

@@ -28,7 +28,7 @@ def test_allocation_is_the_best_of_all() -> None:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 60), st.floats(0, 5)), min_size=1, max_size=9), st.integers(0, 200))
 def test_allocation_keeps_its_bounds(strata: list[tuple[int, float]], more: int) -> None:
     sizes, spreads = (np.array(side) for side in zip(*strata, strict=True))
