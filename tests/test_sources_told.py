@@ -408,7 +408,7 @@ LINES = st.lists(
 
 
 @given(lines=LINES)
-@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_stands_in_a_text_file_is_a_box_or_a_finding(tmp_path: Path, lines: list[str]) -> None:
     text = "\n".join(lines)
     write(tmp_path / "said/a.txt", text.encode("utf-8", "surrogatepass"))
