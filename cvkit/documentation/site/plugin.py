@@ -39,7 +39,7 @@ SEARCH = 'data-md-component="search" role="dialog"'  # the theme's, which gives 
 # The promise that looking at the site asks no other host for anything, kept by the reader's browser itself.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy"'
-    " content=\"default-src 'self' data: blob: 'unsafe-inline'; object-src 'none'\">"
+    " content=\"default-src 'self' data: blob: 'unsafe-inline'; object-src 'none'; base-uri 'self'\">"
 )
 
 
