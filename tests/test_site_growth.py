@@ -205,7 +205,7 @@ def test_a_folder_is_published_whole_and_nothing_else_is_replaced(config: Config
     assert [path.name for path in target.parent.iterdir()] == ["health"]
     target.rename(target.with_name(".health.cvkit-old"))  # as a kill between the old one and the new one leaves it
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publishing, "build", lambda config: 1 / 0)
+        patch.setattr(publishing, "build", lambda config, **told: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             site.publish(config, target)
     assert [path.name for path in target.parent.iterdir()] == ["health"]

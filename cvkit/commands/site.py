@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cvkit import errors
 
 Make = Callable[..., argparse.ArgumentParser]  # of `cvkit.cli`: a command of a workspace
-Say = Callable[[str], None]
+Say = Callable[..., None]  # of `cvkit.cli`: words, and the stream where it is not standard output
 ADDRESS = "127.0.0.1:8000"
 
 
 def add(commands: Any, workspace_command: Make, say: Say) -> None:
     """Add the commands of this group to those of `cvkit`."""
     group = workspace_command(commands, "site", build)
-    group.set_defaults(say=say)
+    told = {"warn": partial(say, stream=sys.stderr), "hint": partial(say, stream=sys.stderr)}
+    group.set_defaults(say=say, told=told, strict=False)
     parts = group.add_subparsers(title="commands", metavar="COMMAND")
-    workspace_command(parts, "build", build, inherits=True)
+    command = workspace_command(parts, "build", build, inherits=True)
+    command.add_argument(
+        "--strict",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="refuse, and keep the old site, where MkDocs warns",
+    )
     command = workspace_command(parts, "serve", serve, inherits=True)
     command.add_argument("--address", default=ADDRESS, help="host:port (default: %(default)s)")
     command = workspace_command(parts, "publish", publish, inherits=True)
@@ -37,7 +46,7 @@ def build(options: argparse.Namespace) -> int:
     from cvkit.config import load_config
     from cvkit.documentation import site
 
-    options.say(str(site.build(load_config(options.config))))
+    options.say(str(site.build(load_config(options.config), options.strict, **options.told)))
     return errors.DONE
 
 
@@ -57,9 +66,9 @@ def publish(options: argparse.Namespace) -> int:
 
     config = load_config(options.config)
     if options.github:
-        options.say(site.publish_github(config, options.remote))
+        options.say(site.publish_github(config, options.remote, **options.told))
     else:
-        options.say(str(site.publish(config, options.to)))
+        options.say(str(site.publish(config, options.to, **options.told)))
     return errors.DONE
 
 
