@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -18,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_workspace import HOSTILE, MadeUp, day, fresh, make, numbers
 
-from cvkit import cli
 from cvkit.config import load_config
 from cvkit.documentation import site
 from cvkit.documentation.site import rendering, sources, status, trends
@@ -195,48 +192,6 @@ def test_a_failing_build_says_why_and_keeps_the_site(built: Path, tmp_path: Path
     assert "1 critical" in Page(folder / "site" / "index.html").text
     site.build(load_config(folder))
     assert "Nothing has been measured yet" in Page(folder / "site" / "index.html").text
-
-
-@pytest.mark.parametrize("target", ["old-plan.md", "reports/2026-11-01/02-drift.ipynb"])
-def test_a_bad_link_is_said_once_and_the_site_is_built(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str
-) -> None:
-    """In a card, whose words anyone may write; the night's status page must not stay yesterday's for it."""
-    folder = fresh(tmp_path / "workspace").workspace
-    (folder / "docs" / "model-card.md").write_text(
-        f"# Card\n\n<!-- people: use -->\n[plan]({target}), [again]({target})\n<!-- /people -->\n"
-    )
-    for arguments in (["build"], ["publish", "--to", str(tmp_path / "www")]):
-        assert cli.main(["site", *arguments, "--config", str(folder)]) == 0
-        told = capsys.readouterr()
-        lines = [line for line in told.err.splitlines() if target in line]
-        assert len(lines) == 1
-        assert "model-card.md" in lines[0]
-        assert len(told.out.splitlines()) == 1
-    built = folder / "site" / "index.html"
-    built.write_text("old")
-    assert cli.main(["site", "build", "--strict", "--config", str(folder)]) == 4
-    assert target in capsys.readouterr().err
-    assert built.read_text() == "old"
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path / "theirs")],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert target in done.stderr
-
-
-def test_who_reads_the_feed_is_said_where_it_has_no_addresses(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = fresh(tmp_path / "workspace")
-    arguments = ["site", "build", "--config", str(config.workspace)]
-    assert cli.main(arguments) == 0
-    told = capsys.readouterr().err
-    assert told.count("feed.xml") == told.count("site_url") == 1
-    config.path.write_text(config.path.read_text() + "alerts: {site: 'https://a.example/line/'}\n")
-    assert cli.main(arguments) == 0
-    assert not capsys.readouterr().err
 
 
 def test_a_fresh_workspace_says_what_to_do(tmp_path: Path) -> None:

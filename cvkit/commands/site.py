@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -86,6 +87,8 @@ def prune(options: argparse.Namespace) -> int:
         options.say(str(file))
         if options.delete:
             file.unlink(missing_ok=True)
+            with suppress(OSError):  # something else is left in it
+                file.parent.rmdir()
     done = "deleted" if options.delete else "that `cvkit site prune --delete` would delete"
     options.say(f"{len(files)} files of {megabytes:.1f} MB {done}")
     return errors.DONE
