@@ -116,7 +116,7 @@ def test_messages_lead_to_pages_of_the_site_and_to_files(tmp_path: Path, own_run
     file, _, anchor = by_file.runbook.partition("#")
     assert f"{{#{anchor}}}" in Path(file).read_text()
     assert Path(by_file.report).is_file()
-    built = site.build(load_config(made.path))
+    built = site.build(load_config(made.path), strict=True)
     for address in (by_site.runbook, by_site.report):
         path, _, anchor = address.removeprefix("https://a.example/line/").partition("#")
         page = built / path / "index.html"

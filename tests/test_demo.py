@@ -95,7 +95,7 @@ def test_the_demo_ends_with_its_alerts(measured: tuple[Config, job.Outcome]) -> 
 @NO_BROWSER
 def test_every_page_of_the_demos_site_loads_quietly(measured: tuple[Config, job.Outcome]) -> None:
     config, _ = measured
-    folder = site.build(config)
+    folder = site.build(config, strict=True)
     pages = [page.relative_to(folder).as_posix() for page in sorted(folder.rglob("*.html"))]
     pages = [page for page in pages if not page.endswith("evidently.html")]  # a page of Evidently's own
     assert len(pages) >= 25

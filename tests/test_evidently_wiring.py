@@ -70,7 +70,7 @@ def done(folder: Path, evidently: str) -> Done:
     (folder / "cvkit.yml").write_text(SETTINGS.format(evidently=evidently))
     config = load_config(folder)
     outcome = job.run(config, [WINDOW], notebooks=["01-data-quality", "02-drift"])
-    return Done(config, outcome, site.build(config))
+    return Done(config, outcome, site.build(config, strict=True))
 
 
 @pytest.fixture(scope="module")

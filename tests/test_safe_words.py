@@ -93,7 +93,7 @@ def test_front_matter_is_not_for_the_theme(tmp_path: object) -> None:
     front = "title: Mine\ntemplate: gone.html\nhide: [navigation]\n"
     (config.workspace / "docs" / "model-card.md").write_text(f"---\n{front}---\n# The card\n\n<b>raw</b>\n")
     (config.workspace / "docs" / "about.md").write_text("# About\n\n<b>raw</b>\n")
-    folder = site.build(config)
+    folder = site.build(config, strict=True)
     card = (folder / "model-card" / "index.html").read_text(encoding="utf-8")
     assert "<title>The card" in card
     assert "&lt;b&gt;raw&lt;/b&gt;" in card

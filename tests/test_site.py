@@ -75,7 +75,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site") / "workspace"
     stranger = "reports/2026-11-08/left over <i>.ipynb"
     config = make(folder, MadeUp(reports=REPORTS, extra={stranger: "{}"}))
-    assert site.build(config) == folder / "site"
+    assert site.build(config, strict=True) == folder / "site"
     return folder
 
 
@@ -188,9 +188,9 @@ def test_a_failing_build_says_why_and_keeps_the_site(built: Path, tmp_path: Path
     shutil.copytree(built, folder, ignore=shutil.ignore_patterns(".cache", "reports", "history.db*"))
     (folder / "docs" / "broken.md").write_text("[nowhere](nowhere.md)\n")
     with pytest.raises(ReportError, match=r"broken\.md.*nowhere\.md"):
-        site.build(load_config(folder))
+        site.build(load_config(folder), strict=True)
     assert "1 critical" in Page(folder / "site" / "index.html").text
-    site.build(load_config(folder), strict=False)
+    site.build(load_config(folder))
     assert "Nothing has been measured yet" in Page(folder / "site" / "index.html").text
 
 

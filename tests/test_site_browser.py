@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,21 @@ import pytest
 from browsing import NO_BROWSER, Visit, chromium, search, served, visiting
 from made_up_workspace import HOSTILE, MadeUp, make
 
-from cvkit.documentation import site
+from cvkit.documentation import documents, facts, site
 from cvkit.monitoring import alerts
 from cvkit.monitoring.history import History
 
 pytestmark = NO_BROWSER
 
 OWN = ("", "calendar/", "alerts/", "reports/", "decisions/", "versions/", "documents/")
-PAGES = (*OWN, "reports/2026-11-08/02-drift/", "about-this-model/", "runbook/")
+PAGES = (
+    *OWN,
+    "reports/2026-11-08/02-drift/",
+    "about-this-model/",
+    "runbook/",
+    "procedures/drift-alarm/",
+    "model-card/",
+)
 AXE = Path(os.environ.get("AXE_CORE") or Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js")
 READABLE = 4.5  # WCAG 2.1 AA, contrast of text
 # The least contrast of text a person can see against what is painted behind it, and the text it was found on.
@@ -65,6 +73,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     made = make(tmp_path_factory.mktemp("browser") / "workspace", MadeUp(reports=reports))
     with History.open(made.history_url) as history:
         alerts.update(made, history)
+    known = facts.know(made, datetime(2026, 11, 9, tzinfo=UTC))
+    documents.start(made, documents.CARD, known, facts.told(known))
     with served(site.build(made)) as address:
         yield address
 

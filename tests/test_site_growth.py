@@ -186,12 +186,14 @@ def test_old_reports_leave_the_site_but_for_those_that_are_linked(config: Config
 
 def test_files_are_deleted_only_when_it_is_asked_for(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     config = settings(config, "site: {keep_days: 1}\n")
+    (config.workspace / "reports" / day(1).label / "mine.txt").touch()
     arguments = ["site", "prune", "--config", str(config.workspace)]
     assert cli.main(arguments) == 0
     assert f"{len(REPORTS)} files" in capsys.readouterr().out
     assert len(list(config.workspace.glob("reports/*/*.ipynb"))) == len(REPORTS)
     assert cli.main([*arguments, "--delete"]) == 0
     assert not list(config.workspace.glob("reports/*/*.ipynb"))
+    assert [day_.name for day_ in config.workspace.glob("reports/*")] == [day(1).label], "empty folders stay"
     site.build(config)
 
 
@@ -205,7 +207,7 @@ def test_a_folder_is_published_whole_and_nothing_else_is_replaced(config: Config
     assert [path.name for path in target.parent.iterdir()] == ["health"]
     target.rename(target.with_name(".health.cvkit-old"))  # as a kill between the old one and the new one leaves it
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publishing, "build", lambda config: 1 / 0)
+        patch.setattr(publishing, "build", lambda config, **told: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             site.publish(config, target)
     assert [path.name for path in target.parent.iterdir()] == ["health"]

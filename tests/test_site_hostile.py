@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import decision_world
+import nbformat
 import pandas as pd
 import pytest
 from browsing import NO_BROWSER, chromium, search, served
-from hostile_words import DRAWINGS, OPEN, STYLES, TAGS, WORDS
+from hostile_words import CALL, DRAWINGS, OPEN, STYLES, TAGS, WORDS
 from made_up_messages import message, notice
 from made_up_workspace import day, fresh, report
+from nbformat import v4
 
 from cvkit.config import Config, load_config
 from cvkit.config.champion import Champions, Promotion
 from cvkit.documentation import documents, facts, marked, site
-from cvkit.documentation.site import safe_words
+from cvkit.documentation.site import cleaning, rendering, safe_words
 from cvkit.maintenance import decisions
 from cvkit.maintenance.decision import decide
 from cvkit.monitoring import alert_actions, alerts, identity
@@ -44,6 +46,29 @@ MARKDOWN = {
 }
 MARKDOWN |= {tag: {"class", "id", "style", "title"} for tag in safe_words.TAGS - set(MARKDOWN)}
 FIELDS = ("source", "title", "what", "cause", "todo", "rule", "owner", "model", "report", "runbook")  # of a notice
+OUTSIDE = (  # what a notebook's words could ask for elsewhere, or send the reader to
+    "<base href=https://evil.example/>", "<meta http-equiv=refresh content='0;url=https://evil.example/'>",
+    "<img src=https://evil.example/x.png>", "<img src='/\\evil.example/x.png'>", "<img src='\t//evil.example/x.png'>",
+    "<img srcset='https://evil.example/x.png 2x' src=y.png>", "<link rel=stylesheet href=https://evil.example/x.css>",
+    "<style>@import 'https://evil.example/x.css'; body { display: none }</style>",
+    "<p style='background-image: url(https://evil.example/x.png)'>x</p>", "<body background=https://evil.example/x.png>",
+    "<video poster=https://evil.example/x.png src=https://evil.example/x.mp4></video>",
+    "<iframe src=https://evil.example/></iframe>", "<object data=https://evil.example/></object>",
+    "<svg><image href=https://evil.example/x.png /></svg>", "<svg><use href='https://evil.example/x.svg#x' /></svg>",
+    "<pre class=mermaid><code>graph LR; a --> b</code></pre>", "![x](https://evil.example/x.png)",
+    "<div class='md-overlay' style='position: fixed; inset: 0; z-index: 99'>x</div>", "<div id=__md_scope>x</div>",
+)  # fmt: skip
+NOTEBOOK = {  # elements that notebooks may show, with their attributes beside title, id and style
+    "a": {"href", "name"}, "img": {"src", "alt"}, "table": {"class", "border", "tabindex"}, "font": {"color"},
+    "ol": {"start"}, "details": {"open"}, "td": {"colspan"}, "th": {"colspan"},
+}  # fmt: skip
+PLAIN = (
+    "b", "i", "u", "s", "p", "q", "h2", "h3", "h4", "h5", "h6", "hr", "br", "em", "li", "ul", "pre", "code", "del",
+    "span", "small", "center", "blockquote", "thead", "tbody", "tr", "strong", "summary", "div", "sub", "sup",
+)  # fmt: skip
+NOTEBOOK |= {tag: set() for tag in PLAIN}
+KINDS = ("text/html", "text/markdown", "image/svg+xml", "text/latex", "text/plain", "image/png")
+PICTURE = re.compile(r"data:image/(png|svg\+xml);base64,")
 RUNS = re.compile(r"(script|data|blob):", re.IGNORECASE)
 
 
@@ -104,8 +129,24 @@ def make(folder: Path, words: Sequence[str]) -> Config:
             decisions.record(history, evidence, replace(told, why=word, action=told.action, evidence=word))
         for word in words[::20]:
             report(config, history, 1, "02-drift", word, "done")
+        nbformat.write(notebook(words), report(config, history, 1, "own", "", "done"))
     _documents(config, words)
     return config
+
+
+def notebook(words: Sequence[str]) -> nbformat.NotebookNode:
+    """A notebook whose cells of text, and whose outputs of each kind, are `words`, each alone and all together."""
+    cells = [v4.new_markdown_cell("# Words"), *(v4.new_markdown_cell(word) for word in words)]
+    for word in (*words, "\n".join(words)):
+        outputs = [v4.new_output("display_data", {kind: word}) for kind in KINDS]
+        outputs += [v4.new_output("stream", text=word), v4.new_output("error", ename=word, evalue=word, traceback=[])]
+        cells.append(v4.new_code_cell(word, outputs=outputs))
+    attached = v4.new_markdown_cell("![a](attachment:a.png) ![b](attachment:b)")
+    attached["attachments"] = {"a.png": {f'image/x"onerror={CALL} x="': "AAAA"}, "b": {"image/svg+xml": words[0]}}
+    made = v4.new_notebook(cells=[*cells, attached])
+    for number, cell in enumerate(made.cells):
+        cell["id"] = f"cell{number}"
+    return made
 
 
 def _measured(config: Config, history: History, words: Sequence[str]) -> None:
@@ -154,12 +195,12 @@ def pages(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return site.build(make(tmp_path_factory.mktemp("hostile") / "workspace", WORDS))
+    return site.build(make(tmp_path_factory.mktemp("hostile") / "workspace", (*WORDS, *OUTSIDE)))
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    words = [f"plain {number}" for number in range(len(WORDS))]
+    words = [f"plain {number}" for number in range(len(WORDS) + len(OUTSIDE))]
     return site.build(make(tmp_path_factory.mktemp("plain") / "workspace", words))
 
 
@@ -175,8 +216,9 @@ def test_there_are_enough_of_them() -> None:
 def test_pages_have_no_elements_and_attributes_that_plain_words_would_not_make(hostile: Path, plain: Path) -> None:
     usual = {form for html in pages(plain).values() for form in forms(html)}
     usual |= {(tag, name) for tag, names in MARKDOWN.items() for name in ("", *names)}
+    shown = usual | {(tag, name) for tag, names in NOTEBOOK.items() for name in ("", "title", "id", "style", *names)}
     for name, html in pages(hostile).items():
-        assert not forms(html) - usual, name
+        assert not forms(html) - (shown if name.startswith("reports/20") else usual), name
 
 
 def test_no_address_runs_and_no_code_is_of_a_field(hostile: Path, plain: Path) -> None:
@@ -189,7 +231,7 @@ def test_no_address_runs_and_no_code_is_of_a_field(hostile: Path, plain: Path) -
         for tag, attributes in page.elements:
             for attribute in ("href", "src", "action", "data", "content", "style", "srcset", "xlink:href"):
                 value = re.sub(r"[\x00-\x20]", "", attributes.get(attribute, ""))
-                assert not RUNS.match(value) or (tag == "img" and value.startswith("data:image/png;base64,")), (
+                assert not RUNS.match(value) or (tag == "img" and PICTURE.match(value)), (
                     name,
                     tag,
                     value,
@@ -228,6 +270,14 @@ def test_messages_keep_them_as_text() -> None:
         assert words_of(word.strip()) in words_of("".join(Page(page).text))
 
 
+def test_without_the_cleaning_there_would_be_something_to_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleaning, "cleaned", lambda html: html)
+    rendering._markdown.cache_clear()
+    found = {tag for tag, _ in forms(rendering.render(notebook((*WORDS, *OUTSIDE))).html)}
+    rendering._markdown.cache_clear()
+    assert {"script", "iframe", "base", "meta", "link", "object", "embed", "video", "form", "svg"} <= found
+
+
 # -- in a real browser ------------------------------------------------------------------------------------------------
 
 HOOK = """
@@ -258,6 +308,8 @@ def test_nothing_runs_in_a_browser(address: str, hostile: Path) -> None:
         for name in pages(hostile):
             page.goto(address + name)
             _touch_all(page)
+            if page.url.partition("#")[0] != address + name:
+                told.append(f"{name} became {page.url}")
         page.goto(address)
         search(page, "cvkitXss")
         page.wait_for_timeout(300)

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from html import unescape
 from pathlib import Path
 
@@ -298,10 +299,7 @@ def test_the_card_is_told_of_in_the_table(situation: Situation) -> None:
 def test_the_feed_is_rss_whatever_names_hold(situation: Situation) -> None:
     bad = replace(situation, model=f"{HOSTILE} \x00\x0b ]]> \ufffe")
     root = ET.fromstring(feed.render(bad, lambda address: f"{address}/", "https://example.org/cv/").encode())
-    channel = root.find("channel")
-    assert root.tag == "rss"
-    assert root.get("version") == "2.0"
-    assert channel is not None
+    channel = check_rss(root)
     assert channel.findtext("title", "").startswith(HOSTILE)
     items = channel.findall("item")
     titles = [one.findtext("title", "") for one in items]
@@ -311,10 +309,26 @@ def test_the_feed_is_rss_whatever_names_hold(situation: Situation) -> None:
     for one in items:
         assert one.findtext("link", "").startswith("https://example.org/cv/")
         assert datetime.strptime(one.findtext("pubDate", ""), "%a, %d %b %Y %H:%M:%S %Z")
-    names = [one.findtext("guid") for one in items]
-    assert len(names) == len(set(names))
 
 
-def test_without_an_address_the_feed_links_from_itself(situation: Situation) -> None:
-    root = ET.fromstring(feed.render(situation, lambda address: f"{address}/", "").encode())
-    assert {one.text for one in root.iter("link")} >= {"./", "reports/2026-11-08/01-data-quality/"}
+def check_rss(root: ET.Element) -> ET.Element:
+    """The channel of a feed that has what RSS 2.0 asks for (https://www.rssboard.org/rss-specification)."""
+    assert (root.tag, root.get("version"), [one.tag for one in root]) == ("rss", "2.0", ["channel"])
+    channel = root[0]
+    assert all(len(channel.findall(name)) == 1 for name in ("title", "link", "description"))
+    for item in (channel, *channel.findall("item")):
+        assert item.findtext("title") or item.findtext("description")
+        assert len(item.findall("link")) <= 1
+        # "must begin with an IANA-registered URI scheme"
+        assert all(re.match(r"(https?|about):", one.text or "") for one in item.findall("link"))
+    for name in ("pubDate", "lastBuildDate"):
+        assert all(parsedate_to_datetime(one.text or "").tzinfo for one in channel.iter(name))
+    named = [one.text for one in channel.iter("guid") if one.get("isPermaLink") == "false"]
+    assert len(set(named)) == len(named) == len(list(channel.iter("guid"))) == len(channel.findall("item"))
+    return channel
+
+
+def test_without_an_address_the_feed_has_no_links_that_lead_nowhere(situation: Situation) -> None:
+    channel = check_rss(ET.fromstring(feed.render(situation, lambda address: f"{address}/", "").encode()))
+    assert len(channel.findall("item")) > 3
+    assert [one.text for one in channel.iter("link")] == ["about:blank"]

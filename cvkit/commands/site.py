@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cvkit import errors
 
 Make = Callable[..., argparse.ArgumentParser]  # of `cvkit.cli`: a command of a workspace
-Say = Callable[[str], None]
+Say = Callable[..., None]  # of `cvkit.cli`: words, and the stream where it is not standard output
 ADDRESS = "127.0.0.1:8000"
 
 
 def add(commands: Any, workspace_command: Make, say: Say) -> None:
     """Add the commands of this group to those of `cvkit`."""
     group = workspace_command(commands, "site", build)
-    group.set_defaults(say=say)
+    told = {"warn": partial(say, stream=sys.stderr), "hint": partial(say, stream=sys.stderr)}
+    group.set_defaults(say=say, told=told, strict=False)
     parts = group.add_subparsers(title="commands", metavar="COMMAND")
-    workspace_command(parts, "build", build, inherits=True)
+    command = workspace_command(parts, "build", build, inherits=True)
+    command.add_argument(
+        "--strict",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="refuse, and keep the old site, where MkDocs warns",
+    )
     command = workspace_command(parts, "serve", serve, inherits=True)
     command.add_argument("--address", default=ADDRESS, help="host:port (default: %(default)s)")
     command = workspace_command(parts, "publish", publish, inherits=True)
@@ -37,7 +47,7 @@ def build(options: argparse.Namespace) -> int:
     from cvkit.config import load_config
     from cvkit.documentation import site
 
-    options.say(str(site.build(load_config(options.config))))
+    options.say(str(site.build(load_config(options.config), options.strict, **options.told)))
     return errors.DONE
 
 
@@ -57,9 +67,9 @@ def publish(options: argparse.Namespace) -> int:
 
     config = load_config(options.config)
     if options.github:
-        options.say(site.publish_github(config, options.remote))
+        options.say(site.publish_github(config, options.remote, **options.told))
     else:
-        options.say(str(site.publish(config, options.to)))
+        options.say(str(site.publish(config, options.to, **options.told)))
     return errors.DONE
 
 
@@ -77,6 +87,8 @@ def prune(options: argparse.Namespace) -> int:
         options.say(str(file))
         if options.delete:
             file.unlink(missing_ok=True)
+            with suppress(OSError):  # something else is left in it
+                file.parent.rmdir()
     done = "deleted" if options.delete else "that `cvkit site prune --delete` would delete"
     options.say(f"{len(files)} files of {megabytes:.1f} MB {done}")
     return errors.DONE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,21 @@ from cvkit.storage import lock, remove_tree, storage_error, swap_back, swap_in
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
 
+Say = Callable[[str], None]
 
-def build(config: Config, strict: bool = True) -> Path:
+log = logging.getLogger(__name__)
+
+NO_ADDRESS = (
+    "Hint: the entries of feed.xml have no links, as nobody said where the site is: set `site_url` in mkdocs.yml, or "
+    "`alerts: {site: ...}` in cvkit.yml"
+)
+
+
+def build(config: Config, strict: bool = False, *, warn: Say = log.warning, hint: Say = log.info) -> Path:
     """Build the workspace's site and return its folder, which changes only once the whole site is there.
 
+    `warn` hears, once each, what MkDocs warns of, such as links to pages that are not there: nobody's typo shall keep
+    an old status page before people's eyes. `hint` hears what could be better.
     Raises ConfigError where mkdocs.yml cannot be used, ReportError where a page cannot be built or, with `strict`,
     where MkDocs warns of something, BusyError where another process is building it.
     """
@@ -45,6 +56,10 @@ def build(config: Config, strict: bool = True) -> Path:
         finally:
             settings.plugins.on_shutdown()
         swap_in(part, site)
+    for words in dict.fromkeys(told):
+        warn(f"The site was built in spite of: {words}")
+    if not (settings.site_url or config.alerts.site):
+        hint(NO_ADDRESS)
     return site
 
 

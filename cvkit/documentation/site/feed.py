@@ -14,6 +14,7 @@ from cvkit.monitoring import notices
 
 FILE = "feed.xml"
 MOST = 60  # items, the newest
+NOWHERE = "about:blank"  # RSS asks for a link of the feed, with a scheme
 RAISED = {"fired": "raised", "resolved": "over"}  # actions of the log that are told
 # What XML 1.0 has no way to write, not even as a reference.
 UNWRITABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -22,11 +23,11 @@ UNWRITABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 def render(situation: Situation, url: Callable[[str], str], base: str) -> str:
     """The feed; `url` gives where a page is below `base`, which is "" where nobody said where the site is.
 
-    Without `base` the links are seen from the feed itself.
+    Without `base` there are no links, for readers would not know from where a relative one is seen.
     """
     items = sorted([*_alerts(situation), *_reports(situation)], reverse=True)[:MOST]
     told = "".join(_item(*item, url=url, base=base) for item in items)
-    home = _text(base or "./")
+    home = _text(base or NOWHERE)
     own = f'<atom:link href="{_text(base + FILE)}" rel="self" type="application/rss+xml"/>' if base else ""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom"><channel>'
@@ -72,8 +73,9 @@ def _item(
     when: datetime, name: str, title: str, words: str, address: str, *, url: Callable[[str], str], base: str
 ) -> str:
     page, mark, anchor = address.partition("#")
+    link = f"<link>{_text(base + url(page) + mark + anchor)}</link>" if base else ""
     return (
-        f"<item><title>{_text(title)}</title><link>{_text(base + url(page) + mark + anchor)}</link>"
+        f"<item><title>{_text(title)}</title>{link}"
         f"<description>{_text(words)}</description>"
         f'<guid isPermaLink="false">{_text(name)}</guid><pubDate>{format_datetime(when, usegmt=True)}</pubDate></item>'
     )

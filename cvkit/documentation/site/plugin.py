@@ -39,7 +39,7 @@ SEARCH = 'data-md-component="search" role="dialog"'  # the theme's, which gives 
 # The promise that looking at the site asks no other host for anything, kept by the reader's browser itself.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy"'
-    " content=\"default-src 'self' data: blob: 'unsafe-inline'; object-src 'none'\">"
+    " content=\"default-src 'self' data: blob: 'unsafe-inline'; object-src 'none'; base-uri 'self'\">"
 )
 
 
@@ -120,10 +120,13 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                 yield File.generated(config, f"{address}/evidently.html", abs_src_path=str(report.interactive))
 
     def on_nav(self, nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
-        """Put the plugin's pages after the status, where mkdocs.yml leaves the order to MkDocs."""
+        """Put the plugin's pages after the status, where mkdocs.yml leaves the order to MkDocs; no name comes twice."""
         made = [file.page for uri in self.own if (file := files.get_file_from_path(uri)) and file.page in nav.items]
         if config.nav is None and self.workspace:
             nav.items[1:] = [*made, *(item for item in nav.items[1:] if item not in made)]
+            taken = {page.title for page in PAGES}
+            for section in (item for item in nav.items if item.is_section and item.title in taken):
+                section.title = f"{section.title}, one by one"  # a folder such as docs/documents
         return nav
 
     @event_priority(-100)
@@ -141,7 +144,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         here = page.file.src_uri
         if safe_words.PAGES.fullmatch(here):
             page.title = safe_words.harmless(str(page.title))
-            return safe_words.cleaned(html)
+            return _reached(safe_words.cleaned(html))
 
         def link(address: str) -> str:
             return get_relative_url(_url(files, address or self.status_page.removesuffix(".md")), page.url)
@@ -157,7 +160,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             headings = self.own[here].headings(self.situation)
             page.toc = get_toc([{"level": 2, "id": id_, "name": name, "children": []} for id_, name in headings])
             return html + self.own[here].render(self.situation, link)
-        return self._tidy(html)
+        return _reached(self._tidy(html))
 
     @event_priority(-100)
     def on_post_page(self, output: str, page: Page, config: MkDocsConfig) -> str:
@@ -215,6 +218,11 @@ NO_WORKSPACE = (
     '<div class="cvkit-empty"><p><strong>There is no workspace here yet.</strong></p><p><code>cvkit demo</code> makes '
     "one to look at, <code>cvkit init</code> one for your own model; this page then shows its state.</p></div>"
 )
+
+
+def _reached(html: str) -> str:
+    """Tables that the keyboard reaches: wide ones scroll."""
+    return html.replace("<table>", '<table tabindex="0">')
 
 
 def _url(files: Files, address: str) -> str:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from cvkit.config import Config
-from cvkit.documentation.site.building import build
+from cvkit.documentation.site.building import Say, build, log
 from cvkit.errors import ConfigError, ReportError
 from cvkit.storage import lock, remove_tree, storage_error, swap_back, swap_in
 
@@ -20,7 +20,7 @@ AUTHOR = {"GIT_AUTHOR_NAME": "cvkit", "GIT_AUTHOR_EMAIL": "cvkit@localhost",
           "GIT_COMMITTER_NAME": "cvkit", "GIT_COMMITTER_EMAIL": "cvkit@localhost"}  # fmt: skip
 
 
-def publish(config: Config, folder: Path) -> Path:
+def publish(config: Config, folder: Path, *, warn: Say = log.warning, hint: Say = log.info) -> Path:
     """Build the site and put it in the place of `folder`, which never holds half of one; returns the folder.
 
     Raises ConfigError where the folder holds something that is no site of cvkit's, StorageError where it cannot be
@@ -38,7 +38,7 @@ def publish(config: Config, folder: Path) -> Path:
     with lock(config.workspace / "locks" / "publish.lock", "publishing this site"):
         try:
             swap_back(folder)
-            site = build(config)
+            site = build(config, warn=warn, hint=hint)
             shutil.rmtree(part, ignore_errors=True)
             folder.parent.mkdir(parents=True, exist_ok=True)
             _copy(site, part)
@@ -56,7 +56,7 @@ def _copy(site: Path, folder: Path) -> None:
     (folder / MARK).touch()
 
 
-def publish_github(config: Config, remote: str = "origin") -> str:
+def publish_github(config: Config, remote: str = "origin", *, warn: Say = log.warning, hint: Say = log.info) -> str:
     """Build the site and make it the one commit of the remote's branch gh-pages; returns the words to say.
 
     The branch has no history, or a site of 700 MB would be kept once a night. Nothing in the workspace's own
@@ -69,7 +69,7 @@ def publish_github(config: Config, remote: str = "origin") -> str:
             "there is no git remote to publish to", where=str(config.workspace), expected=f"a remote `{remote}`",
             remedy="put the workspace into a git repository and add one (git remote add), or use `--to FOLDER`",
         )  # fmt: skip
-    site = build(config)
+    site = build(config, warn=warn, hint=hint)
     with tempfile.TemporaryDirectory(prefix="cvkit-publish-") as temporary:
         folder = Path(temporary) / "site"
         _copy(site, folder)

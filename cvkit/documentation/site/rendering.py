@@ -1,11 +1,12 @@
 """Executed notebooks as HTML: a step of cvkit's own, so that the site tool could change; each is rendered once.
 
-What is made of a notebook is kept under the hash of the file and of this renderer, and taken again as long as both
-stay.
+Of what a notebook brings as HTML or Markdown nothing runs, and nothing asks another host: `cleaning` sees to that. What
+is made of a notebook is kept under the hash of the file and of this renderer, and taken again as long as both stay.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -20,6 +21,7 @@ from typing import Any
 
 from cvkit.documentation import notebook_format, pictures
 from cvkit.documentation.notebooks import ESCAPES
+from cvkit.documentation.site import cleaning
 from cvkit.storage import write_text
 
 PAGE_BYTES = 1_900_000  # of a report's HTML: with the theme around it, a page stays below 2 MB
@@ -28,6 +30,8 @@ TEXT_LENGTH = 100_000  # characters of one output that is text
 SEARCHED_LENGTH = 2_000  # characters of a report that the search knows
 SHOWN = ("text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "image/gif", "text/latex",
          "text/plain")  # fmt: skip
+LIBRARIES = ("mistune", "nh3", "pygments")
+MISSING = re.compile(r' src="attachment:[^"]*"')
 TABLE = re.compile(r"<table(?=[ >])")
 HEADING = re.compile(r"<h([1-6])(?:\s[^>]*)?>(.*?)</h\1>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>")
@@ -97,8 +101,8 @@ def _place(kept: Path, content: str) -> Path:
 @cache
 def _renderer() -> str:
     """Name of this renderer: whatever may change its HTML changes it."""
-    files = (Path(__file__), Path(pictures.__file__))
-    parts = [*(file.read_bytes() for file in files), *(version(name).encode() for name in ("mistune", "pygments"))]
+    files = (Path(__file__), Path(pictures.__file__), Path(cleaning.__file__))
+    parts = [*(file.read_bytes() for file in files), *(version(name).encode() for name in LIBRARIES)]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
 
 
@@ -170,15 +174,18 @@ def _output(output: dict[str, Any]) -> Iterator[_Part]:
 def _shown(mime: str, value: str) -> _Part:
     if mime.startswith("image/") and mime != "image/svg+xml":
         encoded = "".join(value.split())
-        image = f'<div class="jp-RenderedImage"><img alt="" src="data:{mime};base64,{escape(encoded)}"></div>'
-        return _framed(image, mime, "a picture")
-    if mime == "image/svg+xml":
-        return _framed(f'<div class="jp-RenderedSVG">{value}</div>', mime, "a picture")
+        return _framed(_picture(mime, encoded), mime, "a picture")
+    if mime == "image/svg+xml":  # as a picture, in which no browser runs scripts or loads anything
+        return _framed(_picture(mime, base64.b64encode(value.encode()).decode()), mime, "a picture")
     if mime == "text/markdown":
         return _framed(_markdown(value), mime, "text", searched=True)
     if mime == "text/html":
-        return _framed(f'<div class="jp-RenderedHTML">{value}</div>', mime, "a table")
+        return _framed(f'<div class="jp-RenderedHTML">{cleaning.cleaned(value)}</div>', mime, "a table")
     return _framed(_plain(value), mime, "text")
+
+
+def _picture(mime: str, encoded: str) -> str:
+    return f'<div class="jp-RenderedImage"><img alt="" src="data:{mime};base64,{escape(encoded)}"></div>'
 
 
 def _framed(html: str, mime: str, what: str, *, searched: bool = False) -> _Part:
@@ -200,7 +207,7 @@ def _markdown(text: str) -> str:
     import mistune
 
     html = mistune.create_markdown(escape=False, plugins=["table", "strikethrough", "url"])(text)
-    return f'<div class="jp-RenderedMarkdown">{html}</div>'
+    return f'<div class="jp-RenderedMarkdown">{cleaning.cleaned(str(html))}</div>'
 
 
 @lru_cache(maxsize=256)
@@ -219,7 +226,7 @@ def _attach(html: str, attachments: dict[str, dict[str, Any]]) -> str:
         if mime:
             address = f"data:{escape(mime)};base64,{escape(''.join(_text(data[mime]).split()))}"
             html = html.replace(f'src="attachment:{escape(name)}"', f'src="{address}"')
-    return html
+    return MISSING.sub("", html)
 
 
 def _cut(parts: list[_Part]) -> None:

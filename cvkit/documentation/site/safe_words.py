@@ -15,6 +15,7 @@ from markdown.extensions import Extension
 
 from cvkit.documentation import front_matter, marked
 from cvkit.documentation.marked import Part
+from cvkit.documentation.site.cleaning import elsewhere
 from cvkit.documentation.site.report_pages import TITLE_BRACKETS
 from cvkit.errors import DataError
 
@@ -84,7 +85,7 @@ def harmless(title: str) -> str:
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
-    if (name == "src" and ":" in value) or value.startswith("//"):
+    if (name == "src" and elsewhere(value)) or value.startswith("//"):
         return None  # pictures of other hosts are not asked for
     if name in ("id", "name") and value.startswith("__"):
         return None  # names that the theme's own parts have
