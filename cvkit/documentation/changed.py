@@ -52,9 +52,14 @@ def _fields(before: str, now: str) -> list[str]:
     """The first fields that changed, and how many more."""
     old, new = _rows(before), _rows(now)
     changed = _changed(before, now)
-    told = [f"{name}: was {_short(old.get(name, 'not there'))}, is {_short(new.get(name, 'not there'))}"
-            for name in changed[:SHOWN]]  # fmt: skip
-    return told + ([f"and {len(changed) - SHOWN} fields more"] if len(changed) > SHOWN else [])
+    told = [_change(name, old.get(name), new.get(name)) for name in changed[:SHOWN]]
+    return told + ([f"and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else [])
+
+
+def _change(name: str, was: str | None, now: str | None) -> str:
+    if was is None or now is None:
+        return f"{name} is {'new' if was is None else 'gone'}"
+    return f"{name}: was {_short(was)}, is {_short(now)}"
 
 
 def _changed(before: str, now: str) -> list[str]:
