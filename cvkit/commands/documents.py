@@ -112,10 +112,15 @@ def list_templates(options: argparse.Namespace) -> int:
 
     config = load_config(options.config)
     started = documents.every(config)
-    for template in documents.templates():
-        for name in [one for one in started if documents.template_of(one) == template] or [template]:
-            path = documents.path_of(config, name)
-            options.say(f"{name:24} {path.relative_to(config.workspace) if name in started else '-'}")
+    names = [
+        name
+        for template in documents.templates()
+        for name in [one for one in started if documents.template_of(one) == template] or [template]
+    ]
+    width = max(map(len, names))
+    for name in names:
+        path = documents.path_of(config, name)
+        options.say(f"{name:{width}} {path.relative_to(config.workspace) if name in started else '-'}")
     return errors.DONE
 
 
