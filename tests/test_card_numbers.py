@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -127,8 +128,17 @@ def test_the_card_tells_them_and_where_its_front_matter_disagrees(
     keys, body = front_matter.split(text, "card")
     (result,) = keys["model-index"][0]["results"]
     assert {one["type"]: one["value"] for one in result["metrics"]}["f1"] == pytest.approx(f1(told), abs=1e-6)
-    assert not documents.check(text, now, facts.told(now), "card").contradictory
+    assert not documents.check(text, now, facts.told(now), "card", documents.CARD).contradictory
     result["metrics"][0]["value"] += 0.01
     better = front_matter.joined(keys, body)
-    found = documents.check(better, now, facts.told(now), "card").contradictory
+    found = documents.check(better, now, facts.told(now), "card", documents.CARD).contradictory
     assert found == ("front matter: model-index is not what was measured",)
+    monkeypatch.setattr("cvkit.documentation.facts.known.reference_step.load", lambda config: reference(seed=9)[0])
+    shutil.rmtree(quality.reference_folder(workspace), ignore_errors=True)
+    later = known(workspace)
+    told_now = documents.check(text, later, facts.told(later), "card", documents.CARD)
+    assert "front matter: the records tell model-index otherwise by now" in told_now.stale
+    assert any(one.startswith("evaluation: f1 on the reference: was ") for one in told_now.stale)
+    assert not told_now.contradictory
+    notes = documents.renewed(text, later, facts.told(later), "card", documents.CARD).notes
+    assert not notes  # nobody changed anything by hand

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,11 @@ def test_marks_that_do_not_fit_are_told_with_their_line(text: str, words: str) -
         marked.parse(text, "card.md")
 
 
-@pytest.mark.parametrize(("words", "answered"), [("To do", False), (" to do. \n", False), ("", False), ("None.", True)])
+@pytest.mark.parametrize(
+    ("words", "answered"),
+    [(one, False) for one in ("To do", " to do. \n", "", "TODO", "tbd", "N/A", "???", "-", "**TBD**", "<!-- ask -->")]
+    + [(one, True) for one in ("None.", "No to-do is left.", "ß", "0")],
+)
 def test_an_answer_is_told_from_none(words: str, answered: bool) -> None:
     assert Part("people", "a", words).answered == answered
 
@@ -124,6 +129,7 @@ def test_front_matter_keeps_the_keys_of_people() -> None:
         "library_name": "ultralytics",
         "pipeline_tag": "object-detection",
     }
+    assert front_matter.renewed(keys, front_matter.of_metrics("m", [], ""))["library_name"] == "old"
     with pytest.raises(DataError, match="front matter"):
         front_matter.split("---\n[1\n---\n", "card.md")
 
@@ -134,6 +140,49 @@ def test_a_fact_says_what_is_not_known_and_where_it_is_from() -> None:
     assert "<i>" not in told
     assert "a|b" not in told
     assert "Source: the log" in told
+
+
+def test_facts_without_a_digest_that_hold_words_are_kept_aside() -> None:
+    text = filled(DOCUMENT, {"overview": "measured"})
+    bare = re.sub(r"<!-- facts: overview [0-9a-f]{8} -->", "<!-- facts: overview -->", text)
+    assert marked.written(marked.parse(bare)) == bare
+    told = filled(bare.replace("measured", "mine"), {"overview": "measured"})
+    assert body(told, "overview") == "measured"
+    assert body(told, "kept-overview-2026-11-26") == "mine"
+    assert filled(bare, {"overview": "measured"}) == text  # nothing was changed
+
+
+def test_a_part_that_nobody_knows_is_not_touched() -> None:
+    for mark in ("<!-- facts: overvew -->", "<!-- facts: overvew 01234567 -->"):
+        text = DOCUMENT.replace("<!-- facts: overview -->", f"{mark}\nmine\n\n\n  <!-- facts\n<!-- /facts -->")
+        assert filled(text, {"overview": "measured"}) == text
+
+
+@pytest.mark.parametrize("name", documents.templates())
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_deleted_of_a_template_is_put_back_to_its_place(name: str, seed: int) -> None:
+    chance, text = random.Random(f"{name} {seed}"), documents.template(name).removeprefix(documents.FRONT)
+    parts = marked.parse(text)
+    gone = {part.name for part in parts if part.kind != "text" and chance.random() < 0.5}
+    cut = marked.written([part for part in parts if part.name not in gone or not part.name])
+    told = marked.restored(marked.parse(cut), parts)
+    names = [(part.kind, part.name) for part in parts if part.kind != "text"]
+    assert sorted((part.kind, part.name) for part in told if part.kind != "text") == sorted(names)
+    lines = [line for line in marked.written(told).splitlines() if line]
+    assert sorted(lines) == sorted(line for line in text.splitlines() if line)
+    if parts[1].name not in gone:
+        assert lines == [line for line in text.splitlines() if line]
+
+
+@pytest.mark.parametrize("name", documents.templates())
+def test_of_an_empty_document_all_is_put_back_and_no_word_is_lost(name: str) -> None:
+    parts = marked.parse(documents.template(name).removeprefix(documents.FRONT))
+    told = marked.restored(marked.parse("# hello\n\nwords without an end"), parts)
+    text = marked.written(told)
+    assert text.startswith("# hello\n\nwords without an end\n")
+    assert [part.name for part in marked.parse(text) if part.name] == [part.name for part in parts if part.name]
+    headings = [line for line in documents.template(name).splitlines() if line.startswith("##")]
+    assert [line for line in text.splitlines() if line.startswith("##")] == headings
 
 
 # -- commands ---------------------------------------------------------------------------------------------------------
@@ -151,11 +200,14 @@ def test_a_card_is_started_filled_checked_and_compared(made: Path, capsys: pytes
     assert cli.main(["card", "new", *where]) == 0
     card = made / "docs" / "model-card.md"
     text = card.read_text(encoding="utf-8")
-    assert yaml.safe_load(text.split("---\n")[1])["library_name"] == "ultralytics"
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["pipeline_tag"] == "object-detection"
+    assert not {"library_name", "license"} & set(front)  # there are no weights, and nobody said the licence
     assert cli.main(["card", "new", *where]) == 2
     assert cli.main(["card", "check", *where]) == 9
     out = capsys.readouterr().out
     assert "contact: nobody has written it yet" in out
+    assert "missing: front matter: nobody has said the licence yet" in out
     assert "stale:" not in out
     edited = text.replace("| task | object detection |", "| task | all of it |").replace("To do", "Ann.")
     card.write_text(edited, encoding="utf-8")
@@ -178,3 +230,124 @@ def test_every_template_can_be_started(made: Path, capsys: pytest.CaptureFixture
     assert cli.main(["template", "list", *where]) == 0
     assert "docs/documents/incident-report.md" in capsys.readouterr().out
     assert (made / "docs" / "documents" / "incident-report.md").is_file()
+    assert cli.main(["template", "example", "incident-report", *where]) == 0
+    assert "example figures" in capsys.readouterr().out
+    assert cli.main(["template", "example", "incident-report-x", *where]) == 2
+
+
+def test_there_may_be_a_document_for_each_event(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--config", str(made)]
+    for label in ("2026-11-07", "night_2"):
+        assert cli.main(["template", "new", "retraining-review", label, *where]) == 0
+    assert "cvkit template example retraining-review" in capsys.readouterr().out
+    assert cli.main(["template", "new", "retraining-review", "night_2", *where]) == 2
+    assert "LABEL" in capsys.readouterr().err
+    for wrong in ("../x", "a b", "é", "x" * 81, ".x"):
+        assert cli.main(["template", "new", "retraining-review", wrong, *where]) == 2
+    path = made / "docs" / "documents" / "retraining-review-2026-11-07.md"
+    assert path.read_text(encoding="utf-8").startswith("# Retraining review 2026-11-07\n")
+    path.write_text("words\n", encoding="utf-8")
+    asked = ["--document", "retraining-review-2026-11-07", *where]
+    assert cli.main(["card", "check", *asked]) == 9
+    assert cli.main(["card", "fill", *asked]) == 0
+    assert "decisions so far" in path.read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert cli.main(["template", "list", *where]) == 0
+    listed = re.findall(r"^(\S+) +(\S+)$", capsys.readouterr().out, flags=re.MULTILINE)
+    assert ("retraining-review-2026-11-07", "docs/documents/retraining-review-2026-11-07.md") in listed
+    assert ("retraining-review-night_2", "docs/documents/retraining-review-night_2.md") in listed
+    assert "retraining-review" not in dict(listed)
+    assert dict(listed)["model-retirement"] == "-"
+    assert cli.main(["card", "check", "--document", "retraining-review-none", *where]) == 3
+    assert "cvkit template new retraining-review none" in capsys.readouterr().err
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    made = make(tmp_path / "made", MadeUp()).workspace
+    assert cli.main(["card", "new", "--config", str(made)]) == 0
+    return made / "docs" / "model-card.md"
+
+
+def command(name: str, card: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    capsys.readouterr()
+    code = cli.main(["card", name, "--config", str(card.parents[1])])
+    return code, capsys.readouterr().out
+
+
+def test_an_empty_or_gutted_card_is_not_complete(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = card.read_text(encoding="utf-8")
+    code, out = command("check", card, capsys)
+    fields = re.search(r"(\d+)% complete, \d+ of (\d+)", out)
+    assert fields is not None
+    card.write_text("# hello\n", encoding="utf-8")
+    code, out = command("check", card, capsys)
+    assert code == 9
+    assert f"0% complete, 0 of {fields[2]}" in out
+    assert "missing: drift: this part of facts is not there" in out
+    assert "missing: ethics: this part of people is not there; `cvkit card fill` puts it back" in out
+    assert "missing: front matter: it is not there" in out
+    code, out = command("fill", card, capsys)
+    assert code == 0
+    assert "ethics: this part of people was not there; it is put back" in out
+    text = card.read_text(encoding="utf-8")
+    assert text.startswith("---\n")
+    assert "# hello" in text
+    assert text[text.index("## Model Details") :] == whole[whole.index("## Model Details") :]
+    assert command("diff", card, capsys)[1].startswith("nothing")
+
+
+def test_a_part_with_a_wrong_name_is_named_and_left(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = card.read_text(encoding="utf-8")
+    card.write_text(re.sub(r"<!-- facts: drift ([0-9a-f]+) -->", r"<!-- facts: drft \1 -->\nmine", text), "utf-8")
+    for name in ("check", "fill", "check"):
+        code, out = command(name, card, capsys)
+        assert "drft: cvkit knows no facts of this name, and leaves the part as it is; is `drift` meant?" in out
+    assert code == 9
+    assert "\nmine\n" in card.read_text(encoding="utf-8")
+
+
+def test_front_matter_that_was_changed_by_hand_is_kept_aside(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = card.read_text(encoding="utf-8")
+    mine = text.replace(
+        "pipeline_tag: object-detection", "pipeline_tag: mine <!-- /people -->\nmodel-index: [better]", 1
+    )
+    card.write_text(mine, encoding="utf-8")
+    out = command("check", card, capsys)[1]
+    assert "contradictory: front matter: pipeline_tag is not what was measured" in out
+    assert "contradictory: front matter: model-index is not what was measured" in out
+    assert "kept-front-matter-" in command("fill", card, capsys)[1]
+    told = card.read_text(encoding="utf-8")
+    keys = yaml.safe_load(told.split("---\n")[1])
+    assert keys["pipeline_tag"] == "object-detection"
+    assert "model-index" not in keys
+    kept = next(part for part in marked.parse(told.split("---\n", 2)[2]) if part.name.startswith("kept-front"))
+    assert yaml.safe_load(kept.body.strip().removeprefix("```yaml").removesuffix("```")) == {
+        "pipeline_tag": "mine &lt;!-- /people -->", "model-index": ["better"]
+    }  # fmt: skip
+    assert "kept-front-matter" in command("check", card, capsys)[1]
+
+
+def test_the_licence_counts_once_a_person_said_it(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, done = card.read_text(encoding="utf-8"), []
+    for said in ("other", "mit", "other\nlicense_name: ours"):
+        card.write_text(text.replace("---\n", f"---\nlicense: {said}\n", 1), encoding="utf-8")
+        out = command("check", card, capsys)[1]
+        found = re.search(r"(\d+) of \d+$", out.splitlines()[0])
+        assert found is not None
+        done.append(int(found[1]))
+        assert ("the licence yet" in out) == (said == "other")
+    assert done[1:] == [done[0] + 1] * 2
+
+
+def test_damaged_weights_are_warned_of(
+    card: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace = card.parents[1]
+    settings = workspace / "cvkit.yml"
+    settings.write_text(settings.read_text().replace("<inspection>", "<inspection>, weights: broken.pt"))
+    (workspace / "broken.pt").write_text("garbage")
+    caplog.clear()
+    assert command("fill", card, capsys)[0] == 0
+    (said,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING" and "broken.pt" in one.message]
+    assert "copy the file again" in said

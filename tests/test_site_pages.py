@@ -93,6 +93,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
         "# Sheet\n\n<!-- people: purpose -->\nwords\n<!-- /people -->\n\n<!-- people: use -->\n\n<!-- /people -->\n"
     )
     (docs / "documents" / "incident-report.md").write_text("<!-- people: a -->\nno end\n")
+    (docs / "documents" / "incident-report-2026-11-07.md").write_text("# Of one night\n")
+    (docs / "documents" / "notes.md").write_text("of no template\n")
     return made
 
 
@@ -268,9 +270,12 @@ def test_versions_stand_beside_the_champion(situation: Situation) -> None:
 def test_documents_show_what_is_there_and_what_is_to_do(situation: Situation) -> None:
     html = RENDER["documents"](situation, link)
     told = words(html)
-    assert "2 of 12 documents are started" in told
+    assert "3 of 13 documents are started" in told
+    assert '<a href="to/documents/incident-report-2026-11-07">Incident report 2026-11-07</a>' in html
+    assert "notes" not in html
     assert 'href="to/documents/data-sheet"' in html
-    assert "50% 1 of 2 1 missing what missing: use: nobody has written it yet" in told
+    assert "missing: use: nobody has written it yet" in told
+    assert "missing: privacy: this part of people is not there; `cvkit card fill --document data-sheet` puts it" in told
     assert "It cannot be checked:" in told
     assert "cvkit template new retraining-review" in told[told.index("To do") :]
     assert "cvkit card new" in told[told.index("To do") :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from versions_world import CLASSES, bare, judged, made_up
 
 from cvkit import cli
 from cvkit.config import Config
-from cvkit.documentation import version_card
+from cvkit.documentation import changed, marked, version_card
+from cvkit.documentation.facts import Fact
 from cvkit.maintenance import versions
 
 
@@ -70,3 +72,56 @@ def test_without_a_card_nothing_is_kept(config: Config) -> None:
     judged(other, first.name)
     assert cli.main(["retrain", "promote", other.name, "--why", "so", "--config", str(config.path)]) == 0
     assert not list(config.workspace.glob("versions/*/model-card-*.md"))
+
+
+def test_the_model_card_tells_every_version_and_why_it_is_stale(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = versions.champion(config)
+    where = ["--config", str(config.path)]
+    assert cli.main(["card", "new", *where]) == 0
+    assert cli.main(["template", "new", "deployment-record", *where]) == 0
+    other = made_up(config, "other", kind="incremental", parent=first.name, made="2026-11-02T00:00:00+00:00")
+    third = made_up(config, "third", kind="full", made="2026-11-03T00:00:00+00:00")
+    judged(other, first.name)
+    assert cli.main(["retrain", "promote", other.name, "--why", "a|b <b>better</b>", "--by", "ann", *where]) == 0
+    capsys.readouterr()
+    assert cli.main(["card", "check", *where]) == 9
+    said = capsys.readouterr().out
+    for part in ("overview", "deployment", "versions"):
+        assert f"stale: {part}: the weights are others (was {first.name}, is {other.name})" in said
+    assert "stale: monitoring" not in said
+    assert cli.main(["card", "fill", *where]) == 0
+    assert cli.main(["card", "fill", "--document", "deployment-record", *where]) == 0
+    card = (config.workspace / "docs" / "model-card.md").read_text(encoding="utf-8")
+    rows = [[cell.strip(" `*") for cell in line.strip("|").split("|")] for line in card.splitlines() if "| `" in line]
+    assert [row[0] for row in rows] == [third.name, other.name, first.name]
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert rows[0][1:] == ["full", "", "2026-11-03", "not judged", ""]
+    assert rows[1][1:] == ["incremental", first.name, "2026-11-02", "passed", f"champion since {today}"]
+    assert rows[2][1:3] + rows[2][4:] == ["adopted", "", "not judged", f"{today} to {today}"]
+    record = (config.workspace / "docs" / "documents" / "deployment-record.md").read_text(encoding="utf-8")
+    for words in (f"| champion | {other.name} |", f"SHA-256 begins with {other.name} |", "| put in use by | ann |",
+                  "| because | a&#124;b &#60;b&#62;better"):  # fmt: skip
+        assert words in record
+
+
+def test_words_say_what_changed() -> None:
+    def fact(day: int, **fields: str) -> Fact:
+        return Fact(tuple(fields.items()), "the log", datetime(2026, 11, day, tzinfo=UTC))
+
+    def reason(name: str, before: Fact, now: Fact) -> str:
+        (part,) = marked.filled(marked.parse(f"<!-- facts: {name} -->\n"), {name: before.markdown()}, "")
+        return changed.reason(part, {"overview": Fact((), "", None), name: now}, [part])
+
+    assert reason("evaluation", fact(1, f1="0.9"), fact(1, f1="0.9")) == ""
+    assert (
+        reason("evaluation", fact(1, f1="0.9"), fact(4, f1="0.9")) == "evaluated newly on 2026-11-04 (was 2026-11-01)"
+    )
+    assert reason("alerts", fact(1, a="1|", b="2"), fact(1, a="3", c="4")) == "a: was 1|, is 3; c is new; and 1 more"
+    images = {"reference images": "240"}
+    assert reason("data", fact(1, **images), fact(1, **{"reference images": "300"})) == (
+        "the reference is another; reference images: was 240, is 300"
+    )
+    other = replace(fact(1, a="1"), more="- a line")
+    assert reason("alerts", fact(1, a="1"), other) == "a table or list in it tells otherwise"

@@ -24,14 +24,18 @@ def add(commands: Any, workspace_command: Make, say: Say) -> None:
     )
     made = [workspace_command(parts, one.__name__, one) for one in (new, fill, check, diff)]
     for command in made[1:]:
-        words = "another document, by its template's name (default: the model card)"
+        words = "another document, as `cvkit template list` names it (default: the model card)"
         command.add_argument("--document", default="", metavar="NAME", help=words)
-    words = "List the templates of documents, and start one."
+    words = "List the templates of documents, start one, and see a filled example."
     parts = commands.add_parser("template", help=words, description=words).add_subparsers(
         title="commands", required=True, metavar="COMMAND"
     )
     made += [workspace_command(parts, "list", list_templates), workspace_command(parts, "new", new_document)]
-    made[-1].add_argument("name", metavar="NAME", help="of the template, as `cvkit template list` has it")
+    made.append(workspace_command(parts, "example", show_example))
+    for command in made[-2:]:
+        command.add_argument("name", metavar="NAME", help="of the template, as `cvkit template list` has it")
+    words = "what this document is about, such as a day: there may be one for each"
+    made[-2].add_argument("label", metavar="LABEL", nargs="?", default="", help=words)
     for command in made:
         command.set_defaults(say=say)
 
@@ -45,7 +49,17 @@ def new(options: argparse.Namespace) -> int:
 
 def new_document(options: argparse.Namespace) -> int:
     """Start a document from a template, with known facts filled in."""
-    return _start(options, options.name)
+    from cvkit.documentation import documents
+
+    return _start(options, documents.named(options.name, options.label))
+
+
+def show_example(options: argparse.Namespace) -> int:
+    """Print a filled example of a document."""
+    from cvkit.documentation import documents
+
+    options.say(documents.example(documents.named(options.name, "")).rstrip())
+    return errors.DONE
 
 
 def fill(options: argparse.Namespace) -> int:
@@ -53,10 +67,13 @@ def fill(options: argparse.Namespace) -> int:
     from cvkit.documentation import documents, facts
 
     config, name = _asked(options)
-    documents.read(documents.path_of(config, name))
+    path = documents.path_of(config, name)
+    documents.read(path)
     known = facts.know(config, datetime.now(UTC))
-    path = documents.fill(config, name, known, facts.told(known))
+    done = documents.fill(config, name, known, facts.told(known))
     options.say(f"{path}: its facts are as the records are now.")
+    for note in done.notes:
+        options.say(f"  {note}")
     return errors.DONE
 
 
@@ -68,8 +85,8 @@ def check(options: argparse.Namespace) -> int:
     path = documents.path_of(config, name)
     text = documents.read(path)
     known = facts.know(config, datetime.now(UTC))
-    found = documents.check(text, known, facts.told(known), str(path))
-    options.say(f"{path}: {found.complete:.0%} complete, {found.done} of {found.of}")
+    found = documents.check(text, known, facts.told(known), str(path), name)
+    options.say(f"{path}: {found.percent} complete, {found.done} of {found.of}")
     for words, rows in (("missing", found.missing), ("stale", found.stale), ("contradictory", found.contradictory)):
         for row in rows:
             options.say(f"  {words}: {row}")
@@ -84,19 +101,26 @@ def diff(options: argparse.Namespace) -> int:
     path = documents.path_of(config, name)
     text = documents.read(path)
     known = facts.know(config, datetime.now(UTC))
-    options.say(documents.diff(text, known, facts.told(known), str(path)) or "nothing: its facts are up to date")
+    options.say(documents.diff(text, known, facts.told(known), str(path), name) or "nothing: its facts are up to date")
     return errors.DONE
 
 
 def list_templates(options: argparse.Namespace) -> int:
-    """List the templates, and which of them were started."""
+    """List the templates, and the documents that were started from them."""
     from cvkit.config import load_config
     from cvkit.documentation import documents
 
     config = load_config(options.config)
-    for name in documents.templates():
+    started = documents.every(config)
+    names = [
+        name
+        for template in documents.templates()
+        for name in [one for one in started if documents.template_of(one) == template] or [template]
+    ]
+    width = max(map(len, names))
+    for name in names:
         path = documents.path_of(config, name)
-        options.say(f"{name:24} {path.relative_to(config.workspace) if path.is_file() else '-'}")
+        options.say(f"{name:{width}} {path.relative_to(config.workspace) if name in started else '-'}")
     return errors.DONE
 
 
@@ -109,6 +133,7 @@ def _start(options: argparse.Namespace, name: str) -> int:
     known = facts.know(config, datetime.now(UTC))
     path = documents.start(config, name, known, facts.told(known))
     options.say(f"{path}: known facts are in it; write the words where it says `{marked.TODO}`.")
+    options.say(f"A filled example: `cvkit template example {documents.template_of(name)}`.")
     return errors.DONE
 
 

@@ -11,7 +11,6 @@ from cvkit.documentation import documents, facts
 from cvkit.documentation.documents import CARD, Checked
 from cvkit.documentation.facts import Fact, Known
 from cvkit.documentation.wording import SIGNS, escape
-from cvkit.storage import packaged
 
 MOST = 40  # rows of a list
 
@@ -34,17 +33,18 @@ def look(config: Config, now: datetime) -> Card:
     known = facts.know(config, now)
     told, path = facts.told(known), documents.path_of(config, CARD)
     started = path.is_file()
-    text = documents.read(path) if started else (packaged("templates") / path.name).read_text(encoding="utf-8")
-    after = documents.renewed(text, known, told, str(path))
+    text = documents.read(path) if started else documents.template(CARD)
+    after = documents.renewed(text, known, told, str(path), CARD).text
     text = text if started else after
-    checked = documents.check(text, known, told, str(path))
-    return Card(started, text, after, checked, documents.diff(text, known, told, str(path)), known, told)
+    checked = documents.check(text, known, told, str(path), CARD)
+    diff = documents.diff(text, known, told, str(path), CARD)
+    return Card(started, text, after, checked, diff, known, told)
 
 
 def verdict_line(card: Card) -> str:
     """Whether the card is complete and true, as one line of Markdown."""
     told = card.checked
-    share = f"{told.complete:.0%} complete, {told.done} of {told.of} fields and answers"
+    share = f"{told.percent} complete, {told.done} of {told.of} fields and answers"
     if not card.started:
         return f"**{SIGNS['unknown']} unknown:** the card was not started: `cvkit card new` would begin it {share}."
     if told.fine:

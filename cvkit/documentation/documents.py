@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 
+import yaml
+
 from cvkit.config import Config
 from cvkit.config import champion as champion_file
-from cvkit.documentation import front_matter, marked
+from cvkit.documentation import changed, front_matter, marked, wording
 from cvkit.documentation.facts import Fact, Known
 from cvkit.documentation.marked import Part
 from cvkit.errors import ConfigError, DataError
@@ -19,6 +21,8 @@ from cvkit.storage import packaged, write_text
 
 CARD = "model-card"
 FRONT = "<!-- front matter -->\n"  # first line of a template whose document has front matter
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a document, and what it is about
+LONGEST = 80  # letters of what it is about
 VERSION = re.compile(r"\b[0-9a-f]{12}\b")  # names of versions, as people write them down
 
 
@@ -38,9 +42,22 @@ class Checked:
         return self.done / self.of if self.of else 1.0
 
     @property
+    def percent(self) -> str:
+        """The same in per cent; never 100 where something is missing."""
+        return f"{100 * self.done // self.of if self.of else 100}%"
+
+    @property
     def fine(self) -> bool:
         """Whether nothing is missing, stale or contradictory."""
         return not (self.missing or self.stale or self.contradictory)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A document with its facts as they are now, and what there is to be said about it."""
+
+    text: str
+    notes: tuple[str, ...]  # parts that were put back, that nobody knows, and that keep what was changed by hand
 
 
 def templates() -> list[str]:
@@ -49,42 +66,97 @@ def templates() -> list[str]:
     return [CARD, *(name for name in names if name != CARD)]
 
 
-def path_of(config: Config, name: str) -> Path:
-    """Where the document of a template lies. Raises ConfigError where there is no such template."""
-    if name not in templates():
+def template_of(name: str) -> str:
+    """The template of a document: the longest whose name the document's is, or begins with.
+
+    Raises ConfigError where there is none.
+    """
+    found = [one for one in templates() if name == one or name.startswith(f"{one}-")]
+    if not found or not NAME.fullmatch(name):
         raise ConfigError("there is no such template", found=name, expected=", ".join(templates()), remedy="choose one")
+    return max(found, key=len)
+
+
+def named(template: str, label: str) -> str:
+    """Name of the document of a template that is about `label`, such as a day; "" for the only one.
+
+    Raises ConfigError where the label cannot stand in the name of a file.
+    """
+    if label and not (NAME.fullmatch(label) and len(label) <= LONGEST):
+        raise ConfigError(
+            "this cannot stand in the name of a file", found=label,
+            expected=f"a to z, digits, . _ and -, at most {LONGEST}", remedy="take a date, or a short name",
+        )  # fmt: skip
+    if template not in templates():
+        template_of(f"/{template}")
+    return f"{template}-{label}" if label else template
+
+
+def every(config: Config) -> list[str]:
+    """Names of the documents that were started: in the order of their templates, then by name."""
+    there = sorted(file.stem for file in (config.workspace / "docs" / "documents").glob("*.md"))
+    known = [CARD] if path_of(config, CARD).is_file() else []
+    return known + [name for template in templates() for name in there if name != CARD and _is_of(name, template)]
+
+
+def path_of(config: Config, name: str) -> Path:
+    """Where a document lies. Raises ConfigError where there is no template of it."""
+    template_of(name)
     docs = config.workspace / "docs"
     return docs / f"{name}.md" if name == CARD else docs / "documents" / f"{name}.md"
 
 
+def begin(name: str) -> str:
+    """The command that starts a document."""
+    template = template_of(name)
+    label = name.removeprefix(template).removeprefix("-")
+    return "cvkit card new" if name == CARD else f"cvkit template new {template} {label}".rstrip()
+
+
+def again(name: str) -> str:
+    """The command that writes the facts of a document anew."""
+    return "cvkit card fill" + ("" if name == CARD else f" --document {name}")
+
+
 def free(config: Config, name: str) -> Path:
-    """Where the document of a template will lie. Raises ConfigError where it is there already."""
+    """Where a document will lie. Raises ConfigError where it is there already."""
     path = path_of(config, name)
     if path.exists():
-        again = "cvkit card fill" + ("" if name == CARD else f" --document {name}")
         raise ConfigError(
             "this document is there already", where=str(path), found=f"{path.stat().st_size} bytes",
-            remedy=f"`{again}` writes its facts anew and leaves people's words; or move it away",
+            remedy=f"`{again(name)}` writes its facts anew and leaves people's words; "
+            f"`cvkit template new {template_of(name)} LABEL` starts another one, such as of a day",
         )  # fmt: skip
     return path
+
+
+def template(name: str) -> str:
+    """The text that a document begins with."""
+    text = (packaged("templates") / f"{template_of(name)}.md").read_text(encoding="utf-8")
+    label = name.removeprefix(template_of(name)).removeprefix("-")
+    return re.sub(r"^(# .+)$", rf"\1 {wording.escape(label)}", text, count=1, flags=re.MULTILINE) if label else text
+
+
+def example(name: str) -> str:
+    """A filled example of a template. Raises ConfigError where there is no such template."""
+    return (packaged("templates") / "examples" / f"{template_of(name)}.md").read_text(encoding="utf-8")
 
 
 def start(config: Config, name: str, known: Known, facts: Mapping[str, Fact]) -> Path:
     """Write the document of a template, with its facts filled in. Raises ConfigError where it is there already."""
     path = free(config, name)
-    text = (packaged("templates") / f"{name}.md").read_text(encoding="utf-8")
-    write_text(path, renewed(text, known, facts, str(path)))
+    write_text(path, renewed(template(name), known, facts, str(path), name).text)
     return path
 
 
-def fill(config: Config, name: str, known: Known, facts: Mapping[str, Fact]) -> Path:
+def fill(config: Config, name: str, known: Known, facts: Mapping[str, Fact]) -> Renewed:
     """Write a document's facts anew; what people wrote stays. Raises DataError where it is not there or damaged."""
     path = path_of(config, name)
     before = read(path)
-    after = renewed(before, known, facts, str(path))
-    if after != before:
-        write_text(path, after)
-    return path
+    after = renewed(before, known, facts, str(path), name)
+    if after.text != before:
+        write_text(path, after.text)
+    return after
 
 
 def keep(config: Config) -> Path | None:
@@ -109,46 +181,73 @@ def read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        begin = "cvkit card new" if path.stem == CARD else f"cvkit template new {path.stem}"
-        raise DataError("this document was not started yet", where=str(path), remedy=f"`{begin}` does") from None
+        how = begin(path.stem)
+        raise DataError("this document was not started yet", where=str(path), remedy=f"`{how}` does") from None
     except UnicodeDecodeError as error:
         raise DataError("this document is no text", where=str(path), expected="UTF-8", found=str(error),
                         remedy="save it as UTF-8") from error  # fmt: skip
 
 
-def renewed(text: str, known: Known, facts: Mapping[str, Fact], where: str) -> str:
-    """A document with all facts as they are now."""
-    has_front = text.startswith((FRONT, front_matter.EDGE))
+def renewed(text: str, known: Known, facts: Mapping[str, Fact], where: str, name: str) -> Renewed:
+    """The document `name` with all facts as they are now, and what its template has and it has not."""
     keys, body = front_matter.split(text.removeprefix(FRONT), where)
-    parts = marked.filled(
-        marked.parse(body, where), {name: fact.markdown() for name, fact in facts.items()}, f"{known.now:%Y-%m-%d}"
-    )
-    told = marked.written(parts)
-    return front_matter.joined(front_matter.renewed(keys, ours(known)), told) if has_front else told
+    before, begun = marked.parse(body, where), template(name)
+    pattern = marked.parse(begun.removeprefix(FRONT))
+    told = {name: fact.markdown() for name, fact in facts.items()}
+    parts = marked.filled(marked.restored(before, pattern), told, f"{known.now:%Y-%m-%d}")
+    if keys or begun.startswith(FRONT):
+        mine = ours(known)
+        edited = keys if _by_hand(keys, parts, mine) else {}
+        parts = _with_front(parts, edited, mine, f"{known.now:%Y-%m-%d}")
+    notes = [f"{part.name}: this part of {part.kind} was not there; it is put back"
+             for part in marked.absent(before, pattern)]  # fmt: skip
+    notes += _unknown(before, facts)
+    notes += [f"{part.name}: what was changed by hand is kept there; move it to where it belongs"
+              for part in marked.absent((*before, *pattern), parts)]  # fmt: skip
+    text = marked.written(parts)
+    if keys or begun.startswith(FRONT):
+        notes += [] if keys else ["front matter: was not there; it is put back"]
+        text = front_matter.joined(front_matter.renewed(keys, mine), text)
+    return Renewed(text, tuple(notes))
 
 
-def diff(text: str, known: Known, facts: Mapping[str, Fact], where: str) -> str:
+def diff(text: str, known: Known, facts: Mapping[str, Fact], where: str, name: str) -> str:
     """What `fill` would change, line by line; "" where nothing."""
-    after = renewed(text, known, facts, where)
+    after = renewed(text, known, facts, where, name).text
     lines = difflib.unified_diff(text.splitlines(), after.splitlines(), "now", "filled", lineterm="", n=1)
     return "\n".join(lines)
 
 
-def check(text: str, known: Known, facts: Mapping[str, Fact], where: str) -> Checked:
-    """How complete a document is: every field of its facts and every answer of people counts as one."""
+def check(text: str, known: Known, facts: Mapping[str, Fact], where: str, name: str) -> Checked:
+    """How complete the document `name` is: every field of its facts and every answer of people counts as one.
+
+    What its template has and it has not counts as missing.
+    """
     keys, body = front_matter.split(text.removeprefix(FRONT), where)
-    parts = marked.parse(body, where)
+    parts, begun = marked.parse(body, where), template(name)
+    gone = marked.absent(parts, marked.parse(begun.removeprefix(FRONT)))
     told = [facts[part.name] for part in parts if part.kind == "facts" and part.name in facts]
     people = [part for part in parts if part.kind == "people" and not part.name.startswith("kept-")]
-    missing = [f"{part.name}: {name} is not known" for part in parts if part.kind == "facts" and part.name in facts
-               for name in facts[part.name].missing]  # fmt: skip
+    missing = [f"{part.name}: {field} is not known" for part in parts if part.kind == "facts" and part.name in facts
+               for field in facts[part.name].missing]  # fmt: skip
     missing += [f"{part.name}: nobody has written it yet" for part in people if not part.answered]
+    missing += [f"{part.name}: this part of {part.kind} is not there; `{again(name)}` puts it back" for part in gone]
     done = sum(fact.known for fact in told) + sum(part.answered for part in people)
     total = sum(len(fact.fields) for fact in told) + len(people)
-    stale = [_stale(part, facts) for part in parts]
-    return Checked(
-        done, total, tuple(missing), tuple(one for one in stale if one), tuple(_contradictions(keys, parts, known))
-    )
+    total += sum(len(facts[part.name].fields) if part.kind == "facts" else 1 for part in gone)
+    if begun.startswith(FRONT):
+        done, total = done + front_matter.licensed(keys), total + 1
+        missing += _missing_front(keys, name)
+    mine, stale = ours(known), []
+    by_hand = _by_hand(keys, parts, mine)
+    if keys and not by_hand:
+        stale = [f"front matter: the records tell {one} otherwise by now" for one in _other(keys, mine)]
+    reasons = ((part, changed.reason(part, facts, parts)) for part in parts
+               if part.kind == "facts" and part.name in facts)  # fmt: skip
+    stale += [f"{part.name}: {reason}" for part, reason in reasons if reason]
+    wrong = [*_unknown(parts, facts), *_contradictions(parts, known)]
+    wrong += [f"front matter: {one} is not what was measured" for one in _other(keys, mine) if by_hand]
+    return Checked(done, total, tuple(missing), tuple(stale), tuple(wrong))
 
 
 def ours(known: Known) -> dict[str, object]:
@@ -158,33 +257,65 @@ def ours(known: Known) -> dict[str, object]:
         return front_matter.of_result(name, known.result)
     whole = known.quality[known.quality["by"] == ""].to_dict("records")
     usual = {str(row["metric"]): float(row["value"]) for row in whole}
-    return front_matter.of_metrics(name, [("reference", "reference", usual)])
+    library = "ultralytics" if known.config.model.weights else ""
+    return front_matter.of_metrics(name, [("reference", "reference", usual)], library)
 
 
-def _stale(part: Part, facts: Mapping[str, Fact]) -> str:
-    if part.kind != "facts":
-        return ""
-    if part.name not in facts:
-        return f"{part.name}: cvkit knows no facts of this name"
-    if not part.digest:
-        return f"{part.name}: never filled in"
-    now = facts[part.name].markdown()
-    return f"{part.name}: the records tell otherwise by now" if marked.digest_of(now) != part.digest else ""
+def _is_of(name: str, template: str) -> bool:
+    return name.startswith(template) and NAME.fullmatch(name) is not None and template_of(name) == template
 
 
-def _contradictions(keys: Mapping[str, object], parts: tuple[Part, ...], known: Known) -> list[str]:
-    found = [f"{part.name}: its facts were changed by hand" for part in parts if part.edited]
-    found += [f"{part.name}: facts that were changed by hand wait to be moved or deleted" for part in parts
-              if part.kind == "people" and part.name.startswith("kept-")]  # fmt: skip
-    mine = ours(known)
-    found += [f"front matter: {name} is not what was measured" for name in front_matter.OWN
-              if keys and keys.get(name) != mine.get(name)]  # fmt: skip
-    versions = {one.name for one in known.versions} | {known.version}
+def _other(keys: Mapping[str, object], mine: Mapping[str, object]) -> list[str]:
+    """Keys of ours that say otherwise than they would now."""
+    return [name for name in {**front_matter.own(keys, mine), **mine} if keys.get(name) != mine.get(name)]
+
+
+def _by_hand(keys: Mapping[str, object], parts: Sequence[Part], mine: Mapping[str, object]) -> bool:
+    """Whether keys of ours are not as cvkit wrote them; without a digest nobody knows, so they count as edited."""
+    digest = next((part.digest for part in parts if part.kind == "front matter"), "")
+    return bool(keys) and digest != front_matter.digest_of(front_matter.own(keys, mine))
+
+
+def _with_front(
+    parts: Sequence[Part], keys: Mapping[str, object], mine: Mapping[str, object], today: str
+) -> tuple[Part, ...]:
+    """Parts below front matter `mine`: its digest, and those of `keys` that it takes the place of."""
+    rest = [part for part in parts if part.kind != "front matter"]
+    replaced = {name: value for name, value in front_matter.own(keys, mine).items() if value != mine.get(name)}
+    if replaced:
+        words = marked.quoted(yaml.safe_dump(replaced, sort_keys=False, allow_unicode=True))
+        rest += marked.kept("front-matter", f"```yaml\n{words}```\n", today, rest)
+    return Part("front matter", digest=front_matter.digest_of(mine)), *rest
+
+
+def _missing_front(keys: Mapping[str, object], name: str) -> list[str]:
+    if not keys:
+        return [f"front matter: it is not there; `{again(name)}` puts it back"]
+    if not front_matter.licensed(keys):
+        return ["front matter: nobody has said the licence yet (`license`; of `other` also `license_name`)"]
+    return []
+
+
+def _unknown(parts: Sequence[Part], facts: Mapping[str, Fact]) -> list[str]:
+    """Parts whose names are none of the facts': what is in them is left as it is."""
+    found = []
     for part in parts:
-        if part.kind == "people":
-            found += [
-                f"{part.name}: there is no version {name}"
-                for name in VERSION.findall(part.body)
-                if name not in versions
-            ]
+        if part.kind == "facts" and part.name not in facts:
+            alike = difflib.get_close_matches(part.name, facts, 1)
+            meant = f"; is `{alike[0]}` meant?" if alike else ""
+            found.append(f"{part.name}: cvkit knows no facts of this name, and leaves the part as it is{meant}")
     return found
+
+
+def _contradictions(parts: Sequence[Part], known: Known) -> list[str]:
+    found = [f"{part.name}: its facts were changed by hand" for part in parts if part.edited]
+    found += [f"{part.name}: what was changed by hand waits to be moved or deleted" for part in parts
+              if part.kind == "people" and part.name.startswith("kept-")]  # fmt: skip
+    versions = {one.name for one in known.versions} | {known.version}
+    return found + [
+        f"{part.name}: there is no version {name}"
+        for part in parts
+        if part.kind == "people" and not part.name.startswith("kept-")
+        for name in VERSION.findall(part.body)
+        if name not in versions
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +16,8 @@ from cvkit.maintenance.gate_results import Result
 EDGE = "---\n"
 KIND = "object-detection"
 OWN = ("library_name", "pipeline_tag", "model-index")  # keys that cvkit writes
-PEOPLES = {"license": "other", "tags": ["cvkit"]}  # keys that are begun with, and are people's from then on
+PEOPLES = {"tags": ["cvkit"]}  # keys that are begun with, and are people's from then on
+UNSAID = (None, "", "other", "unknown")  # as a licence: none that one may go by
 
 
 def of_result(name: str, result: Result) -> dict[str, Any]:
@@ -27,8 +30,12 @@ def of_result(name: str, result: Result) -> dict[str, Any]:
     return of_metrics(name, told)
 
 
-def of_metrics(name: str, told: Sequence[tuple[str, str, Mapping[str, float]]]) -> dict[str, Any]:
+def of_metrics(
+    name: str, told: Sequence[tuple[str, str, Mapping[str, float]]], library: str = "ultralytics"
+) -> dict[str, Any]:
     """Keys of ours, with metrics by name on each of some data sets: its name, its split, and what it told.
+
+    `library` that reads the weights; "" where that is not known.
 
     The Hub takes results for one where type and split of their data sets are the same, whatever their names.
     """
@@ -39,7 +46,23 @@ def of_metrics(name: str, told: Sequence[tuple[str, str, Mapping[str, float]]]) 
             about = {"name": dataset, "type": "held-out", "split": split}
             results.append({"task": {"type": KIND}, "dataset": about, "metrics": known})
     index = {"model-index": [{"name": name, "results": results}]} if results else {}
-    return {"library_name": "ultralytics", "pipeline_tag": KIND, **index}
+    return {**({"library_name": library} if library else {}), "pipeline_tag": KIND, **index}
+
+
+def own(keys: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `keys` that cvkit writes; the library of a model that cvkit does not run is people's."""
+    return {name: keys[name] for name in OWN if name in keys and (name in ours or name != "library_name")}
+
+
+def digest_of(keys: Mapping[str, Any]) -> str:
+    """What tells keys of ours as they were written from edited ones."""
+    return hashlib.sha256(json.dumps(dict(keys), sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def licensed(keys: Mapping[str, Any]) -> bool:
+    """Whether somebody said under which licence the model is: `other` says so with a name or a link."""
+    named = keys.get("license_name") or keys.get("license_link")
+    return bool(named) or keys.get("license") not in UNSAID
 
 
 def split(text: str, where: str) -> tuple[dict[str, Any], str]:
@@ -67,5 +90,6 @@ def joined(keys: Mapping[str, Any], text: str) -> str:
 
 def renewed(keys: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
     """Keys of people as they are, and ours as they are now."""
-    kept = {name: value for name, value in keys.items() if name not in OWN}
+    mine = own(keys, ours)
+    kept = {name: value for name, value in keys.items() if name not in mine}
     return {**({} if kept else PEOPLES), **kept, **ours}

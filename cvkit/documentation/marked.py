@@ -5,7 +5,8 @@
     <!-- /facts -->                        ...
                                            <!-- /people -->
 
-In a template a facts part is its first line alone, without a digest and an end.
+In a template a facts part is its first line alone, without a digest and an end. Below front matter stands the digest of
+what cvkit wrote there: <!-- front matter: DIGEST -->
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from typing import Literal
 
 from cvkit.errors import DataError
 
-Kind = Literal["text", "facts", "people"]
+Kind = Literal["text", "facts", "people", "front matter"]
 TODO = "To do"
 BEGIN = re.compile(r"<!-- (facts|people): ([a-z0-9-]+)(?: ([0-9a-f]{8}))? -->\s*")
 END = re.compile(r"<!-- /(facts|people) -->\s*")
+FRONT = re.compile(r"<!-- front matter: ([0-9a-f]{8}) -->\s*")
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+NO_ANSWERS = {"", "todo", "tbd", "tba", "tbc", "na", "fixme", "xxx"}  # alone, whatever signs stand around them
 GUIDE = re.compile(r"\s*<!-- guide: .*? -->\s*", re.DOTALL)
 
 
@@ -37,13 +41,14 @@ class Part:
 
     @property
     def edited(self) -> bool:
-        """Whether facts are not as cvkit wrote them."""
-        return self.kind == "facts" and bool(self.digest) and digest_of(self.body) != self.digest
+        """Whether facts are not as cvkit wrote them; without a digest nobody knows, so words count as edited."""
+        return self.kind == "facts" and digest_of(self.body) != (self.digest or digest_of(""))
 
     @property
     def answered(self) -> bool:
         """Whether people wrote something."""
-        return self.kind == "people" and self.body.strip().rstrip(".").lower() not in ("", TODO.lower())
+        words = "".join(letter for letter in COMMENT.sub("", self.body).lower() if letter.isalnum())
+        return self.kind == "people" and words not in NO_ANSWERS
 
 
 def parse(text: str, where: str = "") -> tuple[Part, ...]:
@@ -55,6 +60,10 @@ def parse(text: str, where: str = "") -> tuple[Part, ...]:
     lines, free = text.splitlines(keepends=True), 0
     place = 0
     while place < len(lines):
+        if front := FRONT.fullmatch(lines[place]):
+            parts += [Part("text", body="".join(lines[free:place])), Part("front matter", digest=front[1])]
+            place = free = place + 1
+            continue
         begin = BEGIN.fullmatch(lines[place])
         if begin is None:
             place += 1
@@ -78,16 +87,42 @@ def written(parts: Sequence[Part]) -> str:
 
 
 def filled(parts: Sequence[Part], facts: Mapping[str, str], today: str) -> tuple[Part, ...]:
-    """A document with its facts written anew; what somebody wrote into a part of facts is kept beside it."""
+    """A document with its facts written anew; what somebody wrote into a part of facts is kept beside it.
+
+    A part whose name is none of `facts` stays as it is.
+    """
     made: list[Part] = []
     for part in parts:
-        if part.kind != "facts":
+        if part.kind != "facts" or part.name not in facts:
             made.append(part)
             continue
-        body = facts.get(part.name, "").strip() + "\n"
+        body = f"\n{facts[part.name].strip()}\n\n"
         made.append(replace(part, body=body, digest=digest_of(body)))
-        if part.edited:
-            made += _kept(part, today, {one.name for one in (*parts, *made)})
+        if part.edited and part.body.strip() != body.strip():
+            made += kept(part.name, part.body, today, (*parts, *made))
+    return tuple(made)
+
+
+def absent(parts: Sequence[Part], template: Sequence[Part]) -> tuple[Part, ...]:
+    """The marked parts of a template that a document has not."""
+    there = {(part.kind, part.name) for part in parts}
+    return tuple(part for part in template if part.kind in ("facts", "people") and (part.kind, part.name) not in there)
+
+
+def restored(parts: Sequence[Part], template: Sequence[Part]) -> tuple[Part, ...]:
+    """A document with every marked part of its template: what is absent comes after what is before it there.
+
+    With it come the headings and the question above it, as far as they are not where it comes to.
+    """
+    made, gone = list(parts), absent(parts, template)
+    before, above = None, ""
+    for part in template:
+        if part.kind == "text":
+            above = part.body
+        elif part.kind in ("facts", "people"):
+            if part in gone:
+                _put(made, part, above, before)
+            before, above = part, ""
     return tuple(made)
 
 
@@ -101,22 +136,46 @@ def quoted(text: str) -> str:
     return text.replace("<!--", "&lt;!--")
 
 
-def _kept(part: Part, today: str, taken: set[str]) -> list[Part]:
-    """What was written into facts by hand, as words of people."""
-    stem = f"kept-{part.name}-{today}"
+def kept(about: str, body: str, today: str, parts: Sequence[Part]) -> list[Part]:
+    """What was written over what cvkit tells, as words of people, under a name that none of `parts` has."""
+    stem, taken = f"kept-{about}-{today}", {one.name for one in parts}
     name = next(one for one in (stem, *(f"{stem}-{n}" for n in range(2, 1000))) if one not in taken)
     guide = "<!-- guide: this was written into the facts by hand; move it to where it belongs, or delete it -->\n\n"
-    return [Part("text", body="\n"), Part("people", name, part.body, guide=guide)]
+    return [Part("text", body="\n"), Part("people", name, body if body.endswith("\n") else f"{body}\n", guide=guide)]
+
+
+def _put(made: list[Part], part: Part, above: str, before: Part | None) -> None:
+    """Put a part, and of the text above it in the template what is not there yet, to its place in `made`."""
+    names, lines = [(one.kind, one.name) for one in made], above.splitlines(keepends=True)
+    place = names.index((before.kind, before.name)) + 1 if before else next(
+        (number for number, one in enumerate(made) if one.kind == "text"), len(made)
+    )  # fmt: skip
+    here = made[place].body.splitlines(keepends=True) if place < len(made) and made[place].kind == "text" else []
+    shared = [number for number, line in enumerate(lines) if line[:1] in ("#", "*") and line in here]
+    if shared:
+        cut = here.index(lines[shared[-1]]) + 1
+        head, tail = "".join(here[:cut]), "".join(here[cut:])
+        rest = "".join(lines[shared[-1] + 1 :])
+        made[place : place + 1] = [Part("text", body=head + rest), part, Part("text", body=tail)]
+        return
+    own = "".join(lines)
+    if before is None:  # nothing of the template is before it: at the end, without the template's title
+        place, own = len(made), own[max(own.find("\n## "), 0) :]
+    if place == len(made) and made and not _written(made[-1]).endswith("\n"):
+        own = f"\n{own}"
+    made[place:place] = [Part("text", body=own), part]
 
 
 def _written(part: Part) -> str:
     if part.kind == "text":
         return part.body
+    if part.kind == "front matter":
+        return f"<!-- front matter: {part.digest} -->\n"
     if part.kind == "people":
         return f"<!-- people: {part.name} -->\n{part.guide}{part.body}<!-- /people -->\n"
-    if not part.digest:
-        return f"<!-- facts: {part.name} -->\n"
-    return f"<!-- facts: {part.name} {part.digest} -->\n\n{part.body.strip()}\n\n<!-- /facts -->\n"
+    digest = f" {part.digest}" if part.digest else ""
+    end = f"{part.body}<!-- /facts -->\n" if part.digest or part.body else ""
+    return f"<!-- facts: {part.name}{digest} -->\n{end}"
 
 
 def _end(lines: Sequence[str], begin: int, kind: str, where: str, *, bare: bool) -> int:

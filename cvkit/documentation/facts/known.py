@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -52,6 +54,7 @@ class Known:
     verdicts: pd.DataFrame
     decisions: pd.DataFrame
     alerts: pd.DataFrame
+    outcomes: Mapping[str, str]  # of the gate, by version
 
 
 def know(config: Config, now: datetime) -> Known:
@@ -66,25 +69,31 @@ def know(config: Config, now: datetime) -> Known:
         decided, alarms = decisions.decisions(history, config.model.name), alerts.table(history, config.model.name)
     known, reference = tuple(versions.every(config)), _or(lambda: reference_step.load(config), None)
     champion = next((one for one in known if one.name == version), None)
+    results = {one.name: _or(partial(gate_results.read, one.folder), None) for one in known}
     return Known(
         config, now, version, champion, champion_file.read(config.workspace), known,
-        _or(lambda: gate_results.read(champion.folder) if champion else None, None),
+        results.get(version),
         _or(lambda: _trained_on(config, champion), None), reference,
         quality.on_reference(config, reference) if reference else empty(quality.QUALITY),
-        _or(lambda: test_set.load(config, verify=False), None), _or(lambda: network.network(config), {}),
-        runs, measured, judged, decided, alarms,
+        _or(lambda: test_set.load(config, verify=False), None),
+        _or(lambda: network.network(config), {}, _weights(config)),
+        runs, measured, judged, decided, alarms, {name: one.outcome for name, one in results.items() if one},
     )  # fmt: skip
 
 
-def _or(read: Callable[[], Found], nothing: Found) -> Found:
-    """What `read` gives, or `nothing` where it is not there or damaged; damage is warned of."""
+def _or(read: Callable[[], Found], nothing: Found, file: Path | None = None) -> Found:
+    """What `read` gives, or `nothing` where it is not there or damaged; damage, also of `file`, is warned of."""
     try:
         return read()
     except DataError as error:
-        log.info("%s", error)
+        log.log(logging.WARNING if file and file.is_file() else logging.INFO, "%s", error)
     except CvkitError as error:
         log.warning("%s", error)
     return nothing
+
+
+def _weights(config: Config) -> Path | None:
+    return config.resolve(config.model.weights) if config.model.weights else None
 
 
 def _trained_on(config: Config, champion: Version | None) -> Prepared | None:

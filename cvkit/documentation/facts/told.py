@@ -11,6 +11,7 @@ import pandas as pd
 from cvkit.documentation import round_words, wording
 from cvkit.documentation.facts.known import Known
 from cvkit.documentation.facts.table import Fact, listed
+from cvkit.documentation.facts.use import deployment, versions
 from cvkit.documentation.wording import escape
 from cvkit.monitoring import diagnosis
 from cvkit.tables import Window, worst
@@ -195,31 +196,6 @@ def decisions(known: Known) -> Fact:
         f"- {row['made']:%Y-%m-%d}: {escape(str(row['action']))} ({escape(str(row['why']))})" for row in rows[:MOST]
     ]
     return Fact(fields, "the log of decisions", _time(last.get("made")), "\n".join(lines))
-
-
-def versions(known: Known) -> Fact:
-    """The champions so far, and the versions that were trained."""
-    log = known.champions.log if known.champions else ()
-    fields = (
-        ("versions", str(max(len(known.versions), 1 if known.version else 0))),
-        ("champions so far", str(max(len(log), 1))),
-    )
-    lines = [f"- {one.when:%Y-%m-%d}: `{one.version}` {one.how} by {escape(one.by)}: {escape(one.why)}" for one in log]
-    return Fact(fields, "the log of champions", log[-1].when if log else None, "\n".join(reversed(lines)))
-
-
-def deployment(known: Known) -> Fact:
-    """How the model is run, as far as cvkit's settings tell."""
-    config, result = known.config, known.result
-    fields = (
-        ("image size", f"{config.model.image_size} px"),
-        ("confidence", f"{config.model.confidence:g}"),
-        ("device", config.model.device or "a GPU where there is one, else the CPU"),
-        ("an image takes", f"{result.latency_ms[1]:.1f} ms where the gate was run" if result else ""),
-        ("images from", config.captures.images),
-        ("predictions from", config.captures.predictions or "made by cvkit"),
-    )
-    return Fact(fields, "cvkit.yml", None)
 
 
 def sources(known: Known) -> Fact:

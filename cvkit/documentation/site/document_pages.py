@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from cvkit.documentation.site.report_pages import Link
 from cvkit.documentation.site.situation import Document, Situation
 from cvkit.documentation.site.trends import light
 from cvkit.errors import CvkitError
-from cvkit.storage import packaged, write_text
+from cvkit.storage import write_text
 
 CACHE = Path(".cache") / "cvkit" / "documents.json"  # what was found, by what it was found on: facts take seconds
 LISTED = 12  # of what is missing, stale or contradictory
@@ -28,24 +28,26 @@ LISTED = 12  # of what is missing, stale or contradictory
 def read(config: Config, records: str, now: datetime) -> tuple[Document, ...]:
     """Every document and template; `records` names the state of the records that facts are taken from."""
     texts: dict[str, str | CvkitError] = {}
-    for name in documents.templates():
-        path = documents.path_of(config, name)
-        if path.is_file():
-            try:
-                texts[name] = documents.read(path)
-            except CvkitError as error:
-                texts[name] = error
+    for name in documents.every(config):
+        try:
+            texts[name] = documents.read(documents.path_of(config, name))
+        except CvkitError as error:
+            texts[name] = error
     sound = {name: text for name, text in texts.items() if isinstance(text, str)}
     checked = _checked(config, sound, records, now) if sound else {}
-    return tuple(_document(config, name, texts.get(name), checked.get(name)) for name in documents.templates())
+    return tuple(
+        _document(config, name, texts.get(name), checked.get(name))
+        for template in documents.templates()
+        for name in [one for one in texts if documents.template_of(one) == template] or [template]
+    )
 
 
 def _document(config: Config, name: str, text: str | CvkitError | None, found: Checked | str | None) -> Document:
-    template = (packaged("templates") / f"{name}.md").read_text(encoding="utf-8")
-    title = next((line[2:].strip() for line in template.splitlines() if line.startswith("# ")), name)
+    lines = documents.template(name).splitlines()
+    title = next((unescape(line[2:].strip()) for line in lines if line.startswith("# ")), name)
     if text is None:
         return Document(name, title, "")
-    address = documents.path_of(config, name).relative_to(config.workspace / "docs").with_suffix("").as_posix()
+    address = documents.path_of(config, name).relative_to(config.workspace / "docs").as_posix().removesuffix(".md")
     if isinstance(text, CvkitError) or isinstance(found, str):
         return Document(name, title, address, flaw=str(found or text))
     return Document(name, title, address, found)
@@ -62,7 +64,7 @@ def _checked(config: Config, texts: Mapping[str, str], records: str, now: dateti
     found: dict[str, Checked | str] = {}
     for name, text in texts.items():
         try:
-            found[name] = documents.check(text, everything, told, str(documents.path_of(config, name)))
+            found[name] = documents.check(text, everything, told, str(documents.path_of(config, name)), name)
         except CvkitError as error:
             found[name] = str(error)
     kept = {name: one if isinstance(one, str) else asdict(one) for name, one in found.items()}
@@ -108,7 +110,7 @@ def bar(share: float) -> str:
 
 def share(checked: Checked) -> str:
     """How complete, in per cent; never 100 where something is missing."""
-    return f"{int(100 * checked.complete)}%"
+    return checked.percent
 
 
 def _row(one: Document, link: Link) -> str:
@@ -128,8 +130,11 @@ def _row(one: Document, link: Link) -> str:
     details = [f"<li>{kind}: {escape(row)}</li>" for kind, rows, _ in kinds for row in rows]
     more = f"<li>and {len(details) - LISTED} more</li>" if len(details) > LISTED else ""
     what = f"<details><summary>what</summary><ul>{''.join(details[:LISTED])}{more}</ul></details>" if details else ""
-    fill = "cvkit card fill" + ("" if one.name == documents.CARD else f" --document {one.name}")
-    renew = f'<p class="cvkit-quiet"><code>{fill}</code> writes its facts anew.</p>' if found.stale else ""
+    renew = (
+        f'<p class="cvkit-quiet"><code>{escape(documents.again(one.name))}</code> writes its facts anew.</p>'
+        if found.stale
+        else ""
+    )
     return (
         f'<section class="cvkit-document">{name}<p class="cvkit-complete">{bar(found.complete)}'
         f'<b>{share(found)}</b> <span class="cvkit-quiet">{found.done} of {found.of}</span></p>'
@@ -138,5 +143,4 @@ def _row(one: Document, link: Link) -> str:
 
 
 def _todo(one: Document) -> str:
-    command = "cvkit card new" if one.name == documents.CARD else f"cvkit template new {one.name}"
-    return f"<li><span>{escape(one.title)}</span> <code>{command}</code></li>"
+    return f"<li><span>{escape(one.title)}</span> <code>{escape(documents.begin(one.name))}</code></li>"
