@@ -385,7 +385,7 @@ def test_killed_at_any_instant_there_is_one_champion_and_repeating_finishes(conf
             versions.rollback(config, **WHO, to=first.name)
             shutil.rmtree(second.folder / "reference", ignore_errors=True)
             try:
-                go(chance.uniform(0, 1.2 * usual))
+                go(chance.uniform(0, 1.5 * usual))
             except ProcessLookupError:
                 assert server.stdout.readline() == "ended\n"
             now = load_config(config.workspace)
@@ -394,7 +394,7 @@ def test_killed_at_any_instant_there_is_one_champion_and_repeating_finishes(conf
             assert versions.champion(now).weights.is_file()
             if now.version == second.name:
                 check_reference(config, second, 6)
-            go(None)
+            usual = go(None)  # a busy machine slows down and recovers
             assert load_config(config.workspace).version == second.name
             check_reference(config, second, 6)
             assert [file.name for file in second.folder.glob(".*")] == []
