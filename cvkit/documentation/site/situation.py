@@ -30,7 +30,7 @@ class Judged:
 class Document:
     """A document of the workspace, or one that could be started from its template."""
 
-    name: str  # of the template
+    name: str  # its own: the template's, or that and a label
     title: str
     address: str  # of its page below the site; "" where it was not started
     checked: Checked | None = None  # None where it was not started, or `flaw` says why it cannot be read
