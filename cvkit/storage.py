@@ -113,24 +113,31 @@ def remove_tree(folder: Path) -> None:
 def swap_in(new: Path, folder: Path) -> None:
     """Put the folder `new` in the place of `folder`; for a moment there is none.
 
-    One caller at a time. What a kill in that moment leaves `swap_back` mends. Raises OSError, with `folder` as it was.
+    One caller at a time. What a kill in that moment leaves `swap_back` mends. Raises StorageError, with `folder` as it
+    was.
     """
     old = _set_aside(folder)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
     try:
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
         new.rename(folder)
-    except OSError:
+    except OSError as error:
         swap_back(folder)
-        raise
+        raise storage_error(error, folder) from error
     shutil.rmtree(old, ignore_errors=True)
 
 
 def swap_back(folder: Path) -> None:
-    """Where `swap_in` was cut off between the old folder and the new one: the old one is there again."""
-    if not folder.exists() and (old := _set_aside(folder)).exists():
-        old.rename(folder)
+    """Where `swap_in` was cut off between the old folder and the new one, the old one is there again.
+
+    Raises StorageError.
+    """
+    try:
+        if not folder.exists() and (old := _set_aside(folder)).exists():
+            old.rename(folder)
+    except OSError as error:
+        raise storage_error(error, folder) from error
 
 
 def _set_aside(folder: Path) -> Path:

@@ -19,8 +19,9 @@ from cvkit import cli
 from cvkit.config import Config, load_config
 from cvkit.documentation import pictures, site
 from cvkit.documentation.site import publishing, rendering, shell
-from cvkit.errors import ConfigError, ReportError
+from cvkit.errors import ConfigError, ReportError, StorageError
 from cvkit.monitoring.history import History
+from cvkit.storage import swap_in
 
 REPORTS = tuple((number, "02-drift", source, "done") for number in (0, 1, 2) for source in ("", "cam <1>"))
 
@@ -211,6 +212,9 @@ def test_a_folder_is_published_whole_and_nothing_else_is_replaced(config: Config
         with pytest.raises(ZeroDivisionError):
             site.publish(config, target)
     assert [path.name for path in target.parent.iterdir()] == ["health"]
+    with pytest.raises(StorageError):  # there is nothing to put there: the old one stays
+        swap_in(tmp_path / "none", target)
+    assert (target / "index.html").is_file()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     for folder in (tmp_path / "mine", config.workspace):

@@ -41,10 +41,19 @@ def runbook(config: Config, page: str) -> str:
     """
     if page.startswith(("http://", "https://")):
         return page
-    path, mark, anchor = page.partition("#")
-    name = path.removeprefix("docs/").removesuffix(".md").strip("/")
+    name, anchor = named(page)
     if config.alerts.site:
-        return f"{config.alerts.site.rstrip('/')}/{name}/{mark}{anchor}"
+        return f"{config.alerts.site.rstrip('/')}/{name}/{anchor}"
     folders = (config.workspace / "docs", packaged("skeleton") / "docs")  # the site shows cvkit's own too
     docs = next((folder for folder in folders if (folder / f"{name}.md").is_file()), folders[0])
-    return f"{docs / name}.md{mark}{anchor}"
+    return f"{docs / name}.md{anchor}"
+
+
+def named(page: str) -> tuple[str, str]:
+    """Name below the site, and `#anchor` or "", of a page as a rule names it.
+
+    >>> named("docs/lens.md#clean"), named("lens/")
+    (('lens', '#clean'), ('lens', ''))
+    """
+    path, mark, anchor = page.partition("#")
+    return path.removeprefix("docs/").removesuffix(".md").strip("/"), mark + anchor

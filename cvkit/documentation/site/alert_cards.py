@@ -11,7 +11,7 @@ from html import escape
 from cvkit.config import Config
 from cvkit.documentation.site.report_pages import Link, Report
 from cvkit.documentation.site.trends import light
-from cvkit.monitoring import alerts, notices, outbox
+from cvkit.monitoring import alerts, notices, outbox, pages
 from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.history import History
 from cvkit.monitoring.messages import again
@@ -51,12 +51,12 @@ def _open(config: Config, alert: Alert, reports: Sequence[Report]) -> OpenAlert:
     action = QUIET_ACTIONS.get(alert.state, "ack")
     rule = config.alerts.rule(alert.rule)
     notebook, page = notices.notebook_of(alert, rule), notices.procedure(alert, rule)
-    pages = {
+    found = {
         one.source: one.address
         for one in reports
         if one.notebook == notebook and (one.window.start, one.window.end) == (alert.seen_start, alert.seen_end)
     }
-    report = pages.get(alert.source) or pages.get("", "")
+    report = found.get(alert.source) or found.get("", "")
     return OpenAlert(alert, report, page, action, notices.command(config, alert.fingerprint, action))
 
 
@@ -98,7 +98,7 @@ def _row(one: OpenAlert, link: Link) -> str:
     told += [f"came back {again(alert.returns)}"] if alert.returns else []
     if one.report:
         told.append(f'<a href="{escape(link(one.report))}">report</a>')
-    told.append(f'<a href="{escape(_address(one.procedure, link))}">what to do</a>')
+    told.append(what_to_do(one, link))
     badge = f'<span class="cvkit-badge cvkit-{alert.severity}">{light(alert.severity)}{alert.severity}</span>'
     command = (
         f'<details><summary>{ACTION_WORDS[one.action]}</summary><pre class="cvkit-command" tabindex="0"><code>'
@@ -111,12 +111,11 @@ def _row(one: OpenAlert, link: Link) -> str:
     )
 
 
-def _address(page: str, link: Link) -> str:
-    """Where a page lies that a rule names, as in `pages.runbook`."""
-    if page.startswith(("http://", "https://")):
-        return page
-    path, mark, anchor = page.partition("#")
-    return f"{link(path.removeprefix('docs/').removesuffix('.md').strip('/'))}{mark}{anchor}"
+def what_to_do(one: OpenAlert, link: Link) -> str:
+    """The link to the page that says so."""
+    name, anchor = pages.named(one.procedure)
+    elsewhere = one.procedure.startswith(("http://", "https://"))
+    return f'<a href="{escape(one.procedure if elsewhere else link(name) + anchor)}">what to do</a>'
 
 
 def _state(alert: Alert) -> str:

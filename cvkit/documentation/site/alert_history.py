@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from cvkit.documentation.site import alert_cards
 from cvkit.documentation.site.overview import length
 from cvkit.documentation.site.report_pages import Link
 from cvkit.documentation.site.situation import Situation
@@ -35,32 +36,31 @@ def render(situation: Situation, link: Link) -> str:
     happened: Happened = {}
     for row in situation.log.to_dict("records"):
         happened.setdefault(str(row["fingerprint"]), []).append(row)
+    todo = {one.alert.fingerprint: alert_cards.what_to_do(one, link) for one in situation.alarms.open}
     made = "".join(
-        f'<h2 id="{id_}">{title}</h2>{_table(title, part, happened, situation.made, link)}'
+        f'<h2 id="{id_}">{title}</h2>{_table(title, part, happened, situation.made, todo)}'
         for id_, title, part in parts
     )
     words = "What is open now, with the command that does something about it, is on the"
     return f'<p class="cvkit-quiet">{words} <a href="{escape(link(""))}#alerts">status page</a>.</p>{made}'
 
 
-def _table(
-    title: str, alerts: list[Alert], happened: dict[str, list[dict[Any, Any]]], now: datetime, link: Link
-) -> str:
+def _table(title: str, alerts: list[Alert], happened: Happened, now: datetime, todo: dict[str, str]) -> str:
     if not alerts:
         return '<p class="cvkit-quiet">None.</p>'
     head = "".join(f'<th role="columnheader" scope="col">{name}</th>' for name in COLUMNS)
-    rows = "".join(_row(one, happened.get(one.fingerprint, []), now, link) for one in alerts)
+    rows = "".join(_row(one, happened.get(one.fingerprint, []), now, todo.get(one.fingerprint, "")) for one in alerts)
     return (
         f'<table class="cvkit-list" role="table" aria-label="{title} alerts"><thead role="rowgroup">'
         f'<tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody></table>'
     )
 
 
-def _row(one: Alert, happened: list[dict[Any, Any]], now: datetime, link: Link) -> str:
+def _row(one: Alert, happened: list[dict[Any, Any]], now: datetime, todo: str) -> str:
     what = escape(notices.matter(one) or str(one.facts.get("reason") or ""))
     name = (
         f'<b>{escape(one.source) or "(the model)"}</b> <span class="cvkit-second">{what}</span>'
-        f'<span class="cvkit-second cvkit-quiet">rule {escape(one.rule)} · {_what_to_do(one, link)}</span>'
+        f'<span class="cvkit-second cvkit-quiet">{" · ".join(filter(None, (f"rule {escape(one.rule)}", todo)))}</span>'
         f"{_happened(happened)}"
     )
     badge = f'<span class="cvkit-badge cvkit-{one.severity}">{light(one.severity)}{one.severity}</span>'
@@ -72,10 +72,6 @@ def _row(one: Alert, happened: list[dict[Any, Any]], now: datetime, link: Link) 
     )
     head = f'<th role="rowheader" scope="row" id="{one.fingerprint}">{name}</th>'
     return f'<tr role="row" class="cvkit-{one.severity if one.open else "unknown"}">{head}{told}</tr>'
-
-
-def _what_to_do(one: Alert, link: Link) -> str:
-    return f'<a href="{escape(link(notices.procedure(one, None).removesuffix(".md")))}">what to do</a>'
 
 
 def _stands(one: Alert) -> str:
