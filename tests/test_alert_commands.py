@@ -151,7 +151,7 @@ def test_of_a_source_that_nobody_knows_nothing_is_disabled(call: Call, settings:
         ("override dark --set below=1 --for 1d", 2, "say why"),
         ("override dark", 2, "what shall be changed?"),
         ("override dark --end --set below=1", 2, "--end stands alone"),
-        ("test", 2, "channels.md"),
+        ("test", 2, "add one to `alerts.channels`"),
     ],
 )
 def test_a_mistake_is_answered_in_words(arguments: str, code: int, words: str, call: Call) -> None:
