@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cvkit.config import load_config as load_config
     from cvkit.data.recorder import Recorder as Recorder
     from cvkit.errors import CvkitError as CvkitError
+    from cvkit.lab import explore as explore
     from cvkit.monitoring.history import History as History
     from cvkit.monitoring.monitor import Observation as Observation
     from cvkit.monitoring.monitor import observe as observe
@@ -24,6 +25,7 @@ _HOMES = {
     "Observation": "cvkit.monitoring.monitor",
     "Recorder": "cvkit.data.recorder",
     "Window": "cvkit.tables",
+    "explore": "cvkit.lab",
     "load_config": "cvkit.config",
     "observe": "cvkit.monitoring.monitor",
 }

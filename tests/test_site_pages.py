@@ -22,12 +22,13 @@ from cvkit.config.champion import Champions, Promotion
 from cvkit.documentation.site import calendar_page, feed, status
 from cvkit.documentation.site.pages import PAGES
 from cvkit.documentation.site.situation import Document, Situation
-from cvkit.documentation.site.survey import past, survey
+from cvkit.documentation.site.survey import survey
 from cvkit.maintenance import decisions, gate_results
 from cvkit.maintenance.decision import decide
 from cvkit.maintenance.gate_results import FLIPPED, PARTS, Result
 from cvkit.monitoring import alert_actions, alerts
 from cvkit.monitoring.history import History
+from cvkit.monitoring.timeline import past
 from cvkit.storage import write_text
 from cvkit.tables import MEASUREMENTS, VERDICTS, conform, empty
 

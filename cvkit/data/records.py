@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,3 +23,13 @@ class Records:
     classes: dict[int, str]  # names the model knows, by class id; empty where nobody said
     # What is known of images whose pixels are gone, or were measured when they passed: image_id, and as `ImageFacts`.
     known: pd.DataFrame | None = None
+
+
+def of_source(records: Records, source: str) -> Records:
+    """What `records` holds about one source; empty tables where it sent nothing."""
+    images = records.images[records.images["source"] == source]
+    predictions, labels = (
+        boxes[boxes["image_id"].isin(images["image_id"])] for boxes in (records.predictions, records.labels)
+    )
+    findings = records.findings[records.findings["source"] == source]
+    return replace(records, images=images, predictions=predictions, labels=labels, findings=findings)

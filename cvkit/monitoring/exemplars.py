@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cvkit.data.features import copies
+from cvkit.data.records import of_source
 from cvkit.monitoring import anomalies
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import ordinary
@@ -37,18 +38,9 @@ def only(observation: Observation, source: str) -> Observation:
     """
     if not source:
         return observation
-    records = observation.records
-    images = _of(records.images, source)
-    records = dataclasses.replace(
-        records,
-        images=images,
-        predictions=records.predictions[records.predictions["image_id"].isin(images["image_id"])],
-        labels=records.labels[records.labels["image_id"].isin(images["image_id"])],
-        findings=_of(records.findings, source),
-    )
     return dataclasses.replace(
         observation,
-        records=records,
+        records=of_source(observation.records, source),
         features=_of(observation.features, source),
         anomalies=_of(observation.anomalies, source),
         findings=_of(observation.findings, source),

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -13,15 +14,15 @@ from cvkit.config import Config
 from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
 from cvkit.data.label_plans import sampling_weights
-from cvkit.data.records import Records
-from cvkit.errors import CvkitError
+from cvkit.data.records import Records, of_source
+from cvkit.errors import CvkitError, DataError
 from cvkit.monitoring import alarms, anomalies, estimate, labels, measure, quality, rules
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.alarms import Key, State
 from cvkit.monitoring.history import History
 from cvkit.monitoring.identity import rules_id
 from cvkit.monitoring.reference import Reference
-from cvkit.tables import FINDINGS, MEASUREMENTS, Window, conform
+from cvkit.tables import FINDINGS, MEASUREMENTS, VERDICTS, Window, conform
 
 log = logging.getLogger(__name__)
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -63,6 +64,67 @@ def observe(
     """
     reference = reference or reference_step.load(config)
     records, new = seen(config, window, progress)
+    looked = _look(config, window, reference, records, new, progress)
+    streams, firsts = _past(config, reference, history)
+    known = {source for source, first in firsts.items() if first <= window.start}
+    measurements = measure.measure(
+        records, looked.usual, looked.vectors, looked.findings, reference, config.window_length, known,
+        looked.anomalies, config.rules.false_flags, config.model.confidence, looked.weights,
+    )  # fmt: skip
+    predictor = estimate.load(config, reference, progress)
+    estimates = estimate.measure(predictor, config, records, looked.features, looked.embeddings)
+    measurements = conform(pd.concat([measurements, estimates]), MEASUREMENTS)
+    readings = measure.readings(
+        records, looked.usual, looked.vectors, reference, config.window_length, looked.anomalies
+    )
+    streams = alarms.enter(streams, window, readings, config.rules)
+    verdicts = _judge(config, window, measurements, streams)
+    return _observation(config, window, reference, records, looked, measurements, streams, verdicts)
+
+
+def recall(
+    config: Config, window: Window, history: History, reference: Reference | None = None, source: str = ""
+) -> Observation:
+    """A measured window as the history has it, with its images at hand; of one `source` only, where it is given.
+
+    Measurements, verdicts and evidence are as they were recorded, and nothing is measured but images that the caches do
+    not know: so this takes a fraction of `observe`. Raises DataError where the window was not measured.
+    """
+    reference = reference or reference_step.load(config)
+    about = {"model": config.model.name, "version": config.version} | ({"source": source} if source else {})
+    period = {"start": window.start, "end": window.start + timedelta(microseconds=1)}
+    measured, judged = history.measurements(**period, **about), history.verdicts(**period, **about)
+    if measured.empty:
+        raise DataError(
+            "there is nothing in the history", where=f"window {window}" + (f", source {source}" if source else ""),
+            expected="a window that was measured",
+            remedy=f"run `cvkit run --date {window.start:%Y-%m-%d}`, or choose another",
+        )  # fmt: skip
+    records, new = seen(config, window)
+    records = of_source(records, source) if source else records
+    looked = _look(config, window, reference, records, new)
+    return _observation(
+        config, window, reference, records, looked, conform(measured[list(MEASUREMENTS)], MEASUREMENTS),
+        _past(config, reference, history)[0], conform(judged[list(VERDICTS)], VERDICTS),
+    )  # fmt: skip
+
+
+class _Looked(NamedTuple):
+    """What a window's images show by themselves, before they are weighed against other windows."""
+
+    features: pd.DataFrame
+    embeddings: pd.DataFrame
+    usual: pd.DataFrame  # features as in ordinary contexts
+    vectors: pd.DataFrame  # embeddings as in ordinary contexts
+    anomalies: pd.DataFrame
+    findings: pd.DataFrame
+    weights: pd.Series
+
+
+def _look(
+    config: Config, window: Window, reference: Reference, records: Records, new: pd.DataFrame,
+    progress: Progress = lambda done, total: None,
+) -> _Looked:  # fmt: skip
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
     embedded = embeddings.extract(config, records, new, config.workspace / "embeddings" / _embedder(config), progress)
     weights = sampling_weights(config, records.images["image_id"])
@@ -70,20 +132,16 @@ def observe(
     findings = quality.find(records, usual, reference.limits, window, predicts=config.predicts)
     odd = anomalies.find(usual, vectors, reference, config.rules.false_flags, config.window_length)
     findings = conform(pd.concat([findings, anomalies.findings(odd)]), FINDINGS)
-    streams, firsts = _past(config, reference, history)
-    known = {source for source, first in firsts.items() if first <= window.start}
-    measurements = measure.measure(
-        records, usual, vectors, findings, reference, config.window_length, known, odd, config.rules.false_flags,
-        config.model.confidence, weights,
-    )  # fmt: skip
-    estimates = estimate.measure(estimate.load(config, reference, progress), config, records, features, embedded)
-    measurements = conform(pd.concat([measurements, estimates]), MEASUREMENTS)
-    readings = measure.readings(records, usual, vectors, reference, config.window_length, odd)
-    streams = alarms.enter(streams, window, readings, config.rules)
-    verdicts = _judge(config, window, measurements, streams)
+    return _Looked(features, embedded, usual, vectors, odd, findings, weights)
+
+
+def _observation(
+    config: Config, window: Window, reference: Reference, records: Records, looked: _Looked,
+    measurements: pd.DataFrame, streams: dict[Key, State], verdicts: pd.DataFrame,
+) -> Observation:  # fmt: skip
     return Observation(
-        window, reference, records, features, embedded, odd, findings, measurements, streams, verdicts,
-        config.model.confidence, weights,
+        window, reference, records, looked.features, looked.embeddings, looked.anomalies, looked.findings,
+        measurements, streams, verdicts, config.model.confidence, looked.weights,
     )  # fmt: skip
 
 

@@ -1,12 +1,17 @@
-"""A window among the windows before it."""
+"""Windows over time: one among those before it, and the worst verdict of each."""
 
 from __future__ import annotations
 
 import pandas as pd
+import sqlalchemy as sa
 
 from cvkit.config import Config
+from cvkit.monitoring.database import JUDGED, RUNS
 from cvkit.monitoring.history import History
 from cvkit.monitoring.monitor import Observation
+from cvkit.tables import STATES
+
+PAST = ("window_start", "window_end", "source", "version", "state", "rule", "feature")  # columns of `past`
 
 
 def timeline(
@@ -28,6 +33,30 @@ def timeline(
         _joined(measured, observation.measurements.assign(**period)),
         _joined(judged, observation.verdicts.assign(**period)),
     )
+
+
+def past(history: History, model: str) -> pd.DataFrame:
+    """The worst verdict of each window and source, with PAST columns, oldest first.
+
+    Of a window that several versions were measured on, the one measured last. Windows that could not be measured have
+    the source "" and the state "failed".
+    """
+    about = [RUNS.c[name] for name in ("window_start", "window_end", "version", "finished", "status")]
+    told = [JUDGED.c.source, JUDGED.c.state, JUDGED.c.rule, sa.func.min(JUDGED.c.feature).label("feature")]
+    query = sa.select(*about, *told).join_from(RUNS, JUDGED, isouter=True).where(RUNS.c.model == model)
+    with history.reading() as connection:
+        rows = connection.execute(query.group_by(*about, *told[:-1])).all()
+    table = pd.DataFrame(rows, columns=[*(one.name for one in about), "source", "state", "rule", "feature"])
+    for name in ("window_start", "window_end", "finished"):
+        table[name] = pd.to_datetime(table[name], utc=True).astype("datetime64[us, UTC]")
+    failed = table["status"] != "done"
+    table.loc[failed, ["source", "state", "rule", "feature"]] = ["", "failed", "", ""]
+    table = table[failed | table["state"].notna()]
+    newest = table.groupby("window_start")["finished"].transform("max")
+    table = table[(table["finished"] == newest) | newest.isna()]
+    rank = table["state"].map({"failed": -1, **{state: place for place, state in enumerate(STATES)}})
+    ordered = table.assign(rank=rank).sort_values(["window_start", "rank"], kind="stable")
+    return ordered.drop_duplicates(["window_start", "source"], keep="last").reset_index(drop=True)[list(PAST)]
 
 
 def _joined(past: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:

@@ -67,7 +67,7 @@ class Situation:
     retired: int = 0  # reports that have left the site for their age
     since: datetime | None = None  # when the version became champion, or was first measured
     others: tuple[Other, ...] = ()
-    past: pd.DataFrame = field(default_factory=pd.DataFrame)  # worst verdict of each window and source: `survey.past`
+    past: pd.DataFrame = field(default_factory=pd.DataFrame)  # worst verdict of each window and source: `timeline.past`
     alerts: tuple[Alert, ...] = ()  # all that ever were
     log: pd.DataFrame = field(default_factory=pd.DataFrame)  # of alerts
     decisions: pd.DataFrame = field(default_factory=pd.DataFrame)  # oldest first

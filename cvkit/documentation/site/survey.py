@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import sqlalchemy as sa
 
 from cvkit.config import Config
 from cvkit.config import champion as champion_file
@@ -19,16 +18,13 @@ from cvkit.documentation.site.situation import Judged, Other, Situation
 from cvkit.errors import CvkitError
 from cvkit.maintenance import decisions, gate_results, versions
 from cvkit.maintenance.shadow import SHADOW
-from cvkit.monitoring import alert_actions, alert_store, alerts, identity
-from cvkit.monitoring.database import JUDGED, RUNS
+from cvkit.monitoring import alert_actions, alert_store, alerts, identity, timeline
 from cvkit.monitoring.history import History
 from cvkit.monitoring.pages import REPORTS
-from cvkit.tables import STATES
 
 log = logging.getLogger(__name__)
 
 QUALITY = ("performance", "estimate")  # features whose numbers the overview shows
-PAST = ("window_start", "window_end", "source", "version", "state", "rule", "feature")  # columns of `past`
 
 
 def survey(config: Config, now: datetime) -> Situation:
@@ -59,7 +55,7 @@ def survey(config: Config, now: datetime) -> Situation:
             alarms=alert_cards.read(config, history, reports),
             since=_since(champions, version, runs),
             others=tuple(_others(history, model)),
-            past=past(history, model),
+            past=timeline.past(history, model),
             alerts=_alerts(history, model),
             log=happened,
             decisions=decided,
@@ -79,30 +75,6 @@ def _strangers(workspace: Path, known: set[str]) -> tuple[str, ...]:
     folder = workspace / REPORTS
     found = (file.relative_to(folder).as_posix() for file in sorted(folder.glob("*/*.ipynb"), reverse=True))
     return tuple(name for name in found if f"{REPORTS}/{name}" not in known)
-
-
-def past(history: History, model: str) -> pd.DataFrame:
-    """The worst verdict of each window and source, with PAST columns, oldest first.
-
-    Of a window that several versions were measured on, the one measured last. Windows that could not be measured have
-    the source "" and the state "failed".
-    """
-    about = [RUNS.c[name] for name in ("window_start", "window_end", "version", "finished", "status")]
-    told = [JUDGED.c.source, JUDGED.c.state, JUDGED.c.rule, sa.func.min(JUDGED.c.feature).label("feature")]
-    query = sa.select(*about, *told).join_from(RUNS, JUDGED, isouter=True).where(RUNS.c.model == model)
-    with history.reading() as connection:
-        rows = connection.execute(query.group_by(*about, *told[:-1])).all()
-    table = pd.DataFrame(rows, columns=[*(one.name for one in about), "source", "state", "rule", "feature"])
-    for name in ("window_start", "window_end", "finished"):
-        table[name] = pd.to_datetime(table[name], utc=True).astype("datetime64[us, UTC]")
-    failed = table["status"] != "done"
-    table.loc[failed, ["source", "state", "rule", "feature"]] = ["", "failed", "", ""]
-    table = table[failed | table["state"].notna()]
-    newest = table.groupby("window_start")["finished"].transform("max")
-    table = table[(table["finished"] == newest) | newest.isna()]
-    rank = table["state"].map({"failed": -1, **{state: place for place, state in enumerate(STATES)}})
-    ordered = table.assign(rank=rank).sort_values(["window_start", "rank"], kind="stable")
-    return ordered.drop_duplicates(["window_start", "source"], keep="last").reset_index(drop=True)[list(PAST)]
 
 
 def _alerts(history: History, model: str) -> tuple[alert_store.Alert, ...]:

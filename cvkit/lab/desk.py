@@ -1,0 +1,129 @@
+"""The desk: one workspace, and what of it is looked at. All parts of the panel share it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import traitlets
+
+from cvkit.config import Config, load_config
+from cvkit.errors import ConfigError, DataError
+from cvkit.monitoring import monitor, timeline
+from cvkit.monitoring import reference as reference_step
+from cvkit.monitoring.history import History
+from cvkit.monitoring.monitor import Observation
+from cvkit.monitoring.reference import Reference
+from cvkit.tables import FEATURE_UNITS, STATES, Window, worst, worst_by
+
+KEPT = 12  # observations that are kept, so that going back takes no time
+
+
+class Desk(traitlets.HasTraits):
+    """A workspace and what of it is looked at: parts observe these traits and change them.
+
+    `window` is one of `windows`, `source` "" or one of `sources`, `stretch` the first and last window of those that
+    figures over time show.
+    """
+
+    window = traitlets.Instance(Window)
+    source = traitlets.Unicode("")
+    feature = traitlets.Unicode("brightness")
+    stretch = traitlets.Tuple()
+
+    def __init__(self, workspace: str | Path, *, window: str = "", source: str = "") -> None:
+        super().__init__()
+        self.config: Config = load_config(workspace)
+        self.history = History.open(self.config.history_url)
+        self._reference: Reference | None = None
+        self._kept: OrderedDict[tuple[Window, str], Observation] = OrderedDict()
+        self.reload()
+        self.window = self._named(window) if window else self.windows[-1]
+        if source and source not in self.sources:
+            raise ConfigError("there is no such source", where=source, expected=", ".join(self.sources))
+        self.source = source or self._worst_source()
+
+    def reload(self) -> None:
+        """Read the history anew: others may have written to it."""
+        self.version = self.history.current_version(self.config)
+        past = timeline.past(self.history, self.config.model.name)
+        self.past = past[(past["version"] == self.version) & (past["state"] != "failed")]
+        pairs = self.past.drop_duplicates("window_start")[["window_start", "window_end"]]
+        self.windows = [Window(start.to_pydatetime(), end.to_pydatetime()) for start, end in pairs.to_numpy(object)]
+        self.sources = sorted(set(self.past["source"]))
+        self._kept.clear()
+        if not self.windows:
+            raise DataError(
+                "no window has been measured yet", where=str(self.config.path), expected="measured windows",
+                remedy="run `cvkit run`, or `cvkit demo` to try cvkit on made-up cameras",
+            )  # fmt: skip
+
+    @property
+    def reference(self) -> Reference:
+        """What is normal."""
+        if self._reference is None:
+            self._reference = reference_step.load(self.config)
+        return self._reference
+
+    def observation(self) -> Observation:
+        """The window and source that are looked at, as the history has them, with their images."""
+        key = (self.window, self.source)
+        if key not in self._kept:
+            self._kept[key] = monitor.recall(self.config, self.window, self.history, self.reference, self.source)
+        self._kept.move_to_end(key)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+    def measurements(self, **equal: str) -> pd.DataFrame:
+        """Table MEASUREMENTS of the windows of `stretch`, with `window_start` and `window_end`; `equal` as columns."""
+        return self.history.measurements(**self._about(), **equal)
+
+    def verdicts(self, **equal: str) -> pd.DataFrame:
+        """Table VERDICTS of the windows of `stretch`, likewise."""
+        return self.history.verdicts(**self._about(), **equal)
+
+    def states(self, source: str = "") -> dict[Window, str]:
+        """The worst verdict of each window, of `source` or of all."""
+        rows = self.past[self.past["source"] == source] if source else self.past
+        by = {start: worst(list(part)) for start, part in rows.groupby("window_start")["state"]}
+        return {window: by.get(pd.Timestamp(window.start), "unknown") for window in self.windows}
+
+    def features(self) -> list[str]:
+        """Features that can be looked at, those of the chosen window and source whose verdict is worst first."""
+        rows = self.verdicts_of_window()
+        rows = rows[(rows["rule"] == "drift") & rows["feature"].isin(list(FEATURE_UNITS))]
+        lights = worst_by(rows, "feature")
+        return sorted(lights, key=lambda name: (-STATES.index(lights[name]), list(FEATURE_UNITS).index(name)))
+
+    def verdicts_of_window(self) -> pd.DataFrame:
+        """Table VERDICTS of the window and source that are looked at."""
+        equal = {"source": self.source} if self.source else {}
+        return self.history.verdicts(**self._whose(), start=self.window.start, end=self.window.end, **equal)
+
+    def _whose(self) -> dict[str, Any]:
+        return {"model": self.config.model.name, "version": self.version}
+
+    def _about(self) -> dict[str, Any]:
+        first, last = self.stretch or (self.windows[0], self.windows[-1])
+        return {**self._whose(), "start": first.start, "end": last.end}
+
+    def _named(self, text: str) -> Window:
+        for window in self.windows:
+            if window.label == text:
+                return window
+        known = f"{self.windows[0]} to {self.windows[-1]}"
+        raise ConfigError("this window was not measured", where=text, expected=f"one of {len(self.windows)}: {known}")
+
+    def _worst_source(self) -> str:
+        here = self.past[self.past["window_start"] == pd.Timestamp(self.window.start)]
+        by = dict(zip(here["source"], here["state"], strict=True))
+        return max(self.sources, key=lambda source: STATES.index(by.get(source, "ok")))
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)

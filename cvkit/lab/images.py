@@ -1,0 +1,20 @@
+"""Images."""
+
+from __future__ import annotations
+
+import ipywidgets
+
+from cvkit.lab.part import Part
+
+
+class Images(Part):
+    """Images."""
+
+    title = "Images"
+
+    def build(self) -> tuple[ipywidgets.Widget, ...]:
+        """Make the widgets."""
+        return (ipywidgets.HTML("to come"),)
+
+    def renew(self) -> None:
+        """Nothing yet."""

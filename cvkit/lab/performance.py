@@ -1,0 +1,20 @@
+"""Performance."""
+
+from __future__ import annotations
+
+import ipywidgets
+
+from cvkit.lab.part import Part
+
+
+class Performance(Part):
+    """Performance."""
+
+    title = "Performance"
+
+    def build(self) -> tuple[ipywidgets.Widget, ...]:
+        """Make the widgets."""
+        return (ipywidgets.HTML("to come"),)
+
+    def renew(self) -> None:
+        """Nothing yet."""

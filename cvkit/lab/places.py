@@ -1,0 +1,42 @@
+"""Where things lie in a figure that was drawn, so that a click on its picture can find them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.dates import date2num
+
+from cvkit.tables import Window
+
+Place = dict[str, Any]  # x, y, w, h: shares of the picture's width and height, from the upper left; name
+
+
+def of_windows(axes: Sequence[Axes], windows: Sequence[Window], names: Iterable[str]) -> list[Place]:
+    """A column for each window, over the first of `axes`, whose x axis is in time."""
+    left, right = axes[0].get_xlim()
+    named = list(zip(windows, names, strict=True))
+    spans = [(date2num(one.start), date2num(one.end)) for one, _ in named]  # type: ignore[no-untyped-call]
+    return [
+        _place(axes[0], (start - left) / (right - left), 0.0, (end - start) / (right - left), 1.0, name)
+        for (start, end), (_, name) in zip(spans, named, strict=True)
+    ]
+
+
+def of_cells(axes: Axes, names: Sequence[Sequence[str]]) -> list[Place]:
+    """A cell for each name of rows from above, where cells lie at whole numbers of both axes (`imshow`)."""
+    down, across = len(names), max(map(len, names), default=0)
+    return [
+        _place(axes, column / across, row / down, 1 / across, 1 / down, name)
+        for row, line in enumerate(names)
+        for column, name in enumerate(line)
+    ]
+
+
+def _place(axes: Axes, x: float, y: float, width: float, height: float, name: str) -> Place:
+    box = axes.get_position()
+    return {
+        "x": box.x0 + x * box.width, "y": 1 - box.y1 + y * box.height, "w": width * box.width,
+        "h": height * box.height, "name": name,
+    }  # fmt: skip

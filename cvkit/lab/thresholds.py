@@ -1,0 +1,20 @@
+"""Thresholds."""
+
+from __future__ import annotations
+
+import ipywidgets
+
+from cvkit.lab.part import Part
+
+
+class Thresholds(Part):
+    """Thresholds."""
+
+    title = "Thresholds"
+
+    def build(self) -> tuple[ipywidgets.Widget, ...]:
+        """Make the widgets."""
+        return (ipywidgets.HTML("to come"),)
+
+    def renew(self) -> None:
+        """Nothing yet."""

@@ -1,0 +1,119 @@
+"""What ipywidgets lacks: a picture with places to choose, and a gallery whose pictures come as they are scrolled to."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import pandas as pd
+import traitlets
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from cvkit.data.headers import BROKEN, words
+from cvkit.documentation.plots.tiles import small_picture
+from cvkit.lab.places import Place
+
+HERE = Path(__file__).parent
+SMALL, LARGE = 240, 1200  # pixels of a picture's longer side, in the gallery and enlarged
+MOST_TILES = 60
+MOST_BOXES = 200  # drawn on one image
+DPI = 110  # of figures: sharp at a width of 660 pixels, and a third fewer bytes than a report's
+
+
+class Picture(anywidget.AnyWidget):
+    """A figure as a picture. Of its `places`, one can be chosen; with `brush`, a stretch of its width can be marked."""
+
+    _esm = HERE / "picture.js"
+    _css = HERE / "lab.css"
+    png = traitlets.Bytes().tag(sync=True)
+    words = traitlets.Unicode().tag(sync=True)  # what the picture shows, for those who cannot see it
+    places = traitlets.List().tag(sync=True)  # {x, y, w, h, name}: shares of width and height, from the upper left
+    chosen = traitlets.Int(-1).tag(sync=True)  # a place's number; -1: none
+    brush = traitlets.Bool(False).tag(sync=True)
+    stretch = traitlets.List().tag(sync=True)  # [from, to], shares of the width; []: none
+    brushed = traitlets.Int(0).tag(sync=True)  # rises when a stretch is let go of
+
+    def show(self, figure: Figure, words: str, places: Callable[[], Sequence[Place]] = tuple, chosen: int = -1) -> None:
+        """Show a figure; `words` say what is in it. `places` are asked for once it is laid out."""
+        with self.hold_sync():
+            self.png, self.words, self.places, self.chosen = png(figure), words, list(places()), chosen
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG. It is laid out once, for `places` too: matplotlib's own `savefig` does so twice."""
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    target = io.BytesIO()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(target, "PNG", compress_level=3)
+    return target.getvalue()
+
+
+class Gallery(anywidget.AnyWidget):
+    """Images with boxes. Their pictures are read when they come into view; `picked` are the ids of those picked."""
+
+    _esm = HERE / "gallery.js"
+    _css = HERE / "lab.css"
+    tiles = traitlets.List().tag(sync=True)
+    round = traitlets.Int(0).tag(sync=True)  # rises with other tiles: so that late pictures do not land on them
+    picked = traitlets.List().tag(sync=True)
+    said = traitlets.Bool(True).tag(sync=True)  # whether the model's boxes are drawn
+    truth = traitlets.Bool(True).tag(sync=True)  # whether the labels are
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self._paths: list[str] = []
+        self.on_msg(self._asked)
+
+    def show(self, shown: pd.DataFrame) -> None:
+        """Show images: `image_id`, `path`, `caption`, and `said` and `truth`, lists of (x1, y1, x2, y2, name).
+
+        `width` and `height` are pixels, NaN where they are not known.
+        """
+        rows = shown.head(MOST_TILES).to_dict("records")
+        with self.hold_sync():
+            self._paths = [str(row["path"]) for row in rows]
+            self.tiles = [_tile(row) for row in rows]
+            self.round += 1
+
+    def _asked(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
+        kind, of_round = content.get("kind"), content.get("round")
+        for place in content.get("places", ()):
+            if of_round != self.round or not 0 <= place < len(self._paths):
+                return
+            answer = {"kind": kind, "round": of_round, "place": place}
+            try:
+                data = jpeg(self._paths[place], LARGE if kind == "large" else SMALL)
+            except BROKEN as error:
+                self.send({**answer, "broken": words(error)})
+            else:
+                self.send(answer, [data])
+
+
+def _tile(row: dict[Any, Any]) -> dict[str, Any]:
+    size = {name: None if pd.isna(row[name]) else float(row[name]) for name in ("width", "height")}
+    boxes = {name: [list(box) for box in row[name][:MOST_BOXES]] for name in ("said", "truth")}
+    return {"key": str(row["image_id"]), "caption": str(row["caption"]), **size, **boxes}
+
+
+@functools.lru_cache(maxsize=1000)
+def _jpeg(path: str, side: int, modified_ns: int) -> bytes:
+    picture, _, _ = small_picture(path, side)
+    target = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).convert("RGB").save(target, "JPEG", quality=85)
+    return target.getvalue()
+
+
+def jpeg(path: str, side: int) -> bytes:
+    """A file's picture at about `side` pixels, upright, as JPEG; kept until the file changes.
+
+    Raises one of `headers.BROKEN` where nothing of it can be decoded, FileNotFoundError among them.
+    """
+    return _jpeg(path, side, Path(path).stat().st_mtime_ns)
