@@ -39,7 +39,7 @@ PARTS: dict[str, type[Part]] = {
 def explore(workspace: str | Path = ".", *parts: str, window: str = "", source: str = "") -> Panel | ipywidgets.HTML:
     """Open the panel on a workspace; with names of `parts`, only these: a part alone is smaller.
 
-    `window` and `source` are what it looks at first, else the newest window and the source that needs it most. The panel's
+    `window` and `source` are looked at first, else the newest window and the source that needs it most. The panel's
     `table` is what it shows, as a DataFrame. Where a workspace cannot be looked at, a sentence says why.
     """
     if unknown := [one for one in parts if one not in PARTS]:
