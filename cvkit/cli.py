@@ -133,6 +133,15 @@ def serve_schedule(options: argparse.Namespace) -> int:
     return errors.DONE
 
 
+def lab(options: argparse.Namespace) -> int:
+    """Open JupyterLab on the workspace, to look into it: on this machine only, with a token."""
+    from cvkit.config import load_config
+    from cvkit.lab import server
+
+    server.serve(load_config(options.config), options.port, browser=options.browser)
+    return errors.DONE
+
+
 def status(options: argparse.Namespace) -> int:
     """Tell what is not as it should be, where and since when."""
     from cvkit.config import load_config
@@ -242,6 +251,9 @@ def _parser() -> argparse.ArgumentParser:
     _run_arguments(_workspace_command(commands, "run", run))
     _workspace_command(commands, "schedule", serve_schedule)
     _workspace_command(commands, "status", status)
+    command = _workspace_command(commands, "lab", lab)
+    command.add_argument("--port", type=count, default=8888, metavar="N", help="the first one tried (default: 8888)")
+    command.add_argument("--no-browser", dest="browser", action="store_false", help="print the address, open nothing")
     command = _workspace_command(commands, "backtest", backtest)
     add = command.add_argument
     words = "false alarms a year to try (default: 0.1, 1, 12 and that of cvkit.yml)"

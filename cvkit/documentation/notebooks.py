@@ -27,6 +27,7 @@ from cvkit.tables import Window
 
 TIMEOUT_S = 1800  # seconds a notebook may take, where the schedule does not say
 START_S = 120  # seconds its kernel may take to start
+PARAMETERS = ("config", "window_start", "window_end", "source")  # of every notebook that becomes a report
 KERNEL_SETTINGS = {
     "DO_NOT_TRACK": "1",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a server's MPLBACKEND=agg would leave no figure
@@ -106,6 +107,15 @@ def execute(config: Config, name: str, window: Window, source: str = "", timeout
             history.record_report(**about, status="failed" if error else "done", finished=finished, error=error)
     seconds = (finished - started).total_seconds()
     return Report(name, window, source, "failed" if error else "done", path, error, seconds)
+
+
+def is_about_a_window(config: Config, name: str) -> bool:
+    """Whether there is such a notebook, and it takes what every report does."""
+    try:
+        _check_parameters(find_notebook(config, name), set(PARAMETERS))
+    except ConfigError:
+        return False
+    return True
 
 
 def _check_parameters(notebook: Path, given: set[str]) -> None:
@@ -224,6 +234,7 @@ def _words(failure: Exception) -> str:
 def _tidy(notebook: Any, parameters: dict[str, str], folder: Path) -> None:
     """Leave out what only this machine means, absolute paths and papermill's own records; make pictures small."""
     notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)  # nothing runs them: their pictures stand for them
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook.metadata["cvkit"] = {name: value for name, value in parameters.items() if name != "config"}
     for cell in notebook.cells:

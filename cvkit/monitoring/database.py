@@ -22,11 +22,16 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from cvkit.errors import StorageError
 from cvkit.tables import MEASUREMENTS, VERDICTS
 
-SCHEMA = 5  # raised by every change of the tables below
+SCHEMA = 6  # raised by every change of the tables below
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
 DRIVERS = {"psycopg": "'cvkit[postgresql]'"}  # what to install where this module is missing
 # What brings a history of a schema up to the next one, tables apart, which are made where they are not there.
-MIGRATIONS: dict[int, tuple[str, ...]] = {3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",), 4: ()}
+BY_FEATURE = "measurements_by_feature"  # one feature over a year of 50 cameras, without reading all of it
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",),
+    4: (),
+    5: (f"CREATE INDEX IF NOT EXISTS {BY_FEATURE} ON measurements (feature, source)",),
+}
 QUEUE = 0x63766B6974  # PostgreSQL's number of the lock that writers queue for: "cvkit"
 WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
 
@@ -80,6 +85,7 @@ def _child(name: str, columns: dict[str, str]) -> sa.Table:
 
 
 MEASURED = _child("measurements", dict(MEASUREMENTS))
+sa.Index(BY_FEATURE, MEASURED.c.feature, MEASURED.c.source)
 JUDGED = _child("verdicts", dict(VERDICTS))
 REPORTS = sa.Table(
     "reports", _metadata,

@@ -98,7 +98,7 @@ def recall(
         raise DataError(
             "there is nothing in the history", where=f"window {window}" + (f", source {source}" if source else ""),
             expected="a window that was measured",
-            remedy=f"run `cvkit run --date {window.start:%Y-%m-%d}`, or choose another",
+            remedy=f"run `cvkit run --window {window.start:%Y-%m-%d}`, or choose another",
         )  # fmt: skip
     records, new = seen(config, window)
     records = of_source(records, source) if source else records
