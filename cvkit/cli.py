@@ -138,7 +138,7 @@ def lab(options: argparse.Namespace) -> int:
     from cvkit.config import load_config
     from cvkit.lab import server
 
-    server.serve(load_config(options.config), options.port, browser=options.browser)
+    server.serve(load_config(options.config), options.port, browser=options.browser, root=options.root)
     return errors.DONE
 
 
@@ -254,6 +254,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _workspace_command(commands, "lab", lab)
     command.add_argument("--port", type=count, default=8888, metavar="N", help="the first one tried (default: 8888)")
     command.add_argument("--no-browser", dest="browser", action="store_false", help="print the address, open nothing")
+    command.add_argument("--allow-root", dest="root", action="store_true", help="as Jupyter's: run though this is root")
     command = _workspace_command(commands, "backtest", backtest)
     add = command.add_argument
     words = "false alarms a year to try (default: 0.1, 1, 12 and that of cvkit.yml)"

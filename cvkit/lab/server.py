@@ -12,14 +12,14 @@ from cvkit.workspace import copy_missing
 
 FIRST_PAGE = "notebooks/00-start-here.ipynb"
 QUIET = (
-    "--LabApp.news_url=",
+    "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",  # the other one lists what a package registry has
 )
-JOBS = "--Scheduler.execution_manager_class=cvkit.lab.jobs.WorkspaceJobs"
+JOBS = "cvkit.lab.jobs.WorkspaceJobs"
 
 
-def serve(config: Config, port: int = 8888, *, browser: bool = True) -> None:
+def serve(config: Config, port: int = 8888, *, browser: bool = True, root: bool = False) -> None:
     """Open JupyterLab on the workspace, and stay until it is stopped. Notebooks that it lacks are put into it first.
 
     With jupyter-scheduler, notebooks run as jobs as `cvkit run` runs them.
@@ -27,14 +27,19 @@ def serve(config: Config, port: int = 8888, *, browser: bool = True) -> None:
     from jupyterlab.labapp import LabApp
 
     copy_missing(packaged("notebooks"), config.workspace / "notebooks")
-    LabApp.launch_instance(list(arguments(config.workspace, port, browser=browser)))
+    LabApp.launch_instance(list(arguments(config.workspace, port, browser=browser, root=root)))
 
 
-def arguments(workspace: Path, port: int, *, browser: bool) -> Iterator[str]:
+def arguments(workspace: Path, port: int, *, browser: bool, root: bool) -> Iterator[str]:
     """What JupyterLab is started with."""
     yield from ("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={workspace}")
     yield f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}"
     yield f"--ServerApp.open_browser={browser}"
+    yield f"--ServerApp.allow_root={root}"
     yield from QUIET
     if importlib.util.find_spec("jupyter_scheduler") is not None:
-        yield JOBS
+        kept = workspace / ".cache" / "lab"
+        kept.mkdir(parents=True, exist_ok=True)
+        yield f"--Scheduler.execution_manager_class={JOBS}"
+        yield f"--SchedulerApp.db_url=sqlite:///{kept / 'jobs.sqlite'}"
+        yield f"--Scheduler.staging_path={kept / 'jobs'}"
