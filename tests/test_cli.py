@@ -13,8 +13,8 @@ import pytest
 
 from cvkit import cli, errors
 
-COMMANDS = ("demo", "init", "run", "schedule", "status", "backtest", "labels", "reference", "site", "alerts", "rules",
-            "retrain", "card", "template", "metrics", "deploy", "schema")  # fmt: skip
+COMMANDS = ("demo", "init", "run", "schedule", "status", "lab", "backtest", "labels", "reference", "site", "alerts",
+            "rules", "retrain", "card", "template", "metrics", "deploy", "schema")  # fmt: skip
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 
 

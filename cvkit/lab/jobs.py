@@ -22,7 +22,7 @@ from cvkit import asked, job
 from cvkit.config import Config, load_config
 from cvkit.documentation import notebooks
 from cvkit.errors import ConfigError, ReportError
-from cvkit.maintenance import labelling
+from cvkit.monitoring.history import History
 from cvkit.tables import Window
 
 PARAMETERS = ("window", "window_start", "window_end", "source")  # of a job about a window
@@ -70,13 +70,18 @@ def run(config: Config, name: str, given: Mapping[str, str]) -> Path:
 
 
 def _windows(config: Config, given: Mapping[str, str]) -> list[Window]:
+    """What the job asks for; else what is due, and the newest that was measured: a due one may be long past."""
     now = datetime.now(UTC)
     if given.get("window_start"):
         try:
             return [Window.between(given["window_start"], given.get("window_end", ""), config.window_hours)]
         except ValueError as error:
             raise ConfigError("this is no window", found=str(dict(given)), expected=f"ISO times ({error})") from None
-    return asked.windows(config, now, window=given.get("window")) or [labelling.newest_window(config)]
+    if given.get("window"):
+        return asked.windows(config, now, window=given["window"])
+    with History.open(config.history_url) as history:
+        measured = history.measured_windows(config.model.name, config.version)
+    return sorted({*asked.windows(config, now), *measured[-1:]})
 
 
 def unquoted(text: str) -> str:
