@@ -305,3 +305,19 @@ def test_windows_with_unfinished_reports_are_known_until_they_are_done(tmp_path:
             assert history.unfinished_reports("m", "v", ["n"]) == expected
             assert history.unfinished_reports("m", "other", ["n"]) == []
             assert history.unfinished_reports("m", "v", ["other"]) == []
+
+
+def test_a_history_of_schema_5_gets_its_indexes(tmp_path: Path) -> None:
+    History.open(url(tmp_path)).close()
+    indexes = "select name from sqlite_master where type = 'index' and name like '%_by_feature' order by name"
+    with sqlite3.connect(tmp_path / "history.db") as connection:
+        made = connection.execute(indexes).fetchall()
+        for (name,) in made:
+            connection.execute(f"drop index {name}")
+        connection.execute("update cvkit_schema set version = 5")
+    History.open(url(tmp_path)).close()
+    assert len(made) == 2
+    assert connection.execute(indexes).fetchall() == made
+    plan = connection.execute("explain query plan select * from measurements where feature = 'f' and source = 's'")
+    assert "measurements_by_feature" in str(plan.fetchall())
+    connection.close()

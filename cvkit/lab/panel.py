@@ -159,7 +159,7 @@ class Panel(ipywidgets.VBox):
         desk, states = self.desk, self.desk.states(self.desk.source)
         equal = {"source": desk.source} if desk.source else {}
         feature = desk.feature
-        measured = desk.measurements(feature=feature, **equal)
+        measured = desk.measurements(feature=feature, metric="mean", **equal)
         figure = plots.trend(measured, feature, verdicts=desk.verdicts(feature=feature, **equal), current=desk.window)
         first, last = desk.stretch or (desk.windows[0], desk.windows[-1])
         self._drawn = [one for one in desk.windows if first <= one <= last]

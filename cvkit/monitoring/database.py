@@ -25,12 +25,12 @@ from cvkit.tables import MEASUREMENTS, VERDICTS
 SCHEMA = 6  # raised by every change of the tables below
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
 DRIVERS = {"psycopg": "'cvkit[postgresql]'"}  # what to install where this module is missing
+BY_FEATURE = "CREATE INDEX IF NOT EXISTS {0}_by_feature ON {0} (feature, source)"
 # What brings a history of a schema up to the next one, tables apart, which are made where they are not there.
-BY_FEATURE = "measurements_by_feature"  # one feature over a year of 50 cameras, without reading all of it
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",),
     4: (),
-    5: (f"CREATE INDEX IF NOT EXISTS {BY_FEATURE} ON measurements (feature, source)",),
+    5: tuple(BY_FEATURE.format(name) for name in ("measurements", "verdicts")),
 }
 QUEUE = 0x63766B6974  # PostgreSQL's number of the lock that writers queue for: "cvkit"
 WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
@@ -81,11 +81,12 @@ RUNS = sa.Table(
 
 def _child(name: str, columns: dict[str, str]) -> sa.Table:
     run: sa.Column[int] = sa.Column("run", sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True)
-    return sa.Table(name, _metadata, run, *(sa.Column(key, TYPES[dtype]) for key, dtype in columns.items()))
+    made = sa.Table(name, _metadata, run, *(sa.Column(key, TYPES[dtype]) for key, dtype in columns.items()))
+    sa.Index(f"{name}_by_feature", made.c.feature, made.c.source)  # one feature over years, without reading all of it
+    return made
 
 
 MEASURED = _child("measurements", dict(MEASUREMENTS))
-sa.Index(BY_FEATURE, MEASURED.c.feature, MEASURED.c.source)
 JUDGED = _child("verdicts", dict(VERDICTS))
 REPORTS = sa.Table(
     "reports", _metadata,

@@ -91,9 +91,9 @@ def recall(
     not know: so this takes a fraction of `observe`. Raises DataError where the window was not measured.
     """
     reference = reference or reference_step.load(config)
-    about = {"model": config.model.name, "version": config.version} | ({"source": source} if source else {})
-    period = {"start": window.start, "end": window.start + timedelta(microseconds=1)}
-    measured, judged = history.measurements(**period, **about), history.verdicts(**period, **about)
+    whose, of = {"model": config.model.name, "version": config.version}, {"source": source} if source else {}
+    start, end = window.start, window.start + timedelta(microseconds=1)
+    measured, judged = (read(start=start, end=end, **whose, **of) for read in (history.measurements, history.verdicts))
     if measured.empty:
         raise DataError(
             "there is nothing in the history", where=f"window {window}" + (f", source {source}" if source else ""),
@@ -105,7 +105,7 @@ def recall(
     looked = _look(config, window, reference, records, new)
     return _observation(
         config, window, reference, records, looked, conform(measured[list(MEASUREMENTS)], MEASUREMENTS),
-        _past(config, reference, history)[0], conform(judged[list(VERDICTS)], VERDICTS),
+        history.streams(**whose, reference_id=reference.id, **of), conform(judged[list(VERDICTS)], VERDICTS),
     )  # fmt: skip
 
 
