@@ -18,10 +18,12 @@ from PIL import Image
 
 import cvkit
 from cvkit.config import Config
+from cvkit.documentation import plots
 from cvkit.errors import ConfigError, DataError
 from cvkit.lab import places
 from cvkit.lab.desk import Desk
 from cvkit.lab.part import Part
+from cvkit.lab.widgets import png
 from cvkit.monitoring import exemplars, monitor
 from cvkit.monitoring.history import History
 from cvkit.tables import Window
@@ -68,7 +70,9 @@ def test_a_window_that_was_not_measured_cannot_be_recalled(workspace: Config) ->
 def test_it_opens_on_the_newest_window_and_the_source_that_needs_it(panel: Any) -> None:
     assert panel.desk.window == Window.day(DAYS[-1])
     assert panel.desk.source == "cam-2"
-    assert "critical" in panel.head.value
+    assert "critical</b>: cam-2" in panel.head.value
+    assert "light changed" in panel.head.value
+    assert "since 2026-09-" in panel.head.value
     assert set(panel.table["source"]) == {"cam-2"}
     assert panel.note.value == panel.parts["drift"].note.value == ""
 
@@ -96,9 +100,11 @@ def test_a_click_on_the_trend_chooses_the_window_that_is_drawn_there(panel: Any)
     assert panel.desk.window == Window.day(DAYS[1])
     lefts = [place["x"] for place in panel.trend.places]
     assert lefts == sorted(lefts)
-    # The chosen window's column is the one that the figure marks: darker below than the band's or white ground.
-    place = panel.trend.places[1]
-    image = Image.open(io.BytesIO(panel.trend.png)).convert("L")
+    # Its place is where the report's figure marks that window: darker than the ground of another one.
+    desk, place = panel.desk, panel.trend.places[1]
+    about = {"feature": desk.feature, "source": desk.source}
+    marked = plots.trend(desk.measurements(**about), desk.feature, verdicts=desk.verdicts(**about), current=desk.window)
+    image = Image.open(io.BytesIO(png(marked))).convert("L")
     x, y = ((place[a] + place[b] * share) for a, b, share in (("x", "w", 0.5), ("y", "h", 0.02)))
     other = panel.trend.places[0]
     here = image.getpixel((int(x * image.width), int(y * image.height)))
@@ -122,6 +128,8 @@ def test_all_sources_are_shown_together(panel: Any) -> None:
     panel.source.value = ""
     assert panel.note.value == ""
     assert len(panel.trend.places) == len(DAYS)
+    assert "critical: cam-2" in panel.head.value
+    assert "2 sources" in panel.head.value
 
 
 def test_a_part_alone_has_no_tabs(workspace: Config) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ import traitlets
 
 from cvkit.config import Config, load_config
 from cvkit.errors import ConfigError, DataError
-from cvkit.monitoring import monitor, timeline
+from cvkit.monitoring import diagnosis, monitor, timeline
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference
-from cvkit.tables import FEATURE_UNITS, STATES, Window, worst, worst_by
+from cvkit.tables import STATES, Window, worst
 
 KEPT = 12  # observations that are kept, so that going back takes no time
 
@@ -40,6 +39,7 @@ class Desk(traitlets.HasTraits):
         self.history = History.open(self.config.history_url)
         self._reference: Reference | None = None
         self._kept: OrderedDict[tuple[Window, str], Observation] = OrderedDict()
+        self.read = 0  # how often the history was read: rises with every `reload`
         self.reload()
         self.window = self._named(window) if window else self.windows[-1]
         if source and source not in self.sources:
@@ -55,6 +55,8 @@ class Desk(traitlets.HasTraits):
         self.windows = [Window(start.to_pydatetime(), end.to_pydatetime()) for start, end in pairs.to_numpy(object)]
         self.sources = sorted(set(self.past["source"]))
         self._kept.clear()
+        self._stood_out: dict[str, list[dict[Any, Any]]] = {}
+        self.read += 1
         if not self.windows:
             raise DataError(
                 "no window has been measured yet", where=str(self.config.path), expected="measured windows",
@@ -92,12 +94,27 @@ class Desk(traitlets.HasTraits):
         by = {start: worst(list(part)) for start, part in rows.groupby("window_start")["state"]}
         return {window: by.get(pd.Timestamp(window.start), "unknown") for window in self.windows}
 
-    def features(self) -> list[str]:
-        """Features that can be looked at, those of the chosen window and source whose verdict is worst first."""
-        rows = self.verdicts_of_window()
-        rows = rows[(rows["rule"] == "drift") & rows["feature"].isin(list(FEATURE_UNITS))]
-        lights = worst_by(rows, "feature")
-        return sorted(lights, key=lambda name: (-STATES.index(lights[name]), list(FEATURE_UNITS).index(name)))
+    def shown_windows(self) -> list[Window]:
+        """The windows of `stretch`, or all."""
+        first, last = self.stretch or (self.windows[0], self.windows[-1])
+        return [one for one in self.windows if first <= one <= last]
+
+    def window_states(self) -> dict[str, str]:
+        """The worst verdict of each source on the window that is looked at."""
+        here = self.past[self.past["window_start"] == pd.Timestamp(self.window.start)]
+        return dict(zip(here["source"], here["state"], strict=True))
+
+    def stood_out(self) -> list[dict[Any, Any]]:
+        """What was probably the matter with the source on the window (rows of `diagnosis.diagnose`)."""
+        if self.source not in self._stood_out:
+            found = diagnosis.diagnose(self.history.verdicts(**self._whose(), source=self.source))
+            self._stood_out[self.source] = found.to_dict("records")
+        start = pd.Timestamp(self.window.start)
+        return [
+            row
+            for row in self._stood_out[self.source]
+            if row["since"] <= start and (pd.isna(row["until"]) or start <= row["until"])
+        ]
 
     def verdicts_of_window(self) -> pd.DataFrame:
         """Table VERDICTS of the window and source that are looked at."""
@@ -119,11 +136,5 @@ class Desk(traitlets.HasTraits):
         raise ConfigError("this window was not measured", where=text, expected=f"one of {len(self.windows)}: {known}")
 
     def _worst_source(self) -> str:
-        here = self.past[self.past["window_start"] == pd.Timestamp(self.window.start)]
-        by = dict(zip(here["source"], here["state"], strict=True))
+        by = self.window_states()
         return max(self.sources, key=lambda source: STATES.index(by.get(source, "ok")))
-
-
-def now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)

@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets
 import pandas as pd
+from matplotlib.figure import Figure
 
 from cvkit.documentation import plots
 from cvkit.documentation.wording import SIGNS
@@ -23,7 +24,7 @@ from cvkit.lab.part import Part, box, telling, with_picture
 from cvkit.lab.performance import Performance
 from cvkit.lab.thresholds import Thresholds
 from cvkit.lab.widgets import HERE, Picture
-from cvkit.tables import FEATURE_UNITS, Window, worst
+from cvkit.tables import FEATURE_UNITS, STATES, Window, worst
 
 PARTS: dict[str, type[Part]] = {
     "drift": Drift,
@@ -59,6 +60,8 @@ class Panel(ipywidgets.VBox):
         self.parts: dict[str, Part] = {}
         self._names = names
         self._stale = set(names)
+        self._about: tuple[Any, ...] = ()
+        self._drawn: list[Window] = []
         self.note = ipywidgets.HTML()
         self.head = ipywidgets.HTML()
         self.trend = Picture(brush=True)
@@ -89,9 +92,8 @@ class Panel(ipywidgets.VBox):
             description="Source", **wide,
         )  # fmt: skip
         self.window = ipywidgets.Dropdown(
-            options=[(_signed(one, state), one) for one, state in reversed(desk.states().items())],
-            description="Window", **wide,
-        )  # fmt: skip
+            options=[(one.label, one) for one in reversed(desk.windows)], description="Window", **wide
+        )
         self.feature = ipywidgets.Dropdown(
             options=[(name.replace("_", " "), name) for name in FEATURE_UNITS], description="Feature", **wide
         )
@@ -131,8 +133,8 @@ class Panel(ipywidgets.VBox):
     def _changed(self) -> None:
         with telling(self.note):
             self._stale = set(self._names)
-            self._draw_head()
-            self._draw_trend()
+            self.head.value = head(self.desk)
+            self._show_trend()
         self._show_part()
 
     def _show_part(self) -> None:
@@ -145,35 +147,55 @@ class Panel(ipywidgets.VBox):
             self._stale.discard(name)
             self.parts[name].refresh()
 
-    def _draw_head(self) -> None:
+    def _show_trend(self) -> None:
+        """Draw the trend where it is another, and mark the window in it."""
         desk = self.desk
-        rows = desk.verdicts_of_window()
-        state = worst(list(rows["state"]))
-        about = f"{desk.source or 'all sources'}, {desk.window}"
-        self.head.value = (
-            f"<h3>{html.escape(desk.config.model.name)} <small>{html.escape(desk.version)}</small></h3>"
-            f"<p>{SIGNS[state]} <b>{state}</b>: {html.escape(about)}</p>"
-        )
-
-    def _draw_trend(self) -> None:
-        desk, states = self.desk, self.desk.states(self.desk.source)
-        equal = {"source": desk.source} if desk.source else {}
-        feature = desk.feature
-        measured = desk.measurements(feature=feature, metric="mean", **equal)
-        figure = plots.trend(measured, feature, verdicts=desk.verdicts(feature=feature, **equal), current=desk.window)
-        first, last = desk.stretch or (desk.windows[0], desk.windows[-1])
-        self._drawn = [one for one in desk.windows if first <= one <= last]
-        names = [f"{one}: {states[one]}" for one in self._drawn]
-        chosen = self._drawn.index(desk.window) if desk.window in self._drawn else -1
-        about = f"{feature.replace('_', ' ')} of {desk.source or 'all sources'} over windows"
-        words = f"{about}; choose one, or drag over several"
-        self.trend.show(figure, words, lambda: places.of_windows(figure.axes, self._drawn, names), chosen)
-        self.figure = figure
+        about = (desk.source, desk.feature, desk.stretch, desk.read)
+        if about != self._about:
+            figure, self._drawn = trend(desk), desk.shown_windows()
+            states = desk.states(desk.source)
+            names = [f"{one}: {states[one]}" for one in self._drawn]
+            words = f"{desk.feature.replace('_', ' ')} of {desk.source or 'all sources'} over windows"
+            self.trend.show(
+                figure, f"{words}; choose one, or drag over several",
+                lambda: places.of_windows(figure.axes, self._drawn, names),
+            )  # fmt: skip
+            self._about = about
+        self.trend.chosen = self._drawn.index(desk.window) if desk.window in self._drawn else -1
 
     def _repr_mimebundle_(self, **more: Any) -> dict[str, Any]:
-        shown = self.parts[self._visible].figure or self.figure
+        shown = self.parts[self._visible].figure or trend(self.desk)
         return with_picture(super()._repr_mimebundle_(**more), shown)
 
 
-def _signed(window: Window, state: str) -> str:
-    return f"{SIGNS[state]} {window}"
+def trend(desk: Desk) -> Figure:
+    """The feature over the windows of the stretch, of the source that is chosen or of those that stand out most."""
+    equal = {"feature": desk.feature} | ({"source": desk.source} if desk.source else {})
+    return plots.trend(desk.measurements(metric="mean", **equal), desk.feature, verdicts=desk.verdicts(**equal))
+
+
+def head(desk: Desk) -> str:
+    """What the panel looks at and how it stands, as HTML: of a source what is probably the matter, and since when."""
+    rows = desk.window_states()
+    title = f"{html.escape(desk.config.model.name)} <small>version {html.escape(desk.version)}</small>"
+    if desk.source:
+        state = rows.get(desk.source, "unknown")
+        about, lines = f"{desk.source} on {desk.window}", [_told(row) for row in desk.stood_out()]
+    else:
+        state = worst(list(rows.values()))
+        about, by = f"{len(rows)} sources on {desk.window}", pd.Series(rows, dtype=str)
+        lines = [
+            f"{SIGNS[one]} {one}: {_named(list(by.index[by == one]))}" for one in reversed(STATES) if (by == one).any()
+        ]
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<h3>{title}</h3><p>{SIGNS[state]} <b>{state}</b>: {html.escape(about)}</p><ul>{items}</ul>"
+
+
+def _told(row: dict[Any, Any]) -> str:
+    until = "lasting" if pd.isna(row["until"]) else f"until {row['until']:%Y-%m-%d}"
+    return f"{row['what']}: since {row['since']:%Y-%m-%d}, {until}"
+
+
+def _named(sources: list[str], most: int = 6) -> str:
+    names = [one or "(no source)" for one in sources]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -14,7 +14,7 @@ from cvkit.config import Config
 from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
 from cvkit.data.label_plans import sampling_weights
-from cvkit.data.records import Records, of_source
+from cvkit.data.records import Records
 from cvkit.errors import CvkitError, DataError
 from cvkit.monitoring import alarms, anomalies, estimate, labels, measure, quality, rules
 from cvkit.monitoring import reference as reference_step
@@ -100,8 +100,7 @@ def recall(
             expected="a window that was measured",
             remedy=f"run `cvkit run --window {window.start:%Y-%m-%d}`, or choose another",
         )  # fmt: skip
-    records, new = seen(config, window)
-    records = of_source(records, source) if source else records
+    records, new = seen(config, window, source=source or None)
     looked = _look(config, window, reference, records, new)
     return _observation(
         config, window, reference, records, looked, conform(measured[list(MEASUREMENTS)], MEASUREMENTS),
@@ -145,9 +144,11 @@ def _observation(
     )  # fmt: skip
 
 
-def seen(config: Config, window: Window, progress: Progress = lambda done, total: None) -> tuple[Records, pd.DataFrame]:
-    """What the model saw and said in a window, and the embeddings of what it was asked for now."""
-    found = sources.load_captures(config, window)
+def seen(
+    config: Config, window: Window, progress: Progress = lambda done, total: None, source: str | None = None
+) -> tuple[Records, pd.DataFrame]:
+    """What the model saw and said in a window, of one `source` where it is given, and new embeddings."""
+    found = sources.load_captures(config, window, source)
     return yolo.predict_missing(config, found, config.workspace / "predictions" / _predictor(config), progress)
 
 

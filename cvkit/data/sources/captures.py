@@ -13,7 +13,7 @@ import pandas as pd
 
 from cvkit.config import Config
 from cvkit.data.headers import Header
-from cvkit.data.records import Records
+from cvkit.data.records import Records, of_source
 from cvkit.data.sources import listing, patterns, recorded, times
 from cvkit.data.sources import told as told_by
 from cvkit.data.sources.classes import by_id_or_name, by_labels, class_names
@@ -33,8 +33,10 @@ DAY_SLACK = timedelta(days=1)
 Wanted = Callable[[str], bool]
 
 
-def load_captures(config: Config, window: Window) -> Records:
+def load_captures(config: Config, window: Window, source: str | None = None) -> Records:
     """Images taken in `window`, recorded frames among them, and the predictions and labels that came with them.
+
+    Of one `source` only, where it is given: what was said is still matched to all images, so that it means the same.
 
     Sources and times are read as `captures` in cvkit.yml says; a window without images gives empty tables. What
     cannot be used becomes a finding. An image whose time nothing tells is in no window, and in the findings of all.
@@ -51,7 +53,8 @@ def load_captures(config: Config, window: Window) -> Records:
         raise _no_images(config, pattern)
     near = images[images["date"].map(wanted).astype(bool)]
     near = near.assign(time=_image_times(near, config, problems))
-    here = near[(near["time"] >= window.start) & (near["time"] < window.end)].reset_index(drop=True)
+    here = near[(near["time"] >= window.start) & (near["time"] < window.end)]
+    here = (here if source is None else here[here["source"] == source]).reset_index(drop=True)
     frames = recorded.read(config, window, images, here["image_id"].tolist(), pattern)
     elsewhere = set(images["image_id"]) - set(here["image_id"]) - set(near.loc[near["time"].isna(), "image_id"])
     if len(frames.images):
@@ -64,7 +67,8 @@ def load_captures(config: Config, window: Window) -> Records:
         [row for row in problems if row["image_id"] not in elsewhere], classes,
     )  # fmt: skip
     log.debug("%s: %d images of %d listed", window, len(here), len(images))
-    return recorded.add(records, frames)
+    records = recorded.add(records, frames)
+    return records if source is None else of_source(records, source)
 
 
 def image_count(config: Config, window: Window) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -192,12 +193,16 @@ def _read(segment: re.Pattern[str], name: str, fields: dict[str, str]) -> dict[s
     """`fields` and what `name` adds to them; None where it does not match, is hidden or unfinished."""
     if (name.startswith(".") and not segment.pattern.startswith("\\.")) or name.endswith(UNFINISHED):
         return None
-    if (match := segment.fullmatch(name)) is None:
-        return None
-    own = match.groupdict()
-    if any(fields.get(key, value) != value for key, value in own.items()):
+    own = _own(segment, name)
+    if own is None or any(fields.get(key, value) != value for key, value in own.items()):
         return None
     return {**fields, **own} if own else fields
+
+
+@functools.lru_cache(maxsize=65_536)  # days and times have the same names below every camera
+def _own(segment: re.Pattern[str], name: str) -> dict[str, str] | None:
+    match = segment.fullmatch(name)
+    return None if match is None else match.groupdict()
 
 
 def _entries(folder: str, unlisted: list[tuple[str, str]]) -> list[os.DirEntry[str]]:

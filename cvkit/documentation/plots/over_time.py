@@ -9,6 +9,7 @@ import matplotlib.dates as mdates
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -111,9 +112,12 @@ def _draw_trend(axes: Axes, rows: pd.DataFrame, marks: Sequence[str], current: W
     starts, ends = _edges(rows)
     low, high = rows["expected_low"].to_numpy(), rows["expected_high"].to_numpy()
     band = np.isfinite(low) & np.isfinite(high)
-    # A bar per window and not one area: gaps between windows stay gaps, and a single window has a band too.
-    axes.bar(starts[band], (high - low)[band], (ends - starts)[band], low[band], align="edge", color=style.BAND,
-             linewidth=0, antialiased=False, zorder=0)  # fmt: skip
+    # A box per window and not one area: gaps between windows stay gaps, and a single window has a band too.
+    left, right, bottom, top = (edge[band] for edge in (starts, ends, low, high))
+    corners = np.stack([np.stack(side, axis=1) for side in ((left, left, right, right), (bottom, top, top, bottom))], 2)
+    axes.add_collection(
+        PolyCollection(corners, facecolors=style.BAND, linewidths=0, antialiased=False, zorder=0), autolim=True
+    )
     axes.hlines(rows["expected"], starts, ends, colors=style.QUIET, linestyles=DASHES, linewidth=1, zorder=1)
     below, above = values - rows["low"].to_numpy(), rows["high"].to_numpy() - values
     known = np.isfinite(below) & np.isfinite(above)
