@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from cvkit.stats import intervals
 from cvkit.stats.arrays import Floats
 
 Metric = Callable[[Floats], Floats]
@@ -74,8 +75,8 @@ def interval(
     they are. The interval is of the value for very many units; the estimate need not lie in its middle.
 
     Where every half says exactly what one of finite `bounds` is, such as a recall of 1, halves tell nothing: of n units
-    none fell short, and the share that does is at most 1 - ((1 - level) / 2)^(1/n) (Clopper, Pearson 1934; about 3.7 / n
-    at .95). The interval reaches from the bound as far as if those units fell short wholly.
+    none fell short, and the share that does is at most 1 - ((1 - level) / 2)^(1/n), about 3.7 / n at .95
+    (`intervals.unseen`). The interval reaches from the bound as far as if those units fell short wholly.
 
     `groups` (units,) names units that depend on each other, such as frames of one source and hour: whole groups are
     taken. Ends are clipped to `bounds`. NaN with fewer than `minimum` units or groups, and where the metric is NaN in
@@ -94,7 +95,9 @@ def interval(
     bias = (halves.mean(axis=0) - estimate) / (2.0**bias_rate - 1)
     error = np.hypot(halves.std(axis=0), bias_error * bias)
     low, high = _around(estimate - bias, error, count, level)
-    low, high = _at_bounds(halves, np.clip(low, *bounds), np.clip(high, *bounds), bounds, _unseen(count, level))
+    low, high = _at_bounds(
+        halves, np.clip(low, *bounds), np.clip(high, *bounds), bounds, intervals.unseen(count, level)
+    )
     return Interval(estimate, low, high, error, bias, count)
 
 
@@ -215,11 +218,6 @@ def _at_bounds(
         return low, high
     at_least, at_most = ((np.abs(halves - end) <= ROUNDING * room).all(axis=0) for end in bounds)
     return np.where(at_most, most - unseen * room, low), np.where(at_least, least + unseen * room, high)
-
-
-def _unseen(count: int, level: float) -> float:
-    """Share of units that may be of a kind although none of `count` was."""
-    return float(1 - ((1 - level) / 2) ** (1 / count))
 
 
 def _share_as_large(swapped: Floats, observed: Floats) -> Floats:
