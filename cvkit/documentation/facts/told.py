@@ -124,7 +124,7 @@ def drift(known: Known) -> Fact:
     fields = [("window", window(now))]
     for source, part in now.groupby("source"):
         causes = [
-            f"{row['what']} since {row['since']:%Y-%m-%d}"
+            f"{row['what']}, since {row['since']:%Y-%m-%d}"
             for row in lasting[lasting["source"] == source].to_dict("records")
         ]
         fields.append(

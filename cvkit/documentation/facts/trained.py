@@ -34,7 +34,7 @@ def training(known: Known) -> Fact:
     made: Mapping[str, Any] = version.environment if version and trained else network
     when = weights_date(known)
     fields = [
-        ("kind", f"{version.kind}, from version {version.parent}" if version and trained else "before cvkit"),
+        ("kind", f"{version.kind}, from version {version.parent}" if version and trained else "trained before cvkit"),
         *((name, _value(given, name)) for name in ARGUMENTS),
         ("Ultralytics", str(made.get("ultralytics", ""))),
         ("device it was trained on", str(made.get("device_name", "") if trained else given.get("device") or "")),

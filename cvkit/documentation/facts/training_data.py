@@ -33,6 +33,8 @@ def count(config: Config, arguments: Mapping[str, Any]) -> Counted | None:
     None where there is nothing to count. Raises DataError or ConfigError where it cannot be read.
     """
     settings, data = config.retraining, config.written.reference.data
+    if not config.model.weights:
+        return None  # cvkit does not know its classes by number
     named = str(arguments.get("data") or "")
     if settings.old:
         why = "Trained on: as `retraining.old` in cvkit.yml says."
