@@ -57,8 +57,20 @@ class ReportFile(File):
         """Leave the file to `on_post_build`."""
 
 
+class LargeFile(File):
+    """A file of megabytes, which is on the site as a second name of itself."""
+
+    def copy_file(self, dirty: bool = False) -> None:
+        """Link it, or copy it where that cannot be done."""
+        target = Path(self.abs_dest_path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        report_site.offer(Path(str(self.abs_src_path)), target)
+
+
 class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     """Adds the status page, the index of reports and a page per report to a site."""
+
+    earlier: Path | None = None  # the site that the one being built will replace
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
         """Find the workspace and bring the style sheet along."""
@@ -117,7 +129,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             file.url = self.stand_in.url.replace(shell.ADDRESS, address)
             yield file
             if report.interactive:
-                yield File.generated(config, f"{address}/evidently.html", abs_src_path=str(report.interactive))
+                yield LargeFile.generated(config, f"{address}/evidently.html", abs_src_path=str(report.interactive))
 
     def on_nav(self, nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
         """Put the plugin's pages after the status, where mkdocs.yml leaves the order to MkDocs; no name comes twice."""
@@ -188,7 +200,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             return
         jupyter = config.plugins.get("mkdocs-jupyter")
         offered = jupyter is None or bool(jupyter.config["include_source"])
-        place = report_site.Place(Path(config.site_dir), self.stand_in.dest_uri, self.stand_in.url, offered)
+        place = report_site.Place(Path(config.site_dir), self.stand_in.dest_uri, self.stand_in.url, offered, self.earlier)
         with _told_to_mkdocs():
             found = report_site.write(self.shell, list(self.reports.values()), place, kept(self.workspace))
         search = config.plugins.get("material/search") or config.plugins.get("search")
