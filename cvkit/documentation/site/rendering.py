@@ -266,6 +266,7 @@ class _Headings:
         """The HTML of a cell; the first heading of the first level is taken out, to stand above the page."""
         html = HEADING.sub(self._heading, html) if "<h" in html else html
         html = TABLE.sub('<table tabindex="0"', html)  # wide ones scroll: the keyboard has to reach them
+        html = html.replace("<th></th>", "<td></td>")  # above the names of rows: a head of nothing is none
         return html.replace('<img alt="" src="data:', f'<img alt="Figure: {self.newest or self.title}" src="data:')
 
     def _heading(self, match: re.Match[str]) -> str:
