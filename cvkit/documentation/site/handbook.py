@@ -1,4 +1,4 @@
-"""Pages about cvkit that a workspace's site has under *Help*: cvkit's own documentation, as far as people on duty need it.
+"""Pages that a workspace's site has under *Help*: cvkit's own documentation, as far as people on duty need it.
 
 There is one source, `docs/` of the repository, which travels with the package.
 """

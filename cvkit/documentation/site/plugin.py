@@ -203,7 +203,9 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             return
         jupyter = config.plugins.get("mkdocs-jupyter")
         offered = jupyter is None or bool(jupyter.config["include_source"])
-        place = report_site.Place(Path(config.site_dir), self.stand_in.dest_uri, self.stand_in.url, offered, self.earlier)
+        place = report_site.Place(
+            Path(config.site_dir), self.stand_in.dest_uri, self.stand_in.url, offered, self.earlier
+        )
         with _told_to_mkdocs():
             found = report_site.write(self.shell, list(self.reports.values()), place, kept(self.workspace))
         search = config.plugins.get("material/search") or config.plugins.get("search")

@@ -79,9 +79,7 @@ class _Page:
         return text.encode("utf-8", "xmlcharrefreplace")
 
 
-def _make(
-    page: Shell, report: Report, beside: tuple[Report | None, Report | None], place: Place, kept: Path
-) -> _Page:
+def _make(page: Shell, report: Report, beside: tuple[Report | None, Report | None], place: Place, kept: Path) -> _Page:
     """What a report's page holds; its folder is made, with the notebook in it."""
     url = place.url_of(report.address)
     file = place.file_of(report.address)

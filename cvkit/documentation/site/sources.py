@@ -54,11 +54,11 @@ def sources(verdicts: pd.DataFrame, measurements: pd.DataFrame) -> list[Source]:
     lasting = diagnosed[diagnosed["until"].isna()]
     measured = dict(iter(measurements.groupby("source")))
     found = []
-    for name, part in recent.groupby("source", sort=True):
+    for name in sorted(recent["source"].unique()):
         rows = lasting[lasting["source"] == name].itertuples()
         causes = tuple(Cause(str(row.state), str(row.what), row.since, str(row.evidence).split(", ")) for row in rows)
-        numbers = measured.get(name, measurements.iloc[:0])
-        found.append(_source(str(name), part, states[name], causes, numbers, shown))
+        part, numbers = recent[recent["source"] == name], measured.get(name, measurements.iloc[:0])
+        found.append(_source(name, part, states[name], causes, numbers, shown))
     return sorted(found, key=lambda source: (-STATES.index(source.state), source.name))
 
 
