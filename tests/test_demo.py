@@ -17,7 +17,7 @@ from browsing import NO_BROWSER, Visit, chromium, search, served, visiting
 
 from cvkit import demo, demo_world, job
 from cvkit.config import Config
-from cvkit.documentation import site
+from cvkit.documentation import documents, facts, site
 from cvkit.errors import ConfigError
 from cvkit.monitoring import alerts, diagnosis, monitor
 from cvkit.monitoring.history import History
@@ -90,6 +90,13 @@ def test_the_demo_ends_with_its_alerts(measured: tuple[Config, job.Outcome]) -> 
     assert "cvkit site serve" in notice.report  # the newest day has no report in this test
     assert notice.n >= 20
     assert notice.low < notice.value < notice.high  # type: ignore[operator]
+
+
+def test_the_champions_card_is_nearly_complete_before_anybody_writes(measured: tuple[Config, job.Outcome]) -> None:
+    known = facts.know(measured[0], demo_world.END)
+    told = facts.told(known)
+    text = documents.renewed(documents.template(documents.CARD), known, told, "card", documents.CARD).text
+    assert documents.check(text, known, told, "card", documents.CARD).complete >= 0.85
 
 
 @NO_BROWSER

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -112,8 +114,27 @@ def test_marks_that_do_not_fit_are_told_with_their_line(text: str, words: str) -
 
 @pytest.mark.parametrize(
     ("words", "answered"),
-    [(one, False) for one in ("To do", " to do. \n", "", "TODO", "tbd", "N/A", "???", "-", "**TBD**", "<!-- ask -->")]
-    + [(one, True) for one in ("None.", "No to-do is left.", "ß", "0")],
+    [
+        (one, False)
+        for one in (
+            "To do",
+            " to do. \n",
+            "",
+            "TODO",
+            "tbd",
+            "N/A",
+            "???",
+            "-",
+            "**TBD**",
+            "<!-- ask -->",
+            "Ann.\n\nTo do: the deputy",
+            "| a |\n\n- **TODO**: more",
+        )
+    ]
+    + [
+        (one, True)
+        for one in ("None.", "No to-do is left.", "ß", "0", "See to do.", "Todos: none", "<!--\nTo do: x\n-->a")
+    ],
 )
 def test_an_answer_is_told_from_none(words: str, answered: bool) -> None:
     assert Part("people", "a", words).answered == answered
@@ -139,7 +160,64 @@ def test_a_fact_says_what_is_not_known_and_where_it_is_from() -> None:
     assert "not known" in told
     assert "<i>" not in told
     assert "a|b" not in told
-    assert "Source: the log" in told
+    assert "*Source: the log, nothing recorded yet.*" in told
+    day = datetime(2026, 11, 5, tzinfo=UTC)
+    filed = Fact((), "cvkit.yml", None, filed=day)
+    assert (filed.date, filed.markdown()) == (day, "*Source: cvkit.yml, 2026-11-05.*")
+
+
+def test_the_date_of_a_file_alone_makes_nothing_stale(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.utime(card.parents[1] / "cvkit.yml", (0, 0))
+    _, out = command("check", card, capsys)
+    assert "stale: " not in out
+    _, out = command("fill", card, capsys)
+    assert "  renewed: monitoring: only the date of its file" in out
+    assert "*Source: cvkit.yml, 1970-01-01.*" in card.read_text(encoding="utf-8")
+
+
+def test_every_source_has_a_date_or_says_that_nothing_is_recorded(card: Path) -> None:
+    sources = re.findall(r"^\*Source: (.+)\.\*$", card.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert len(sources) == sum("<!-- facts: " in line for line in documents.template("model-card").splitlines())
+    assert all(re.search(r", (\d{4}-\d\d-\d\d|nothing recorded yet)$", one) for one in sources), sources
+    assert any("cvkit.yml, 2" in one for one in sources)
+
+
+def test_fill_says_what_it_renewed_and_what_it_kept(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = len(re.findall("<!-- facts: ", card.read_text(encoding="utf-8")))
+    answers = len(re.findall("<!-- people: ", card.read_text(encoding="utf-8")))
+    _, out = command("fill", card, capsys)
+    assert out == (f"{card}: none of its facts renewed, {whole} were up to date; people's words kept as they are: "
+                   f"{answers}.\n")  # fmt: skip
+    settings = card.parents[1] / "cvkit.yml"
+    settings.write_text(settings.read_text() + "rules: {drift_warning: 0.4}\n", encoding="utf-8")
+    card.write_text(card.read_text(encoding="utf-8").replace("| task | object", "| task | any"), encoding="utf-8")
+    _, out = command("check", card, capsys)
+    assert "overview: its facts were changed by hand (task says any detection, the records object detection)" in out
+    _, out = command("fill", card, capsys)
+    assert f": 2 of its facts renewed, {whole - 2} were up to date; people's words kept as they are: {answers}." in out
+    assert "  renewed: monitoring: " in out
+    assert "drift warns from: was 0.3 deviations" in out
+    assert re.search(r"  note: kept-overview-\S+: what was changed by hand is kept there", out)
+
+
+def test_what_is_left_to_do_counts(card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def counted() -> tuple[int, int, str]:
+        _, out = command("check", card, capsys)
+        found = re.search(r"(\d+) of (\d+)$", out.splitlines()[0])
+        assert found is not None
+        return int(found[1]), int(found[2]), out
+
+    done, total, out = counted()
+    pages = sorted((card.parents[1] / "docs" / "procedures").glob("*.md"))
+    left = [page for page in pages if page.read_text().rstrip().endswith("To do: name and number")]
+    assert f"missing: procedures: {len(left)} of {len(pages)} still say `To do: name and number`: " in out
+    for page in left:
+        page.write_text(page.read_text().replace("To do: name and number", "Ann, 12 34"))
+    card.write_text(card.read_text(encoding="utf-8") + "\nTo do: the number\n", encoding="utf-8")
+    after, more, out = counted()
+    assert (after, more) == (done + 1, total + 1)
+    assert "missing: the text still says `To do: the number`" in out
+    assert "procedures: " not in out
 
 
 def test_facts_without_a_digest_that_hold_words_are_kept_aside() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -139,6 +140,44 @@ def test_a_history_that_cannot_be_used_is_explained(tmp_path: Path, damage: str)
         address = "nothing://x"
     with pytest.raises(StorageError):
         History.open(address)
+
+
+def test_a_history_of_no_bytes_is_told_and_not_begun_anew(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    file.touch()
+    with pytest.raises(StorageError, match="what was in it is lost") as told:
+        History.open(url(tmp_path))
+    assert (told.value.where, told.value.found) == (str(file), "0 bytes")
+    assert "restore it from a backup" in told.value.remedy
+    assert "delete it" in told.value.remedy
+    assert file.stat().st_size == 0
+    file.unlink()
+    History.open(url(tmp_path)).close()
+    assert file.stat().st_size
+
+
+def test_a_kill_while_a_history_is_made_leaves_none_of_no_bytes(tmp_path: Path) -> None:
+    for moment in ("link", "unlink"):
+        code = (
+            "import os\n"
+            f"os.{moment} = lambda *a, **k: os.kill(os.getpid(), 9)\n"
+            "from cvkit.monitoring.history import History\n"
+            f"History.open({url(tmp_path)!r})\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, cwd=tmp_path)
+        assert done.returncode == -signal.SIGKILL
+        assert not (tmp_path / "history.db").exists() or (tmp_path / "history.db").stat().st_size
+    History.open(url(tmp_path)).close()
+
+
+def test_a_history_is_made_on_disks_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    History.open(url(tmp_path)).close()
+    History.open(url(tmp_path)).close()
+    assert [file.name for file in tmp_path.iterdir()] == ["history.db"]
 
 
 def test_a_kill_leaves_whole_windows(tmp_path: Path) -> None:

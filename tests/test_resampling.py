@@ -110,6 +110,40 @@ def test_ends_stay_within_bounds() -> None:
     assert resampling.interval(mean_of(values), 50).high.item() > 1
 
 
+@pytest.mark.parametrize("worst", [0.0, -2.0])
+def test_where_nothing_fell_short_it_may_have_all_the_same(worst: float) -> None:
+    best = worst + 1
+    for units, groups in ((40, None), (400, np.arange(400) // 10), (1000, None)):
+        n = units if groups is None else 40
+        exact = stats.binomtest(n, n).proportion_ci(0.95, method="exact").low
+        flawless, useless = (
+            resampling.interval(mean_of(np.full(units, end)), units, groups=groups, bounds=(worst, best))
+            for end in (best, worst)
+        )
+        assert flawless.low.item() == pytest.approx(worst + exact, rel=1e-9, abs=1e-9)
+        assert flawless.high.item() == flawless.estimate.item() == best
+        assert useless.high.item() == pytest.approx(best - exact, rel=1e-9, abs=1e-9)
+        assert useless.low.item() == worst
+    free = resampling.interval(mean_of(np.ones(40)), 40)
+    inside = resampling.interval(mean_of(np.full(40, 0.5)), 40, bounds=(0, 1))
+    few = resampling.interval(mean_of(np.ones(20)), 20, bounds=(0, 1))
+    assert (free.low.item(), inside.low.item(), inside.high.item()) == (1.0, 0.5, 0.5)
+    assert np.isnan(few.low).all()
+
+
+def test_samples_without_a_failure_hold_the_rate_of_failures() -> None:
+    random, n, rate = np.random.default_rng(3), 60, 0.03
+    flawless, held = 0, 0
+    for _ in range(400):
+        good = (random.random(n) >= rate).astype(float)
+        told = resampling.interval(mean_of(good), n, replicates=40, bounds=(0, 1))
+        if good.all():
+            flawless += 1
+            held += told.low.item() <= 1 - rate <= told.high.item()
+    assert flawless > 30  # 16 % are: of them an interval of no width would hold none
+    assert held == flawless
+
+
 def test_a_model_is_not_better_than_itself() -> None:
     values = np.random.default_rng(4).normal(size=(50, 3))
     result = resampling.compare(shares_of(values, values), 50)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -270,3 +271,59 @@ def test_pages_do_not_come_after_the_window_they_are_kept_for(config: Config) ->
         assert set(left["window_start"]) == {day(0).start}  # its end is 11 days ago, that of the next day 10
         assert set(kept["window_start"]) == {day(1).start, day(2).start}
         assert day(0).end + timedelta(days=11) == datetime(2026, 11, 13, tzinfo=UTC)
+
+
+def test_a_notebook_that_changes_at_the_same_length_is_found(config: Config) -> None:
+    site.build(config)
+    file = config.workspace / "reports" / day(0).label / "02-drift.ipynb"
+    with file.open("r+b") as content_:  # written into, not replaced: the same inode
+        content_.seek(file.read_bytes().index(b"Zebrafish"))
+        content_.write(b"Hippogrif")
+    site.build(config)
+    assert "Hippogrif" in page(config)
+    assert "Zebrafish" not in page(config)
+
+
+def test_what_has_not_changed_is_neither_read_nor_written_again(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pages() -> dict[str, int]:
+        files = (config.workspace / "site").glob("reports/*/*/index.html")
+        return {file.relative_to(config.workspace).as_posix(): file.stat().st_ino for file in files}
+
+    site.build(config)
+    before = pages()
+    with History.open(config.history_url) as history:
+        report(config, history, 3, "02-drift", "", "done")
+    opened: list[Path] = []
+    monkeypatch.setattr(
+        rendering, "look", lambda file, kept, look=rendering.look: opened.append(file) or look(file, kept)
+    )
+    site.build(config)
+    assert [file.parent.name for file in opened] == [day(3).label]
+    written = {name for name, inode in pages().items() if before.get(name) != inode}
+    assert {name.split("/")[2] for name in written} == {day(2).label, day(3).label}, "the new one and its neighbour"
+    edited = config.workspace / "site" / "reports" / day(0).label / "02-drift" / "index.html"
+    edited.write_text(edited.read_text().replace("Zebrafish", "Quagga"))  # by hand: it is not taken for ours
+    site.build(config)
+    assert "Zebrafish" in page(config)
+
+
+LOADED = """
+import sys
+from cvkit.config import load_config
+from cvkit.documentation import site
+site.build(load_config(sys.argv[1]), strict=True)
+print("mkdocs_jupyter" in sys.modules)
+"""
+
+
+def test_notebooks_among_the_pages_are_shown_and_loading_what_shows_them_is_saved_without(config: Config) -> None:
+    def loaded() -> str:
+        command = [sys.executable, "-W", "ignore", "-c", LOADED, str(config.workspace)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert loaded() == "False"
+    nbformat.write(executed("mine", day(0), "", failed=False), config.workspace / "docs" / "mine.ipynb")
+    assert loaded() == "True"
+    assert "Report about mine" in (config.workspace / "site" / "mine" / "index.html").read_text()

@@ -68,6 +68,7 @@ PLAIN = (
 )  # fmt: skip
 NOTEBOOK |= {tag: set() for tag in PLAIN}
 KINDS = ("text/html", "text/markdown", "image/svg+xml", "text/latex", "text/plain", "image/png")
+FIXED = ("help/", "procedures/", "runbook/", "when-a-light-changes/", "about-this-model/")  # pages without a field
 PICTURE = re.compile(r"data:image/(png|svg\+xml);base64,")
 RUNS = re.compile(r"(script|data|blob):", re.IGNORECASE)
 
@@ -306,6 +307,8 @@ def test_nothing_runs_in_a_browser(address: str, hostile: Path) -> None:
             lambda request: told.append(request.url) if not request.url.startswith((address, "data:")) else None,
         )
         for name in pages(hostile):
+            if name.startswith(FIXED):
+                continue
             page.goto(address + name)
             _touch_all(page)
             if page.url.partition("#")[0] != address + name:

@@ -124,4 +124,7 @@ def test_words_say_what_changed() -> None:
         "the reference is another; reference images: was 240, is 300"
     )
     other = replace(fact(1, a="1"), more="- a line")
-    assert reason("alerts", fact(1, a="1"), other) == "a table or list in it tells otherwise"
+    assert reason("alerts", fact(1, a="1"), other) == "lines of its table or list: 1 new, first: a line"
+    assert reason("alerts", other, replace(other, more="- b\n- c")) == (
+        "lines of its table or list: 2 new and 1 gone, first: b"
+    )

@@ -71,9 +71,12 @@ def fill(options: argparse.Namespace) -> int:
     documents.read(path)
     known = facts.know(config, datetime.now(UTC))
     done = documents.fill(config, name, known, facts.told(known))
-    options.say(f"{path}: its facts are as the records are now.")
-    for note in done.notes:
-        options.say(f"  {note}")
+    count = len(done.changed)
+    options.say(f"{path}: {count or 'none'} of its facts renewed, {done.same} were up to date; "
+                f"people's words kept as they are: {done.words}.")  # fmt: skip
+    for words, rows in (("renewed", done.changed), ("note", done.notes)):
+        for row in rows:
+            options.say(f"  {words}: {row}")
     return errors.DONE
 
 

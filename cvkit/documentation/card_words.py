@@ -65,7 +65,7 @@ def facts_table(told: Mapping[str, Fact]) -> str:
     """Each matter, how much of it is known, and where that comes from, as a table."""
     rows = [
         f"| {name} | {fact.known} of {len(fact.fields)} | {escape(fact.source)} | "
-        f"{f'{fact.when:%Y-%m-%d}' if fact.when else ''} |"
+        f"{f'{fact.date:%Y-%m-%d}' if fact.date else ''} |"
         for name, fact in told.items()
     ]
     return "\n".join(["| facts | known | source | of |", "|---|---|---|---|", *rows])

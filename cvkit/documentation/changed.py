@@ -25,8 +25,32 @@ def reason(part: Part, facts: Mapping[str, Fact], parts: Sequence[Part]) -> str:
         return ""
     if part.edited:
         return "the records tell otherwise than what was written before it was changed by hand"
+    if facts[part.name].when is None and _undated(before) == _undated(now):
+        return ""  # a copy of the workspace has files of another date: that is no news
     told = [*_weights(part, facts, parts), *_reference(part, before, now), *_day(part, before, now)]
-    return "; ".join([*told, *_fields(before, now)]) or "a table or list in it tells otherwise"
+    return "; ".join([*told, *_fields(before, now)]) or _lines(before, now)
+
+
+def by_hand(part: Part, facts: Mapping[str, Fact]) -> str:
+    """What was changed by hand in a part, where that is in its fields: what it says, and what the records."""
+    said, told = _rows(part.body), _rows(facts[part.name].markdown()) if part.name in facts else {}
+    other = _changed(part.body, facts[part.name].markdown()) if told else []
+    words = [f"{name} says {_short(said.get(name, 'nothing'))}, the records {_short(told.get(name, 'nothing'))}"
+             for name in other[:SHOWN]]  # fmt: skip
+    return "; ".join([*words, *([f"and {len(other) - SHOWN} more"] if len(other) > SHOWN else [])])
+
+
+def _undated(text: str) -> str:
+    return SOURCE.sub("", text).strip()
+
+
+def _lines(before: str, now: str) -> str:
+    """How many lines below the fields are others, and the first of them."""
+    old, new = (unescape(text).strip().splitlines() for text in (before, now))
+    come, gone = [one for one in new if one not in old], [one for one in old if one not in new]
+    first = (come or gone or [""])[0].strip("|- ")
+    counts = [f"{len(lines)} {words}" for lines, words in ((come, "new"), (gone, "gone")) if lines]
+    return f"lines of its table or list: {' and '.join(counts)}, first: {_short(first)}" if counts else "other lines"
 
 
 def _weights(part: Part, facts: Mapping[str, Fact], parts: Sequence[Part]) -> list[str]:

@@ -15,6 +15,7 @@ from cvkit.config import Config
 from cvkit.config import champion as champion_file
 from cvkit.documentation import changed, front_matter, marked, wording
 from cvkit.documentation.facts import Fact, Known
+from cvkit.documentation.facts.table import listed
 from cvkit.documentation.marked import Part
 from cvkit.errors import ConfigError, DataError
 from cvkit.storage import packaged, write_text
@@ -58,6 +59,9 @@ class Renewed:
 
     text: str
     notes: tuple[str, ...]  # parts that were put back, that nobody knows, and that keep what was changed by hand
+    changed: tuple[str, ...]  # parts of facts that say otherwise now, each with what
+    same: int  # parts of facts that were up to date
+    words: int  # parts of people's words, which are as they were
 
 
 def templates() -> list[str]:
@@ -204,11 +208,14 @@ def renewed(text: str, known: Known, facts: Mapping[str, Fact], where: str, name
     notes += _unknown(before, facts)
     notes += [f"{part.name}: what was changed by hand is kept there; move it to where it belongs"
               for part in marked.absent((*before, *pattern), parts)]  # fmt: skip
+    renewed_parts, same = _renewed(before, parts, facts)
+    words = sum(part.kind == "people" and part in before for part in parts)
     text = marked.written(parts)
     if keys or begun.startswith(FRONT):
         notes += [] if keys else ["front matter: was not there; it is put back"]
+        renewed_parts += [f"front matter: {one}" for one in _other(keys, mine)] if keys else []
         text = front_matter.joined(front_matter.renewed(keys, mine), text)
-    return Renewed(text, tuple(notes))
+    return Renewed(text, tuple(notes), tuple(renewed_parts), same, words)
 
 
 def diff(text: str, known: Known, facts: Mapping[str, Fact], where: str, name: str) -> str:
@@ -231,13 +238,18 @@ def check(text: str, known: Known, facts: Mapping[str, Fact], where: str, name: 
     missing = [f"{part.name}: {field} is not known" for part in parts if part.kind == "facts" and part.name in facts
                for field in facts[part.name].missing]  # fmt: skip
     missing += [f"{part.name}: nobody has written it yet" for part in people if not part.answered]
+    open_lines = [line for part in parts if part.kind == "text" for line in marked.to_do(part.body)]
+    missing += [f"the text still says `{line}`" for line in open_lines]
     missing += [f"{part.name}: this part of {part.kind} is not there; `{again(name)}` puts it back" for part in gone]
     done = sum(fact.known for fact in told) + sum(part.answered for part in people)
-    total = sum(len(fact.fields) for fact in told) + len(people)
+    total = sum(len(fact.fields) for fact in told) + len(people) + len(open_lines)
     total += sum(len(facts[part.name].fields) if part.kind == "facts" else 1 for part in gone)
     if begun.startswith(FRONT):
         done, total = done + front_matter.licensed(keys), total + 1
         missing += _missing_front(keys, name)
+        pages = _procedures(known.config)
+        done, total = done + (bool(pages) and not any(pages.values())), total + 1
+        missing += _missing_procedures(pages)
     mine, stale = ours(known), []
     by_hand = _by_hand(keys, parts, mine)
     if keys and not by_hand:
@@ -245,7 +257,7 @@ def check(text: str, known: Known, facts: Mapping[str, Fact], where: str, name: 
     reasons = ((part, changed.reason(part, facts, parts)) for part in parts
                if part.kind == "facts" and part.name in facts)  # fmt: skip
     stale += [f"{part.name}: {reason}" for part, reason in reasons if reason]
-    wrong = [*_unknown(parts, facts), *_contradictions(parts, known)]
+    wrong = [*_unknown(parts, facts), *_contradictions(parts, known, facts)]
     wrong += [f"front matter: {one} is not what was measured" for one in _other(keys, mine) if by_hand]
     return Checked(done, total, tuple(missing), tuple(stale), tuple(wrong))
 
@@ -288,12 +300,35 @@ def _with_front(
     return Part("front matter", digest=front_matter.digest_of(mine)), *rest
 
 
+def _renewed(before: Sequence[Part], parts: Sequence[Part], facts: Mapping[str, Fact]) -> tuple[list[str], int]:
+    """Parts of facts that were there and say otherwise now, each with what; and how many say the same."""
+    bodies = {part.name: part.body.strip() for part in parts if part.kind == "facts"}
+    there = [part for part in before if part.kind == "facts" and part.name in facts]
+    other = [part for part in there if part.body.strip() != bodies[part.name]]
+    told = [f"{part.name}: {changed.reason(part, facts, before) or 'only the date of its file'}" for part in other]
+    return told, len(there) - len(other)
+
+
 def _missing_front(keys: Mapping[str, object], name: str) -> list[str]:
     if not keys:
         return [f"front matter: it is not there; `{again(name)}` puts it back"]
     if not front_matter.licensed(keys):
         return ["front matter: nobody has said the licence yet (`license`; of `other` also `license_name`)"]
     return []
+
+
+def _procedures(config: Config) -> dict[str, list[str]]:
+    """What each procedure of the workspace leaves to do, by its name."""
+    files = sorted((config.workspace / "docs" / "procedures").glob("*.md"))
+    return {file.stem: marked.to_do(file.read_text(encoding="utf-8", errors="replace")) for file in files}
+
+
+def _missing_procedures(pages: Mapping[str, list[str]]) -> list[str]:
+    still = [name for name, lines in pages.items() if lines]
+    if not pages:
+        return ["procedures: there are none in docs/procedures"]
+    line = next((lines[0] for lines in pages.values() if lines), "")
+    return [f"procedures: {len(still)} of {len(pages)} still say `{line}`: {listed(still, 3)}"] if still else []
 
 
 def _unknown(parts: Sequence[Part], facts: Mapping[str, Fact]) -> list[str]:
@@ -307,8 +342,9 @@ def _unknown(parts: Sequence[Part], facts: Mapping[str, Fact]) -> list[str]:
     return found
 
 
-def _contradictions(parts: Sequence[Part], known: Known) -> list[str]:
-    found = [f"{part.name}: its facts were changed by hand" for part in parts if part.edited]
+def _contradictions(parts: Sequence[Part], known: Known, facts: Mapping[str, Fact]) -> list[str]:
+    hand = {part.name: changed.by_hand(part, facts) for part in parts if part.edited}
+    found = [f"{name}: its facts were changed by hand{words and f' ({words})'}" for name, words in hand.items()]
     found += [f"{part.name}: what was changed by hand waits to be moved or deleted" for part in parts
               if part.kind == "people" and part.name.startswith("kept-")]  # fmt: skip
     versions = {one.name for one in known.versions} | {known.version}

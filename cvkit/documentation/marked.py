@@ -26,6 +26,7 @@ END = re.compile(r"<!-- /(facts|people) -->\s*")
 FRONT = re.compile(r"<!-- front matter: ([0-9a-f]{8}) -->\s*")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 NO_ANSWERS = {"", "todo", "tbd", "tba", "tbc", "na", "fixme", "xxx"}  # alone, whatever signs stand around them
+LEFT = re.compile(r"^[\s>*_+-]*(to do|todo)[*_]*(\s*:.*)?[.\s*_]*$", re.IGNORECASE | re.MULTILINE)
 GUIDE = re.compile(r"\s*<!-- guide: .*? -->\s*", re.DOTALL)
 
 
@@ -46,9 +47,9 @@ class Part:
 
     @property
     def answered(self) -> bool:
-        """Whether people wrote something."""
+        """Whether people wrote something, and left nothing of it to do."""
         words = "".join(letter for letter in COMMENT.sub("", self.body).lower() if letter.isalnum())
-        return self.kind == "people" and words not in NO_ANSWERS
+        return self.kind == "people" and words not in NO_ANSWERS and not to_do(self.body)
 
 
 def parse(text: str, where: str = "") -> tuple[Part, ...]:
@@ -101,6 +102,15 @@ def filled(parts: Sequence[Part], facts: Mapping[str, str], today: str) -> tuple
         if part.edited and part.body.strip() != body.strip():
             made += kept(part.name, part.body, today, (*parts, *made))
     return tuple(made)
+
+
+def to_do(text: str) -> list[str]:
+    r"""Lines that say that something is left to do, such as `To do: name and number`; not those in comments.
+
+    >>> to_do("To do: the deputy\nSee what is to do.\\n- **To do**")
+    ['To do: the deputy', '- **To do**']
+    """
+    return [found[0].strip() for found in LEFT.finditer(COMMENT.sub("", text))]
 
 
 def absent(parts: Sequence[Part], template: Sequence[Part]) -> tuple[Part, ...]:

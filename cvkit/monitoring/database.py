@@ -5,12 +5,14 @@ SQLite in WAL mode by default, any other database SQLAlchemy speaks by URL.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
 import traceback
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from cvkit.errors import StorageError
 from cvkit.tables import MEASUREMENTS, VERDICTS
 
+log = logging.getLogger(__name__)
 SCHEMA = 6  # raised by every change of the tables below
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
 DRIVERS = {"psycopg": "'cvkit[postgresql]'"}  # what to install where this module is missing
@@ -195,7 +198,7 @@ def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
     with explained(url):
         address = sa.make_url(url)
         if address.database and address.get_backend_name() == "sqlite":
-            Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_file(Path(address.database))
             address = _to_read_only(address)
         engine = sa.create_engine(address)
         if engine.dialect.name == "sqlite":
@@ -209,6 +212,40 @@ def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
             engine.dispose()
             raise
     return engine
+
+
+def _make_file(file: Path) -> None:
+    """An empty database where there is no file, whole at once: so one of no bytes has lost what was in it.
+
+    SQLite itself would leave a file of no bytes where it is killed before it first writes. Raises StorageError on one.
+    """
+    if str(file).startswith((":memory:", "file:")):
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        part = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.part")
+        with closing(sqlite3.connect(part)) as blank:
+            blank.execute("VACUUM")  # writes its first page
+        try:
+            os.link(part, file)
+        except FileExistsError:
+            pass  # another process made it at the same moment
+        except OSError:
+            log.debug("%s cannot be linked: SQLite makes it", file)  # of disks without links
+        finally:
+            part.unlink()
+    deadline = time.monotonic() + 1  # where SQLite makes it, it has no bytes for a moment
+    while file.exists() and not file.stat().st_size:
+        if time.monotonic() < deadline:
+            time.sleep(0.02)
+            continue
+        raise StorageError(
+            "the history is an empty file: what was in it is lost", where=str(file),
+            expected="a database of cvkit's", found="0 bytes",
+            remedy="restore it from a backup (docs/procedures). Without one, or where nothing was measured yet, delete "
+            "it and run the same command again: `cvkit run --from DAY` measures again, but what people did about "
+            "alerts, decisions and overrides was in it alone",
+        )  # fmt: skip
 
 
 def _to_read_only(address: sa.URL) -> sa.URL:

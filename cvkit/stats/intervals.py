@@ -114,6 +114,15 @@ def wilson(count: float, n: float, deff: float = 1.0, level: float = 0.95) -> tu
     return (middle - half) / scale if count else 0.0, (middle + half) / scale if count < n else 1.0
 
 
+def unseen(n: int, level: float = 0.95) -> float:
+    """Share that may be of a kind although none of n was: the upper end for 0 of n of Clopper and Pearson (1934).
+
+    >>> round(unseen(100), 4)
+    0.0362
+    """
+    return float(1 - ((1 - level) / 2) ** (1 / n))
+
+
 def _check_deff(deff: float) -> None:
     if not deff >= 1:
         raise ValueError(f"a design effect is at least 1, not {deff}")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from cvkit.stats import intervals
 from cvkit.stats.arrays import Floats
 
 Metric = Callable[[Floats], Floats]
@@ -73,12 +74,17 @@ def interval(
     the wrong way (coverage: benchmark `evaluation`). Numbers without bias, such as recall and accuracy, are left where
     they are. The interval is of the value for very many units; the estimate need not lie in its middle.
 
+    Where every half says exactly what one of finite `bounds` is, such as a recall of 1, halves tell nothing: of n units
+    none fell short, and the share that does is at most 1 - ((1 - level) / 2)^(1/n), about 3.7 / n at .95
+    (`intervals.unseen`). The interval reaches from the bound as far as if those units fell short wholly.
+
     `groups` (units,) names units that depend on each other, such as frames of one source and hour: whole groups are
     taken. Ends are clipped to `bounds`. NaN with fewer than `minimum` units or groups, and where the metric is NaN in
     any half (a category too rare to be in both). The same seed gives the same result. Raises ValueError on groups that
     are not one a unit.
 
-    Source: J. Shao, C. F. J. Wu, Ann. Stat. 17 (1989) 1176-1197.
+    Source: J. Shao, C. F. J. Wu, Ann. Stat. 17 (1989) 1176-1197; C. J. Clopper, E. S. Pearson, Biometrika 26 (1934)
+    404-413.
     """
     labels, count = _groups(units, groups)
     estimate = metric(np.ones((1, units)))[0]
@@ -89,7 +95,10 @@ def interval(
     bias = (halves.mean(axis=0) - estimate) / (2.0**bias_rate - 1)
     error = np.hypot(halves.std(axis=0), bias_error * bias)
     low, high = _around(estimate - bias, error, count, level)
-    return Interval(estimate, np.clip(low, *bounds), np.clip(high, *bounds), error, bias, count)
+    low, high = _at_bounds(
+        halves, np.clip(low, *bounds), np.clip(high, *bounds), bounds, intervals.unseen(count, level)
+    )
+    return Interval(estimate, low, high, error, bias, count)
 
 
 def compare(
@@ -197,6 +206,18 @@ def _gain(metric: Metric, first: Floats, second: Floats) -> Floats:
 def _around(centre: Floats, error: Floats, count: int, level: float) -> tuple[Floats, Floats]:
     half = special.stdtrit(count - 1, (1 + level) / 2) * error
     return centre - half, centre + half
+
+
+def _at_bounds(
+    halves: Floats, low: Floats, high: Floats, bounds: tuple[float, float], unseen: float
+) -> tuple[Floats, Floats]:
+    """Ends of intervals, moved away from a bound that all halves lie at by the share `unseen` of what is possible."""
+    least, most = bounds
+    room = most - least
+    if not np.isfinite(room):
+        return low, high
+    at_least, at_most = ((np.abs(halves - end) <= ROUNDING * room).all(axis=0) for end in bounds)
+    return np.where(at_most, most - unseen * room, low), np.where(at_least, least + unseen * room, high)
 
 
 def _share_as_large(swapped: Floats, observed: Floats) -> Floats:

@@ -15,7 +15,8 @@ import pandas as pd
 from cvkit.config import Config
 from cvkit.config import champion as champion_file
 from cvkit.config.champion import Champions
-from cvkit.documentation.facts import network, quality
+from cvkit.documentation.facts import network, quality, training_data
+from cvkit.documentation.facts.training_data import Counted
 from cvkit.errors import CvkitError, DataError
 from cvkit.maintenance import dataset, decisions, gate_results, test_set, versions
 from cvkit.maintenance.dataset import Prepared
@@ -45,6 +46,7 @@ class Known:
     versions: tuple[Version, ...]
     result: Result | None  # of the gate, about the champion
     prepared: Prepared | None  # what the champion was trained on
+    counted: Counted | None  # the same of one that was trained before cvkit
     reference: Reference | None
     quality: pd.DataFrame  # table QUALITY: how good the champion is on the reference
     test: TestSet | None
@@ -70,14 +72,17 @@ def know(config: Config, now: datetime) -> Known:
     known, reference = tuple(versions.every(config)), _or(lambda: reference_step.load(config), None)
     champion = next((one for one in known if one.name == version), None)
     results = {one.name: _or(partial(gate_results.read, one.folder), None) for one in known}
+    prepared = _or(lambda: _trained_on(config, champion), None)
+    built: Mapping[str, Any] = _or(lambda: network.network(config), dict[str, Any](), _weights(config))
+    adopted = champion is None or champion.kind == "adopted"
     return Known(
         config, now, version, champion, champion_file.read(config.workspace), known,
         results.get(version),
-        _or(lambda: _trained_on(config, champion), None), reference,
+        prepared, _or(lambda: training_data.count(config, built.get("arguments", {})), None) if adopted else None,
+        reference,
         quality.on_reference(config, reference) if reference else empty(quality.QUALITY),
         _or(lambda: test_set.load(config, verify=False), None),
-        _or(lambda: network.network(config), {}, _weights(config)),
-        runs, measured, judged, decided, alarms, {name: one.outcome for name, one in results.items() if one},
+        built, runs, measured, judged, decided, alarms, {name: one.outcome for name, one in results.items() if one},
     )  # fmt: skip
 
 

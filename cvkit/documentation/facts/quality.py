@@ -17,7 +17,7 @@ from cvkit.monitoring.reference import Reference
 from cvkit.storage import write_parquet
 from cvkit.tables import ANOMALIES, MEASUREMENTS, VERDICTS, Window, conform, empty
 
-FORM = 1  # of the kept table: another where what it holds changes
+FORM = 2  # of the kept table: another where what it holds changes
 CUT_BY = ("class", "source", "size", "hours")
 QUALITY: Mapping[str, str] = {
     "by": "str",  # "" for the whole, else one of CUT_BY

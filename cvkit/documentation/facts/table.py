@@ -19,6 +19,12 @@ class Fact:
     source: str  # the records it comes from, in words
     when: datetime | None  # of what it says, not of the writing
     more: str = ""  # Markdown below the fields
+    filed: datetime | None = None  # where no record says when: the time of the file, which a copy may change
+
+    @property
+    def date(self) -> datetime | None:
+        """Of when it is, as far as that is known."""
+        return self.when or self.filed
 
     @property
     def known(self) -> int:
@@ -34,7 +40,7 @@ class Fact:
         """The fact as Markdown: its fields as a table, then what else there is, then source and date."""
         rows = [f"| {escape(name)} | {_cell(value)} |" for name, value in self.fields]
         table = "\n".join(["| | |", "|---|---|", *rows]) if rows else ""
-        date = f", {self.when:%Y-%m-%d}" if self.when else ""
+        date = f", {self.date:%Y-%m-%d}" if self.date else ", nothing recorded yet"
         source = f"*Source: {escape(self.source)}{date}.*"
         return "\n\n".join(part for part in (table, self.more.strip(), source) if part)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from cvkit.config.champion import Promotion
+from cvkit.documentation.facts.asked import settings_date
 from cvkit.documentation.facts.known import Known
 from cvkit.documentation.facts.table import Fact
 from cvkit.documentation.wording import escape
@@ -43,11 +44,11 @@ def deployment(known: Known) -> Fact:
         ("image size", f"{config.model.image_size} px"),
         ("confidence", f"{config.model.confidence:g}"),
         ("device", config.model.device or "a GPU where there is one, else the CPU"),
-        ("an image takes", f"{result.latency_ms[1]:.1f} ms where the gate was run" if result else ""),
+        ("time an image takes", f"{result.latency_ms[1]:.1f} ms where the gate was run" if result else ""),
         ("images from", config.captures.images),
         ("predictions from", config.captures.predictions or "made by cvkit"),
     )  # fmt: skip
-    return Fact(fields, "cvkit.yml and the log of champions", last.when if last else None)
+    return Fact(fields, "cvkit.yml and the log of champions", last.when if last else None, filed=settings_date(known))
 
 
 def _rows(known: Known, log: tuple[Promotion, ...]) -> list[str]:

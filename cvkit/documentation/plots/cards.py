@@ -54,7 +54,7 @@ def reference_quality(quality: pd.DataFrame, title: str = "F1 on the reference, 
 
 def ages(facts: Mapping[str, Fact], title: str = "How old the facts are") -> Figure:
     """Days from what each fact is of to the newest of them; facts that hold at any time have none."""
-    dates = {name: fact.when for name, fact in facts.items() if fact.when}
+    dates = {name: fact.date for name, fact in facts.items() if fact.date}
     if not dates:
         return style.no_data(title, "no fact has a date: nothing was measured yet")
     figure, axes = _rows(title, list(dates))

@@ -46,6 +46,8 @@ def build(config: Config, strict: bool = False, *, warn: Say = log.warning, hint
         swap_back(site)
         remove_tree(part)
         settings.site_dir = str(part)
+        if plugin := settings.plugins.get("cvkit"):
+            plugin.earlier = site
         settings.plugins.on_startup(command="build", dirty=False)
         try:
             build_site(settings)
@@ -113,14 +115,42 @@ def _mkdocs_settings(config: Config, strict: bool, told: list[str], **others: An
     from mkdocs.config import load_config as load_mkdocs
 
     file = config.workspace / "mkdocs.yml"
-    notebook_format.nbformat()  # before mkdocs-jupyter, which would load it
+    if not (lighter := _without_notebooks(file)):
+        notebook_format.nbformat()  # before mkdocs-jupyter, which would load it
     try:
-        return load_mkdocs(str(file), strict=strict, **others)
+        return load_mkdocs(str(file), strict=strict, **lighter, **others)
     except (Abort, ConfigurationError) as error:
         raise ConfigError(
             "the site's settings cannot be used", where=str(file), found="; ".join(told) or str(error),
             remedy="correct that file; `cvkit init` writes one that works",
         ) from error  # fmt: skip
+
+
+def _without_notebooks(file: Path) -> dict[str, Any]:
+    """The setting `plugins` without mkdocs-jupyter, where it would have nothing to do but take seconds to load.
+
+    It renders notebooks that people put among their pages, such as docs/mine.ipynb; reports do without it. Nothing
+    where there are such, where its settings are others than cvkit's, or where the file cannot be read so.
+    """
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.utils.yaml import get_yaml_loader, yaml_load
+
+    try:
+        with file.open("rb") as text:
+            told = yaml_load(text, get_yaml_loader(config=MkDocsConfig()))
+    except (OSError, ConfigurationError):
+        return {}  # whoever loads it next says what is wrong
+    plugins = told.get("plugins")
+    docs = file.parent / str(told.get("docs_dir", "docs"))
+    if not isinstance(plugins, list) or any(docs.rglob("*.ipynb")):
+        return {}
+    rest = [one for one in plugins if not _only_notebooks(one)]
+    return {"plugins": rest} if len(rest) < len(plugins) else {}
+
+
+def _only_notebooks(plugin: object) -> bool:
+    told = plugin.get("mkdocs-jupyter") if isinstance(plugin, dict) else None
+    return isinstance(told, dict) and told.get("include") == ["*.ipynb"] and bool(told.get("include_source"))
 
 
 def _explain(error: BaseException, told: list[str]) -> CvkitError:

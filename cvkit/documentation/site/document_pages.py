@@ -114,7 +114,7 @@ def share(checked: Checked) -> str:
 
 
 def _row(one: Document, link: Link) -> str:
-    name = f'<h3 id="{one.name}"><a href="{escape(link(one.address))}">{escape(one.title)}</a></h3>'
+    name = f'<h2 id="{one.name}"><a href="{escape(link(one.address))}">{escape(one.title)}</a></h2>'
     if one.checked is None:
         words = f'<p class="cvkit-quiet">It cannot be checked: {escape(one.flaw)}</p>'
         return f'<section class="cvkit-document cvkit-critical">{name}{words}</section>'

@@ -17,7 +17,7 @@ from mkdocs.structure.toc import get_toc
 from mkdocs.utils import get_relative_url
 
 from cvkit.config import load_config
-from cvkit.documentation.site import feed, report_pages, report_site, safe_words, shell, status
+from cvkit.documentation.site import feed, handbook, report_pages, report_site, safe_words, shell, status
 from cvkit.documentation.site.pages import PAGES
 from cvkit.documentation.site.report_pages import Report
 from cvkit.documentation.site.situation import Situation
@@ -57,8 +57,20 @@ class ReportFile(File):
         """Leave the file to `on_post_build`."""
 
 
+class LargeFile(File):
+    """A file of megabytes, which is on the site as a second name of itself."""
+
+    def copy_file(self, dirty: bool = False) -> None:
+        """Link it, or copy it where that cannot be done."""
+        target = Path(self.abs_dest_path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        report_site.offer(Path(str(self.abs_src_path)), target)
+
+
 class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
     """Adds the status page, the index of reports and a page per report to a site."""
+
+    earlier: Path | None = None  # the site that the one being built will replace
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
         """Find the workspace and bring the style sheet along."""
@@ -117,7 +129,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             file.url = self.stand_in.url.replace(shell.ADDRESS, address)
             yield file
             if report.interactive:
-                yield File.generated(config, f"{address}/evidently.html", abs_src_path=str(report.interactive))
+                yield LargeFile.generated(config, f"{address}/evidently.html", abs_src_path=str(report.interactive))
 
     def on_nav(self, nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
         """Put the plugin's pages after the status, where mkdocs.yml leaves the order to MkDocs; no name comes twice."""
@@ -127,6 +139,9 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             taken = {page.title for page in PAGES}
             for section in (item for item in nav.items if item.is_section and item.title in taken):
                 section.title = f"{section.title}, one by one"  # a folder such as docs/documents
+            order = {handbook.address(name): place for place, name in enumerate(handbook.PAGES)}
+            for section in (item for item in nav.items if item.is_section and item.title == "Help"):
+                section.children.sort(key=lambda one: order.get(one.file.src_uri, 99) if one.is_page else 99)
         return nav
 
     @event_priority(-100)
@@ -168,7 +183,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         if self.situation:
             named = feed.head_link(get_relative_url(feed.FILE, page.url))
             output = output.replace("</head>", f"{named}</head>", 1)
-        output = self._sealed(output.replace(SEARCH, f'{SEARCH} aria-label="Search"', 1))
+        output = self._sealed(output)
         if self.reports and page.file is self.stand_in:
             self.shell = shell.read(output)
             return ""
@@ -188,7 +203,9 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             return
         jupyter = config.plugins.get("mkdocs-jupyter")
         offered = jupyter is None or bool(jupyter.config["include_source"])
-        place = report_site.Place(Path(config.site_dir), self.stand_in.dest_uri, self.stand_in.url, offered)
+        place = report_site.Place(
+            Path(config.site_dir), self.stand_in.dest_uri, self.stand_in.url, offered, self.earlier
+        )
         with _told_to_mkdocs():
             found = report_site.write(self.shell, list(self.reports.values()), place, kept(self.workspace))
         search = config.plugins.get("material/search") or config.plugins.get("search")
@@ -209,6 +226,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
             return report_pages.tidy(html)
 
     def _sealed(self, output: str) -> str:
+        output = output.replace(SEARCH, f'{SEARCH} aria-label="Search"', 1)
         if self.workspace is None or self.config.outside_requests:
             return output
         return output.replace("<head>", f"<head>{POLICY}", 1)
@@ -238,13 +256,14 @@ def _page(config: MkDocsConfig, uri: str, title: str, *, wide: bool = False, sea
 
 
 def _guides(config: MkDocsConfig, files: Files) -> list[File]:
-    """What a workspace lacks that was made before there was such a page: alerts and the runbook lead there."""
+    """Help about cvkit, and what a workspace lacks that was made before there was such a page: alerts lead there."""
     own = packaged("skeleton") / "docs"
     pages = {page.relative_to(own).as_posix(): page for pattern in GUIDES for page in sorted(own.glob(pattern))}
     listed = InclusionLevel.UNDEFINED if config.nav is None else InclusionLevel.NOT_IN_NAV
+    told = {uri: page.read_text(encoding="utf-8") for uri, page in pages.items()} | dict(handbook.pages())
     return [
-        File.generated(config, uri, abs_src_path=str(page), inclusion=listed)
-        for uri, page in pages.items()
+        File.generated(config, uri, content=text, inclusion=listed)
+        for uri, text in told.items()
         if uri not in files.src_uris
     ]
 

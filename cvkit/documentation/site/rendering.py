@@ -57,44 +57,54 @@ class Look:
 
 def look(file: Path, kept: Path) -> Look:
     """Whether a file is a notebook that can be shown; it is rendered into the folder `kept` if it is not there yet."""
-    nbformat = notebook_format.nbformat()
-
     try:
         with file.open("rb") as binary:
             content = hashlib.file_digest(binary, "sha256").hexdigest()
-        size = file.stat().st_size
         if read(kept, content) is None:
+            size = file.stat().st_size
             fragment = _too_large(size) if size >= FILE_BYTES else render(_notebook(file))
             head = json.dumps({**asdict(fragment), "html": len(fragment.html)})
-            write_text(_place(kept, content), f"{head}\n{fragment.html}")
+            write_text(place(kept, content), f"{head}\n{fragment.html}")
     except OSError:
         return Look("missing", "")
-    except (ValueError, nbformat.ValidationError):  # a file that was cut or is no notebook
+    except ValueError:  # a file that was cut or is no notebook
         return Look("damaged", "")
     return Look("", content)
+
+
+def head(kept: Path, content: str) -> Fragment | None:
+    """What is kept of the notebook with this hash, without its HTML; None where there is nothing."""
+    try:
+        with place(kept, content).open(encoding="utf-8") as file:
+            return _told(json.loads(file.readline()), "")
+    except (OSError, ValueError):
+        return None
 
 
 def read(kept: Path, content: str) -> Fragment | None:
     """What is kept of the notebook with this hash; None where there is nothing, or not all of it."""
     try:
-        head, html = _place(kept, content).read_text(encoding="utf-8").split("\n", 1)
-        told = json.loads(head)
+        first, html = place(kept, content).read_text(encoding="utf-8").split("\n", 1)
+        told = json.loads(first)
     except (OSError, ValueError):
         return None
-    if len(html) != told.pop("html"):
-        return None
+    return _told(told, html) if len(html) == told["html"] else None
+
+
+def _told(told: dict[str, Any], html: str) -> Fragment:
     return Fragment(told["title"], tuple((anchor, words) for anchor, words in told["headings"]), told["text"], html)
 
 
 def forget(kept: Path, wanted: set[str]) -> None:
     """Delete what is kept of other notebooks than those with these hashes, and of other renderers."""
-    places = {_place(kept, content) for content in wanted}
+    places = {place(kept, content) for content in wanted}
     for file in kept.glob("*.html"):
         if file not in places:
             file.unlink(missing_ok=True)
 
 
-def _place(kept: Path, content: str) -> Path:
+def place(kept: Path, content: str) -> Path:
+    """Where what was rendered of the notebook with this hash is kept, under a name that the renderer is a part of."""
     return kept / f"{content[:40]}-{_renderer()}.html"
 
 
@@ -110,7 +120,10 @@ def _notebook(file: Path) -> dict[str, Any]:
     nbformat = notebook_format.nbformat()
 
     notebook: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    nbformat.validate(notebook, version=4)
+    try:
+        nbformat.validate(notebook, version=4)
+    except nbformat.ValidationError as error:
+        raise ValueError("no notebook of format 4") from error
     return notebook
 
 
@@ -253,6 +266,7 @@ class _Headings:
         """The HTML of a cell; the first heading of the first level is taken out, to stand above the page."""
         html = HEADING.sub(self._heading, html) if "<h" in html else html
         html = TABLE.sub('<table tabindex="0"', html)  # wide ones scroll: the keyboard has to reach them
+        html = html.replace("<th></th>", "<td></td>")  # above the names of rows: a head of nothing is none
         return html.replace('<img alt="" src="data:', f'<img alt="Figure: {self.newest or self.title}" src="data:')
 
     def _heading(self, match: re.Match[str]) -> str:

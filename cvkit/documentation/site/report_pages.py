@@ -241,10 +241,10 @@ def neighbours(reports: Sequence[Report]) -> dict[str, tuple[Report | None, Repo
     return found
 
 
-def full_page(
+def head(
     report: Report, fragment: Fragment, beside: tuple[Report | None, Report | None], link: Link, notebook_href: str
 ) -> str:
-    """A report's page: where it belongs, whether to trust it, its one title, what it is about, and the notebook.
+    """What stands above a report's notebook: where it belongs, whether to trust it, its title, what it is about.
 
     `beside` are the older and the newer report; `notebook_href` is "" where the notebook file is not offered.
     """
@@ -260,7 +260,7 @@ def full_page(
         f'<nav data-search-exclude class="cvkit-steps" aria-label="Reports">{"".join(steps)}</nav>{_banner(report)}'
         f'<h1 id="{TOP}">{fragment.title or report.title}</h1>{_facts(report)}'
         f'<input type="checkbox" id="cvkit-code" class="cvkit-code"{checked}>'
-        f'<label data-search-exclude for="cvkit-code">Show code</label>{fragment.html}'
+        f'<label data-search-exclude for="cvkit-code">Show code</label>'
     )
 
 

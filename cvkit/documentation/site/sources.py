@@ -52,12 +52,13 @@ def sources(verdicts: pd.DataFrame, measurements: pd.DataFrame) -> list[Source]:
     recent = verdicts[verdicts["window_start"].isin(shown)]
     diagnosed = diagnosis.diagnose(verdicts)
     lasting = diagnosed[diagnosed["until"].isna()]
+    measured = dict(iter(measurements.groupby("source")))
     found = []
     for name in sorted(recent["source"].unique()):
         rows = lasting[lasting["source"] == name].itertuples()
         causes = tuple(Cause(str(row.state), str(row.what), row.since, str(row.evidence).split(", ")) for row in rows)
-        part = recent[recent["source"] == name]
-        found.append(_source(name, part, states[name], causes, measurements[measurements["source"] == name], shown))
+        part, numbers = recent[recent["source"] == name], measured.get(name, measurements.iloc[:0])
+        found.append(_source(name, part, states[name], causes, numbers, shown))
     return sorted(found, key=lambda source: (-STATES.index(source.state), source.name))
 
 
@@ -110,20 +111,20 @@ def _trends(
     features: list[str], measurements: pd.DataFrame, verdicts: pd.DataFrame, windows: list[pd.Timestamp]
 ) -> Iterator[Trend]:
     """Trend lines over `windows` of what is not ok, filled up with the key features."""
+    lines = {name: part for name, part in measurements.groupby(["feature", "metric"]) if name[1] in TREND_METRICS}
+    judged = worst_by(verdicts, "feature", "window_start")
     drawn = 0
     for feature in dict.fromkeys([*features, *KEY_FEATURES]):
-        part = measurements[measurements["feature"] == feature]
-        metric = next((name for name in TREND_METRICS if (part["metric"] == name).any()), None)
+        metric = next((name for name in TREND_METRICS if (feature, name) in lines), None)
         if metric is None or drawn == SHOWN_TRENDS:
             continue
         drawn += 1
-        judged = worst_by(verdicts[verdicts["feature"] == feature], "window_start")
+        rows = lines[feature, metric].drop_duplicates("window_start").set_index("window_start")
         # A window in which the feature was not measured has to be seen as such: it leaves a gap.
-        rows = part[part["metric"] == metric].drop_duplicates("window_start").set_index("window_start")
         yield _trend(feature, metric, rows.reindex(windows), judged)
 
 
-def _trend(feature: str, metric: str, rows: pd.DataFrame, judged: dict[datetime, str]) -> Trend:
+def _trend(feature: str, metric: str, rows: pd.DataFrame, judged: dict[tuple[str, datetime], str]) -> Trend:
     unit = FEATURE_UNITS.get(feature, "")
     if metric in ("share", "count"):
         unit = f"{'share of images' if metric == 'share' else 'how often'}: {FINDING_WORDS.get(feature, feature)}"
@@ -137,7 +138,7 @@ def _trend(feature: str, metric: str, rows: pd.DataFrame, judged: dict[datetime,
         expected=list(rows["expected"]),
         low=list(rows["expected_low"]),
         high=list(rows["expected_high"]),
-        states=[str(judged.get(start, "ok")) for start in rows.index],
+        states=[str(judged.get((feature, start), "ok")) for start in rows.index],
         percent=metric == "share",
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +12,7 @@ import pandas as pd
 from cvkit.config import Config
 from cvkit.config import champion as champion_file
 from cvkit.config.champion import Champions
-from cvkit.documentation.site import alert_cards, document_pages, rendering, report_pages, retention, sources
+from cvkit.documentation.site import alert_cards, document_pages, report_pages, retention, sources, unchanged
 from cvkit.documentation.site.situation import Judged, Other, Situation
 from cvkit.errors import CvkitError
 from cvkit.maintenance import decisions, gate_results, versions
@@ -35,8 +34,8 @@ def survey(config: Config, now: datetime) -> Situation:
         verdicts = history.verdicts(model=model, version=version)
         runs = history.runs(model=model, version=version)
         shown, retired = retention.divide(config, history, now)
-        look = partial(rendering.look, kept=kept(config.workspace))
-        reports = report_pages.read(shown, config.workspace, look, history.runs())
+        with unchanged.looking(kept(config.workspace)) as look:
+            reports = report_pages.read(shown, config.workspace, look, history.runs())
         champions, known = _champions(config), [_judged(one) for one in versions.every(config)]
         happened, decided = alert_actions.log(config, history), decisions.decisions(history, model)
         records = [len(happened), len(decided), len(runs), str(runs["finished"].max()), str(champions), str(known)]
