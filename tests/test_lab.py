@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from lab_world import DAYS, measured
 from PIL import Image
+from test_flow import take
 
 import cvkit
 from cvkit.config import Config
@@ -24,7 +25,7 @@ from cvkit.lab import places
 from cvkit.lab.desk import Desk
 from cvkit.lab.part import Part
 from cvkit.lab.widgets import png
-from cvkit.monitoring import exemplars, monitor
+from cvkit.monitoring import exemplars, monitor, reference
 from cvkit.monitoring.history import History
 from cvkit.tables import Window
 
@@ -145,6 +146,32 @@ def test_every_part_can_be_shown(workspace: Config) -> None:
         panel.tabs.selected_index = number
         assert "fault of cvkit" not in panel.parts[name].note.value, panel.parts[name].note.value
         assert isinstance(panel.table, pd.DataFrame)
+
+
+@pytest.fixture(scope="module")
+def poor(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A workspace whose newest windows hold nothing, or next to nothing, and whose images have vanished since."""
+    config = measured(tmp_path_factory.mktemp("poor"), DAYS[:1])
+    take(config.workspace, "cam-1", DAYS[1], n=1)
+    known = reference.load(config)
+    with History.open(config.history_url) as history:
+        for day in DAYS[1:3]:
+            monitor.run(config, Window.day(day), history, known)
+    for file in (config.workspace / "captures" / "cam-2" / DAYS[0]).glob("*.jpg"):
+        file.unlink()
+    return config
+
+
+@pytest.mark.parametrize("source", ["", "cam-1", "cam-2"])
+def test_windows_that_hold_little_or_nothing_can_be_looked_at(poor: Config, source: str) -> None:
+    panel: Any = cvkit.explore(poor.path, source=source) if source else cvkit.explore(poor.path)
+    panel.source.value = source
+    for window in panel.desk.windows:
+        panel.window.value = window
+        for number, name in enumerate(panel._names):
+            panel.tabs.selected_index = number
+            assert "fault of cvkit" not in panel.note.value + panel.parts[name].note.value
+            assert isinstance(panel.table, pd.DataFrame)
 
 
 # -- without a browser ----------------------------------------------------------------------------------------------

@@ -37,7 +37,9 @@ PARTS: dict[str, type[Part]] = {
 }
 
 
-def explore(workspace: str | Path = ".", *parts: str, window: str = "", source: str = "") -> Panel | ipywidgets.HTML:
+def explore(
+    workspace: str | Path = ".", *parts: str, window: Window | str = "", source: str = ""
+) -> Panel | ipywidgets.HTML:
     """Open the panel on a workspace; with names of `parts`, only these: a part alone is smaller.
 
     `window` and `source` are looked at first, else the newest window and the source that needs it most. The panel's
@@ -46,7 +48,7 @@ def explore(workspace: str | Path = ".", *parts: str, window: str = "", source: 
     if unknown := [one for one in parts if one not in PARTS]:
         raise ConfigError("there is no such part", found=", ".join(unknown), expected=", ".join(PARTS))
     try:
-        return Panel(Desk(workspace, window=window, source=source), parts or tuple(PARTS))
+        return Panel(Desk(workspace, window=str(window), source=source), parts or tuple(PARTS))
     except CvkitError as error:
         return ipywidgets.HTML(f"<style>{(HERE / 'lab.css').read_text()}</style>{box(str(error))}")
 
