@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import ipywidgets
 import pandas as pd
@@ -19,7 +20,7 @@ from cvkit.tables import FEATURE_UNITS, STATES, worst_by
 
 FEATURES_SAID = (
     "<b>Features</b>, worst verdict first. Bar: size of the change in this window, in standard deviations of the "
-    "reference (sd). ×: evidence over all windows, in times what an alarm needs; from 1 on there is one."
+    "reference (sd); full from 5 on. ×: evidence over all windows, in times what an alarm needs; from 1 on there is one."
 )
 EXEMPLARS = 4  # images that moved most, each beside the one of the reference that is most like it
 MIXED = "The class mix is of all boxes of a window: no single image stands for it."
@@ -93,7 +94,7 @@ class Drift(Part):
         self._sources = rows["source"].tolist()
         source = self.desk.source or (self._sources[0] if self._sources else "")
         ways = rows["direction"].map({1.0: "↑ ", -1.0: "↓ "}).fillna("") if "direction" in rows else ""
-        sizes = [drift_words.effect_words(feature, size) for size in rows["size"].astype(float)]
+        sizes = [_size(feature, size) for size in rows["size"].astype(float)]
         shown = rows.assign(
             name=rows["source"].where(rows["source"] != "", "(no source)"), words=ways + pd.Series(sizes, rows.index),
             more=rows["source"] + ": " + rows["state"],
@@ -153,9 +154,12 @@ def _numbers(
     return f'<ul class="cvkit-lines">{text}</ul>{cells}'
 
 
-def _short(row: dict[str, float]) -> str:
-    unit = "w" if row["feature"] == "class_mix" else "sd"
-    size = "-" if pd.isna(row["size"]) else f"{row['size']:.2g} {unit}"
+def _size(feature: str, effect: float) -> str:
+    return "-" if pd.isna(effect) else f"{effect:.2g} {'w' if feature == 'class_mix' else 'sd'}"
+
+
+def _short(row: dict[Any, Any]) -> str:
+    size = _size(row["feature"], row["size"])
     return size if pd.isna(row["evidence"]) else f"{size}, ×{_times(row['evidence'])}"
 
 

@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 SMALL, LARGE = 240, 1200  # pixels of a picture's longer side, in the gallery and enlarged
 MOST_TILES = 60
 NO_PIXELS = "its pixels were not kept"
+FULL_BAR = 5.0  # reference standard deviations: beyond, a bar tells no more than its number
 MOST_BOXES = 200  # drawn on one image
 DPI = 110  # of figures: sharp at a width of 660 pixels, and a third fewer bytes than a report's
 
@@ -59,8 +60,7 @@ class Bars(anywidget.AnyWidget):
 
     def show(self, frame: pd.DataFrame, words: str, chosen: int = -1) -> None:
         """Show `name`, `size` (from 0; NaN without a bar), `words` for it, `state` of STATES, and `more` on hovering."""
-        most = frame["size"].replace(np.inf, np.nan).max()
-        shares = (frame["size"] / most if most > 0 else frame["size"] * 0.0).clip(0, 1).fillna(0.0)
+        shares = (frame["size"].astype(float) / FULL_BAR).clip(0, 1).fillna(0.0)
         texts = {name: frame[name].astype(str).tolist() for name in ("name", "words", "state", "more")}
         signs = [SIGNS[state] for state in texts["state"]]
         columns = {**texts, "share": shares.tolist(), "sign": signs}
