@@ -57,16 +57,12 @@ def numbers(measurements: pd.DataFrame) -> pd.DataFrame:
 
 
 def alarm(told: Row) -> str:
-    """How much evidence there is of a change, and since when (a row of `changes.told`)."""
-    evidence = f"The evidence over all windows is {times(told['evidence'])} times what an alarm needs"
+    """Whether there is an alarm, and since when (a row of `changes.told`); how sure it is, the verdict says."""
     if not told["active"]:
-        return f"No alarm. {evidence}."
-    way = "" if pd.isna(told["gradual"]) else " bit by bit" if told["gradual"] > 0.8 else " at once"
-    size = effect_words(told["feature"], told["effect"])
-    return (
-        f"An alarm lasts since the window of {told['raised'][:10]}. {evidence}. The change most likely began on "
-        f"{told['since']},{way or ' in what way is not known'}; its size since then is {size}."
-    )
+        return f"No alarm: the evidence over all windows is {times(told['evidence'])} times what one needs."
+    way = "" if pd.isna(told["gradual"]) else ", bit by bit" if told["gradual"] > 0.8 else ", at once"
+    since = f"The change most likely began on {told['since']}{way}"
+    return f"The alarm lasts since the window of {told['raised'][:10]}. {since}."
 
 
 def harm(expected: Harm) -> str:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from cvkit.documentation import drift_words, plots
 from cvkit.documentation.plots.overview import effects
+from cvkit.documentation.wording import SIGNS
 from cvkit.lab import tiles
 from cvkit.lab.part import Part
 from cvkit.lab.widgets import Bars, Gallery, Picture
@@ -37,15 +38,17 @@ class Drift(Part):
     def build(self) -> tuple[ipywidgets.Widget, ...]:
         """Features to choose from, sources to choose from; a figure, numbers, images."""
         self.features, self.sources, self.spread = Bars(), Bars(), Picture()
-        self.sources_said, self.numbers, self.images_said = (ipywidgets.HTML() for _ in range(3))
+        self.sources_said, self.lines, self.numbers, self.images_said = (ipywidgets.HTML() for _ in range(4))
+        self.lines.layout = {"flex": "1 1 280px", "min_width": "0"}
         self.images = Gallery(pickable=False)
         self._features: list[str] = []
         self._sources: list[str] = []
         self.on(self.features, self._choose_feature, "chosen")
         self.on(self.sources, self._choose_source, "chosen")
         return (
-            ipywidgets.HTML(FEATURES_SAID), self.features, self.sources_said, self.sources, self.spread, self.numbers,
-            self.images_said, self.images,
+            ipywidgets.HTML(FEATURES_SAID), self.features, self.sources_said, self.sources,
+            ipywidgets.HBox([self.spread, self.lines], layout={"flex_flow": "row wrap", "margin": "10px 0 0"}),
+            self.numbers, self.images_said, self.images,
         )  # fmt: skip
 
     def renew(self) -> None:
@@ -60,7 +63,9 @@ class Drift(Part):
         about = f"{feature.replace('_', ' ')} of {source or 'images without a source'}"
         self.spread.show(self.figure, f"{about}: how it is spread, the window against the reference")
         mine = told[(told["source"] == source) & (told["feature"] == feature)]
-        self.numbers.value = _numbers(observation, self.table, mine, feature, source)
+        self.lines.value = _lines(observation, mine, feature, source)
+        numbers = drift_words.numbers(self.table)
+        self.numbers.value = numbers.to_html(index=False, border=0, escape=True) if len(numbers) else ""
         self._show_images(observation, feature, source)
 
     def _show_features(self, observation: Observation, told: pd.DataFrame) -> None:
@@ -71,7 +76,8 @@ class Drift(Part):
         rows = pd.DataFrame({"feature": list(FEATURE_UNITS)})
         rows = rows.assign(
             size=rows["feature"].map(sizes), evidence=rows["feature"].map(evidence),
-            state=rows["feature"].map(states).fillna("unknown"), rank=rows["feature"].map(states).map(STATES.index),
+            state=[states.get(name, "unknown") for name in rows["feature"]],
+            rank=[STATES.index(states[name]) if name in states else -1 for name in rows["feature"]],
         ).sort_values(["rank", "evidence", "size"], ascending=False, kind="stable", na_position="last")  # fmt: skip
         self._features = rows["feature"].tolist()
         shown = rows.assign(
@@ -88,7 +94,7 @@ class Drift(Part):
         rows = effects(measured).rename(columns={"effect": "size"})
         here = sorted(set(measured["source"]) - set(rows["source"]))
         rows = pd.concat([rows, pd.DataFrame({"source": here})], ignore_index=True)
-        rows["state"] = rows["source"].map(states).fillna("unknown")
+        rows["state"] = [states.get(name, "unknown") for name in rows["source"]]
         rows["rank"] = rows["state"].map(STATES.index)
         rows = rows.sort_values(["rank", "size"], ascending=False, kind="stable", na_position="last")
         self._sources = rows["source"].tolist()
@@ -137,21 +143,19 @@ def _figure(observation: Observation, feature: str, source: str) -> Figure:
     return plots.distributions(*exemplars.samples(observation, feature, source), feature, source)
 
 
-def _numbers(
-    observation: Observation, measured: pd.DataFrame, told: pd.DataFrame, feature: str, source: str
-) -> str:  # fmt: skip
-    """The verdict, the evidence and the harm in sentences, then each number with its meaning, as HTML."""
+def _lines(observation: Observation, told: pd.DataFrame, feature: str, source: str) -> str:
+    """The verdict, since when there is an alarm, and what harm to expect, in sentences, as HTML."""
     verdicts = observation.verdicts
     rows = verdicts[(verdicts["source"] == source) & (verdicts["feature"] == feature) & (verdicts["rule"] == "drift")]
-    said = [f"{state}: {reason}." for state, reason in zip(rows["state"], rows["reason"], strict=True)]
+    said = [
+        f"{SIGNS[state]} {state}: {reason}." for state, reason in zip(rows["state"], rows["reason"], strict=True)
+    ]
     said += [drift_words.alarm(row) for row in told.to_dict("records")]
     if len(told):
         good = changes.quality(observation.reference)
         said.append(drift_words.harm(changes.expected_harm(observation, good, source, feature)))
-    text = "".join(f"<li>{html.escape(line)}</li>" for line in said) or "<li>Nothing was measured of it here.</li>"
-    table = drift_words.numbers(measured)
-    cells = table.to_html(index=False, border=0, escape=True) if len(table) else ""
-    return f'<ul class="cvkit-lines">{text}</ul>{cells}'
+    lines = said or ["No verdict: nothing was measured of it here."]
+    return f'<div class="cvkit-lines">{"".join(f"<p>{html.escape(line)}</p>" for line in lines)}</div>'
 
 
 def _size(feature: str, effect: float) -> str:

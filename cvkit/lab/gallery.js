@@ -71,6 +71,17 @@ function render({ model, el }) {
     return frame;
   }
 
+  function names(tile) {
+    return [["true", tile.truth], ["said", tile.said]].flatMap(([kind, boxes]) => boxes.map(([x1, y1, , y2, name]) => {
+      const word = document.createElement("span");
+      word.className = `cvkit-boxed ${kind}`;
+      word.textContent = name;
+      word.style.left = `${(100 * Math.max(x1, 0)) / (tile.width || 1)}%`;
+      word.style.top = `${(100 * (kind === "said" ? y1 : y2)) / (tile.height || 1)}%`;
+      return word;
+    }));
+  }
+
   function drawn(tile) {
     const sheet = document.createElementNS(SVG, "svg");
     sheet.setAttribute("viewBox", `0 0 ${tile.width || 1} ${tile.height || 1}`);
@@ -127,7 +138,9 @@ function render({ model, el }) {
   function open(place) {
     shown = place;
     const tile = model.get("tiles")[place];
-    large.replaceChildren(canvas(tile), caption(tile));
+    const frame = canvas(tile);
+    frame.append(...names(tile));
+    large.replaceChildren(frame, caption(tile));
     if (!large.open) large.showModal();
     model.send({ kind: "large", round: model.get("round"), places: [place] });
     mark();

@@ -88,15 +88,15 @@ class Images(Part):
         self.ahead = ipywidgets.Button(icon="chevron-right", tooltip="the images after", layout=narrow)
         self.count = ipywidgets.HTML()
         self.count.add_class("cvkit-count")
-        self.said = ipywidgets.ToggleButton(value=True, description="▭ boxes of the model", **WIDE)
-        self.truth = ipywidgets.ToggleButton(value=True, description="┄ boxes of labels", **WIDE)
+        self.said = ipywidgets.ToggleButton(value=True, description="▭ boxes of the model", layout={"width": "auto"})
+        self.truth = ipywidgets.ToggleButton(value=True, description="┄ boxes of labels", layout={"width": "auto"})
         self.on(self.back, lambda: self._turn(-1))
         self.on(self.ahead, lambda: self._turn(1))
         ipywidgets.link((self.said, "value"), (self.gallery, "said"))
         ipywidgets.link((self.truth, "value"), (self.gallery, "truth"))
 
     def _make_batch(self) -> None:
-        self.batch = ipywidgets.Button(description="Write label batch", icon="tags", disabled=True)
+        self.batch = ipywidgets.Button(description="Write label batch", icon="tags", disabled=True, layout={"width": "auto"})
         self.kind = ipywidgets.Dropdown(options=[("YOLO", "yolo"), ("COCO", "coco")], layout={"width": "90px"})
         self.clear = ipywidgets.Button(description="Pick none", disabled=True)
         self.batch_said = ipywidgets.HTML()
@@ -126,15 +126,15 @@ class Images(Part):
             return
         self._offer_values()
         by = self.by.value
-        low, high = _limit(self.low, by, -math.inf), _limit(self.high, by, math.inf)
+        limited = by != "time"  # which the window's picker limits
+        self.low.layout.display = self.high.layout.display = "" if limited else "none"
+        low = _limit(self.low, by, -math.inf) if limited else -math.inf
+        high = _limit(self.high, by, math.inf) if limited else math.inf
         inside = None
         if self.cut.value and self.value.value is not None:
             values = self._cuts[self.cut.value]
             inside = values.index[values == self.value.value]
         rows = self._all
-        if by == "time" and (math.isfinite(low) or math.isfinite(high)):
-            raise ConfigError("a time is not limited here", found=f"{self.low.value} {self.high.value}".strip(),
-                              expected="empty fields", remedy="choose another window, or a slice by hours")  # fmt: skip
         self.table = browsing.chosen(
             rows, by=by, descending=self.order.value, low=low, high=high, finding=self.finding.value, inside=inside
         )
