@@ -86,13 +86,17 @@ def _mean(row: Row) -> str:
 
 def _ks(row: Row) -> str:
     gap = f"at the value where both differ most, {row['value']:.0%} more of the one's images lie below it"
-    return f"largest gap between the running totals of window and reference: {gap} (0 alike, 1 no overlap). {_chance(row)}"
+    return (
+        f"largest gap between the running totals of window and reference: {gap} (0 alike, 1 no overlap). {_chance(row)}"
+    )
 
 
 def _psi(row: Row) -> str:
     noise = psi_expected(int(row["n"]), int(row["n_reference"]))
     noisy = "" if np.isnan(noise) else f"; from so few images about {noise:.2g} comes by chance"
-    return f"how far the shares of the reference's ten equal parts have shifted: below 0.1 little, above 0.25 much{noisy}"
+    return (
+        f"how far the shares of the reference's ten equal parts have shifted: below 0.1 little, above 0.25 much{noisy}"
+    )
 
 
 def _wasserstein(row: Row) -> str:
@@ -111,7 +115,9 @@ def _chi_square(row: Row) -> str:
 
 
 def _embedding(row: Row) -> str:
-    far = f"how far the mean of what the model makes of the images has moved: {effect_words('embedding', row['effect'])}"
+    far = (
+        f"how far the mean of what the model makes of the images has moved: {effect_words('embedding', row['effect'])}"
+    )
     return f"{far}. {_chance(row)}"
 
 

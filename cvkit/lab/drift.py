@@ -21,9 +21,10 @@ from cvkit.tables import FEATURE_UNITS, STATES, worst_by
 
 FEATURES_SAID = (
     "<b>Features</b>, worst verdict first. Bar: size of the change in this window, in standard deviations of the "
-    "reference (sd); full from 5 on. ×: evidence over all windows, in times what an alarm needs; from 1 on there is one."
+    "reference (sd), full from 5 on. x: evidence over all windows, in times what an alarm needs."
 )
 EXEMPLARS = 4  # images that moved most, each beside the one of the reference that is most like it
+WAYS = {1.0: "↑ ", -1.0: "↓ "}  # of a mean
 MIXED = "The class mix is of all boxes of a window: no single image stands for it."
 
 
@@ -68,43 +69,43 @@ class Drift(Part):
         self.numbers.value = numbers.to_html(index=False, border=0, escape=True) if len(numbers) else ""
         self._show_images(observation, feature, source)
 
-    def _show_features(self, observation: Observation, told: pd.DataFrame) -> None:
+    def _show_features(self, observation: Observation, streams: pd.DataFrame) -> None:
         sizes = effects(observation.measurements).groupby("feature")["effect"].max()
-        evidence = told.groupby("feature")["evidence"].max()
+        evidence = streams.groupby("feature")["evidence"].max()
         verdicts = observation.verdicts[observation.verdicts["rule"] == "drift"]
         states = worst_by(verdicts, "feature")
         rows = pd.DataFrame({"feature": list(FEATURE_UNITS)})
         rows = rows.assign(
             size=rows["feature"].map(sizes), evidence=rows["feature"].map(evidence),
             state=[states.get(name, "unknown") for name in rows["feature"]],
+            # What was not measured, such as F1 without labels, has no verdict, and stands last.
             rank=[STATES.index(states[name]) if name in states else -1 for name in rows["feature"]],
         ).sort_values(["rank", "evidence", "size"], ascending=False, kind="stable", na_position="last")  # fmt: skip
         self._features = rows["feature"].tolist()
+        told = rows.to_dict("records")
         shown = rows.assign(
-            name=rows["feature"].str.replace("_", " "), words=[_short(row) for row in rows.to_dict("records")],
-            more=[f"{row['feature']} ({FEATURE_UNITS[row['feature']]}): {row['state']}" for row in rows.to_dict("records")],
+            name=rows["feature"].str.replace("_", " "), words=[_short(row) for row in told],
+            more=[f"{row['feature']} ({FEATURE_UNITS[row['feature']]}): {row['state']}" for row in told],
         )  # fmt: skip
         self.features.show(shown, "features; one can be chosen", self._features.index(self.desk.feature))
 
     def _show_sources(self) -> str:
         """Show how far each source moved; the one to look at: that which is chosen, or the furthest."""
-        feature = self.desk.feature
-        measured, verdicts = self.desk.of_all_sources(feature)
+        desk, feature = self.desk, self.desk.feature
+        measured, verdicts = desk.of_all_sources(feature)
         states = worst_by(verdicts[verdicts["rule"] == "drift"], "source")
-        rows = effects(measured).rename(columns={"effect": "size"})
-        here = sorted(set(measured["source"]) - set(rows["source"]))
-        rows = pd.concat([rows, pd.DataFrame({"source": here})], ignore_index=True)
+        here = sorted(set(desk.past.loc[desk.past["window_start"] == pd.Timestamp(desk.window.start), "source"]))
+        rows = pd.DataFrame({"source": pd.Series(here, dtype="str")}).merge(effects(measured), on="source", how="left")
         rows["state"] = [states.get(name, "unknown") for name in rows["source"]]
         rows["rank"] = rows["state"].map(STATES.index)
-        rows = rows.sort_values(["rank", "size"], ascending=False, kind="stable", na_position="last")
+        rows = rows.sort_values(["rank", "effect"], ascending=False, kind="stable", na_position="last")
         self._sources = rows["source"].tolist()
-        source = self.desk.source or (self._sources[0] if self._sources else "")
-        ways = rows["direction"].map({1.0: "↑ ", -1.0: "↓ "}).fillna("") if "direction" in rows else ""
-        sizes = [_size(feature, size) for size in rows["size"].astype(float)]
-        shown = rows.assign(
-            name=rows["source"].where(rows["source"] != "", "(no source)"), words=ways + pd.Series(sizes, rows.index),
-            more=rows["source"] + ": " + rows["state"],
-        )  # fmt: skip
+        source = desk.source or (self._sources[0] if self._sources else "")
+        shown = pd.DataFrame({
+            "name": [name or "(no source)" for name in self._sources], "size": rows["effect"].tolist(),
+            "words": [WAYS.get(row.direction, "") + _size(feature, row.effect) for row in rows.itertuples()],
+            "state": rows["state"].tolist(), "more": [f"{row.source}: {row.state}" for row in rows.itertuples()],
+        })  # fmt: skip
         chosen = self._sources.index(self.desk.source) if self.desk.source in self._sources else -1
         self.sources.show(shown, f"sources and how far {feature} moved; one can be chosen", chosen)
         about = f"<b>Sources</b> of this window, by how far {html.escape(feature.replace('_', ' '))} moved"
@@ -121,7 +122,8 @@ class Drift(Part):
             shown = exemplars.strangest(exemplars.only(observation, source), most=EXEMPLARS)
         else:
             shown = exemplars.moved_beside_nearest(observation, [(feature, source)], each=EXEMPLARS)
-        words = "<b>Images</b> that moved furthest, each before the image of the reference that is most like it"
+        which = "that are strangest" if feature == "embedding" else "that moved furthest"
+        words = f"<b>Images</b> {which}, each before the image of the reference that is most like it"
         nothing = MIXED if feature == "class_mix" else "No image of this window can be shown for this feature."
         self.images_said.value = f"{words}." if len(shown) else html.escape(nothing)
         self.images.show(tiles.of_both(shown, observation))
@@ -147,14 +149,12 @@ def _lines(observation: Observation, told: pd.DataFrame, feature: str, source: s
     """The verdict, since when there is an alarm, and what harm to expect, in sentences, as HTML."""
     verdicts = observation.verdicts
     rows = verdicts[(verdicts["source"] == source) & (verdicts["feature"] == feature) & (verdicts["rule"] == "drift")]
-    said = [
-        f"{SIGNS[state]} {state}: {reason}." for state, reason in zip(rows["state"], rows["reason"], strict=True)
-    ]
+    said = [f"{SIGNS[state]} {state}: {reason}." for state, reason in zip(rows["state"], rows["reason"], strict=True)]
     said += [drift_words.alarm(row) for row in told.to_dict("records")]
     if len(told):
         good = changes.quality(observation.reference)
         said.append(drift_words.harm(changes.expected_harm(observation, good, source, feature)))
-    lines = said or ["No verdict: nothing was measured of it here."]
+    lines = said or ["No verdict: too little is known of it here."]
     return f'<div class="cvkit-lines">{"".join(f"<p>{html.escape(line)}</p>" for line in lines)}</div>'
 
 
@@ -163,8 +163,10 @@ def _size(feature: str, effect: float) -> str:
 
 
 def _short(row: dict[Any, Any]) -> str:
+    if row["rank"] < 0:
+        return "not measured"
     size = _size(row["feature"], row["size"])
-    return size if pd.isna(row["evidence"]) else f"{size}, ×{_times(row['evidence'])}"
+    return size if pd.isna(row["evidence"]) else f"{size}, {_times(row['evidence'])}x"
 
 
 def _times(evidence: float) -> str:

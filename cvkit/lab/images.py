@@ -17,7 +17,7 @@ from cvkit.lab.part import Part
 from cvkit.lab.widgets import MOST_TILES, Gallery
 from cvkit.maintenance import label_folder, labelling
 from cvkit.monitoring import browsing, exemplars, monitor
-from cvkit.tables import FINDING_WORDS, Window
+from cvkit.tables import Window
 
 ALL = ""  # of findings and cuts: no limit
 WIDE: dict[str, Any] = {"style": {"description_width": "initial"}}
@@ -96,7 +96,9 @@ class Images(Part):
         ipywidgets.link((self.truth, "value"), (self.gallery, "truth"))
 
     def _make_batch(self) -> None:
-        self.batch = ipywidgets.Button(description="Write label batch", icon="tags", disabled=True, layout={"width": "auto"})
+        self.batch = ipywidgets.Button(
+            description="Write label batch", icon="tags", disabled=True, layout={"width": "auto"}
+        )
         self.kind = ipywidgets.Dropdown(options=[("YOLO", "yolo"), ("COCO", "coco")], layout={"width": "90px"})
         self.clear = ipywidgets.Button(description="Pick none", disabled=True)
         self.batch_said = ipywidgets.HTML()
@@ -210,7 +212,10 @@ class Images(Part):
         self.table["asked"] |= self.table["image_id"].isin(self._asked)
         self._pick_none()
         self._show()
-        lines = [f"{len(plan.images)} images are in {folder}: its README.txt says how to go on. Plan {name}.", *plan.notes]
+        lines = [
+            f"{len(plan.images)} images are in {folder}: its README.txt says how to go on. Plan {name}.",
+            *plan.notes,
+        ]
         self.batch_said.value = html.escape(" ".join(lines))
 
 

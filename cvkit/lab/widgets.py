@@ -59,7 +59,7 @@ class Bars(anywidget.AnyWidget):
     chosen = traitlets.Int(-1).tag(sync=True)  # a row's number; -1: none
 
     def show(self, frame: pd.DataFrame, words: str, chosen: int = -1) -> None:
-        """Show `name`, `size` (from 0; NaN without a bar), `words` for it, `state` of STATES, and `more` on hovering."""
+        """Show `name`, `size` (from 0; NaN without a bar), `words` for it, `state` of STATES, `more` on hovering."""
         shares = (frame["size"].astype(float) / FULL_BAR).clip(0, 1).fillna(0.0)
         texts = {name: frame[name].astype(str).tolist() for name in ("name", "words", "state", "more")}
         signs = [SIGNS[state] for state in texts["state"]]

@@ -25,7 +25,7 @@ def images(observation: Observation) -> pd.DataFrame:
 
     image_id, path ("" of a recorded frame without pixels), source, time, width, height, damage, mode, file_format,
     predicted, labelled, asked (for a label, by a plan or by hand), the columns WATCHED and `strangeness` (the anomaly
-    score over what few normal images exceed; NaN where nothing tells), flagged, and `findings`, by name, joined by ", ".
+    score over what few normal images exceed; NaN where nothing tells), flagged, and `findings`: names joined by ", ".
     """
     records = observation.records.images
     table = records[["image_id", "path", "source", "time", "predicted", "labelled"]]
@@ -74,7 +74,7 @@ def chosen(
     table: pd.DataFrame, *, by: str = "time", descending: bool = False, low: float = -np.inf, high: float = np.inf,
     finding: str = "", inside: pd.Index | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """The rows of `table` (of `images`) with a finding, of the image ids `inside`, sorted; without a value they are last.
+    """The rows of `table` (of `images`) with a finding, and ids `inside`, sorted; without a value they come last.
 
     `low` and `high` limit the column `by`, both included; where either is given, images without a value are left out.
     Images of equal value stay in the table's order.

@@ -209,21 +209,19 @@ def _with_nearest(observation: Observation, source: str, shown: pd.DataFrame) ->
     """Images of a source (`image_id`, `caption`), each followed by the reference image most like it."""
     records, reference = observation.records, observation.reference
     like = anomalies.nearest(shown["image_id"], source, observation.features, observation.embeddings, reference)
-    parts = []
-    for image_id, caption, other in zip(shown["image_id"], shown["caption"], like, strict=True):
-        parts.append(_picture(records.images, image_id, caption, records.predictions))
-        parts.append(_picture(reference.images, other, "reference, nearest", reference.predictions))
-    return _joined(parts)
+    now = shown[["image_id", "caption"]].assign(place=np.arange(len(shown)))
+    then = now.assign(image_id=like, caption="reference, nearest", place=now["place"] + 0.5)
+    sides = [(now, records.images, records.predictions), (then, reference.images, reference.predictions)]
+    rows = [
+        _with_boxes(wanted.merge(_with_pixels(images), on="image_id"), predicted, "place")
+        for wanted, images, predicted in sides
+    ]
+    return _joined(rows).sort_values("place", ignore_index=True)[list(COLUMNS)] if any(map(len, rows)) else _joined([])
 
 
 def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(COLUMNS))
-
-
-def _picture(images: pd.DataFrame, image_id: str, caption: str, predicted: pd.DataFrame) -> pd.DataFrame:
-    found = images[(images["image_id"] == image_id) & (images["path"] != "")]
-    return _with_boxes(found.assign(caption=caption), predicted)
 
 
 def gallery(observation: Observation, pairs: list[tuple[str, str]], *, columns: int = 3) -> pd.DataFrame:
@@ -254,14 +252,14 @@ def _of(table: pd.DataFrame, source: str) -> pd.DataFrame:
     return table[table["source"] == source]
 
 
-def _with_boxes(chosen: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
-    corners = [
-        predicted.loc[predicted["image_id"] == image_id, ["x1", "y1", "x2", "y2"]].to_numpy(dtype=float)
-        for image_id in chosen["image_id"]
-    ]
-    return chosen.assign(boxes=pd.Series(corners, index=chosen.index, dtype=object))[list(COLUMNS)].reset_index(
-        drop=True
-    )
+def _with_boxes(chosen: pd.DataFrame, predicted: pd.DataFrame, *more: str) -> pd.DataFrame:
+    """`chosen` with the corners of its boxes: columns COLUMNS, and `more` of its own."""
+    here = predicted[predicted["image_id"].isin(chosen["image_id"])]
+    corners = here[["x1", "y1", "x2", "y2"]].to_numpy(float)
+    rows = here.groupby("image_id").indices
+    found = [corners[rows.get(image_id, [])] for image_id in chosen["image_id"]]
+    boxes = pd.Series(found, index=chosen.index, dtype=object)
+    return chosen.assign(boxes=boxes)[[*COLUMNS, *more]].reset_index(drop=True)
 
 
 def _readable(features: pd.DataFrame) -> pd.DataFrame:
