@@ -22,7 +22,8 @@ def test_each_number_has_its_meaning() -> None:
         for name, one in found.items()
     ]  # fmt: skip
     rows.insert(0, {"feature": "brightness", "metric": "mean", "value": now.mean(), "low": 117.0, "high": 123.0,
-                    "expected": 100.0, "expected_low": 97.0, "expected_high": 103.0, "n": 60, "n_reference": 500})  # fmt: skip
+                    "expected": 100.0, "expected_low": 97.0, "expected_high": 103.0, "n": 60,
+                    "n_reference": 500})  # fmt: skip
     rows.append({"feature": "brightness", "metric": "selection", "value": 0.5, "n": 9, "n_reference": 9})
     told = drift_words.numbers(conform(pd.DataFrame(rows), MEASUREMENTS)).set_index("number")
     assert list(told.index) == ["Mean", "Wasserstein", "Kolmogorov-Smirnov", "PSI", "Jensen-Shannon"]

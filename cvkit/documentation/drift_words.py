@@ -60,7 +60,7 @@ def alarm(told: Row) -> str:
     """Whether there is an alarm, and since when (a row of `changes.told`); how sure it is, the verdict says."""
     if not told["active"]:
         return f"No alarm: the evidence over all windows is {times(told['evidence'])} times what one needs."
-    way = "" if pd.isna(told["gradual"]) else ", bit by bit" if told["gradual"] > 0.8 else ", at once"
+    way: str = "" if pd.isna(told["gradual"]) else ", bit by bit" if told["gradual"] > 0.8 else ", at once"
     since = f"The change most likely began on {told['since']}{way}"
     return f"The alarm lasts since the window of {told['raised'][:10]}. {since}."
 

@@ -101,9 +101,10 @@ class Drift(Part):
         rows = rows.sort_values(["rank", "effect"], ascending=False, kind="stable", na_position="last")
         self._sources = rows["source"].tolist()
         source = desk.source or (self._sources[0] if self._sources else "")
+        told = rows.to_dict("records")
         shown = pd.DataFrame({
             "name": [name or "(no source)" for name in self._sources], "size": rows["effect"].tolist(),
-            "words": [WAYS.get(row.direction, "") + _size(feature, row.effect) for row in rows.itertuples()],
+            "words": [WAYS.get(row["direction"], "") + _size(feature, row["effect"]) for row in told],
             "state": rows["state"].tolist(), "more": [f"{row.source}: {row.state}" for row in rows.itertuples()],
         })  # fmt: skip
         chosen = self._sources.index(self.desk.source) if self.desk.source in self._sources else -1

@@ -109,16 +109,16 @@ class Images(Part):
         """Offer the findings and slices that occur; what was chosen stays chosen where it still occurs."""
         self._setting = True
         counts = self._all["findings"].str.split(", ").explode().value_counts().drop("", errors="ignore")
-        findings = [(f"{name.replace('_', ' ')} ({count})", name) for name, count in counts.items()]
+        findings = [(f"{str(name).replace('_', ' ')} ({count})", str(name)) for name, count in counts.items()]
         _offered(self.finding, [("any or none", ALL), *findings])
         _offered(self.cut, [("all images", ALL), *((name, name) for name in self._cuts)])
         self._setting = False
 
     def _offer_values(self) -> None:
         self._setting = True
-        counts = self._cuts[self.cut.value].value_counts() if self.cut.value else {}
-        names = sorted(counts.keys())
-        _offered(self.value, [(f"{name} ({_images_with(self._cuts[self.cut.value], name)})", name) for name in names])
+        values = self._cuts.get(self.cut.value, pd.Series(dtype="str"))
+        names = sorted(set(values))
+        _offered(self.value, [(f"{name} ({_images_with(values, name)})", name) for name in names])
         self.value.layout.display = "" if names else "none"
         self._setting = False
 

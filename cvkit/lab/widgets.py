@@ -54,7 +54,7 @@ class Bars(anywidget.AnyWidget):
 
     _esm = HERE / "bars.js"
     _css = HERE / "lab.css"
-    rows = traitlets.List().tag(sync=True)
+    rows: traitlets.List[Any] = traitlets.List().tag(sync=True)
     words = traitlets.Unicode().tag(sync=True)  # what the rows are, for those who cannot see them
     chosen = traitlets.Int(-1).tag(sync=True)  # a row's number; -1: none
 
@@ -88,9 +88,9 @@ class Gallery(anywidget.AnyWidget):
 
     _esm = HERE / "gallery.js"
     _css = HERE / "lab.css"
-    tiles = traitlets.List().tag(sync=True)
+    tiles: traitlets.List[Any] = traitlets.List().tag(sync=True)
     round = traitlets.Int(0).tag(sync=True)  # rises with other tiles: so that late pictures do not land on them
-    picked = traitlets.List().tag(sync=True)
+    picked: traitlets.List[Any] = traitlets.List().tag(sync=True)
     pickable = traitlets.Bool(True).tag(sync=True)
     turned = traitlets.Int(0).tag(sync=True)
     said = traitlets.Bool(True).tag(sync=True)  # whether the model's boxes are drawn
