@@ -42,6 +42,8 @@ class Drift(Part):
         self.sources_said, self.lines, self.numbers, self.images_said = (ipywidgets.HTML() for _ in range(4))
         self.lines.layout = {"flex": "1 1 280px", "min_width": "0"}
         self.images = Gallery(pickable=False)
+        self._about: Observation | None = None  # that `features` show, and what its streams tell
+        self._told = pd.DataFrame()
         self._features: list[str] = []
         self._sources: list[str] = []
         self.on(self.features, self._choose_feature, "chosen")
@@ -55,15 +57,17 @@ class Drift(Part):
     def renew(self) -> None:
         """Draw the feature."""
         observation, feature = self.desk.observation(), self.desk.feature
-        told = changes.told(observation)
-        self._show_features(observation, told)
+        if observation is not self._about:
+            self._about, self._told = observation, changes.told(observation)
+            self._show_features(observation, self._told)
+        self.features.chosen = self._features.index(feature)
         source = self._show_sources()
         rows = observation.measurements
         self.table = rows[(rows["feature"] == feature) & (rows["source"] == source)].reset_index(drop=True)
         self.figure = _figure(observation, feature, source)
         about = f"{feature.replace('_', ' ')} of {source or 'images without a source'}"
         self.spread.show(self.figure, f"{about}: how it is spread, the window against the reference")
-        mine = told[(told["source"] == source) & (told["feature"] == feature)]
+        mine = self._told[(self._told["source"] == source) & (self._told["feature"] == feature)]
         self.lines.value = _lines(observation, mine, feature, source)
         numbers = drift_words.numbers(self.table)
         self.numbers.value = numbers.to_html(index=False, border=0, escape=True) if len(numbers) else ""

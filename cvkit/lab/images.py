@@ -44,6 +44,7 @@ class Images(Part):
         self._make_filters()
         self._make_pager()
         self._make_batch()
+        self.on(self.by, self._unlimited)  # first: limits are about what was sorted by before
         for widget in (self.by, self.order, self.low, self.high, self.finding, self.cut, self.value):
             self.on(widget, self._filter)
         self.on(self.gallery, self._picked, "picked")
@@ -145,6 +146,11 @@ class Images(Part):
         self.unit.value = html.escape(f"{browsing.SORTS[by]}{span}" if len(known) else "no image has a value")
         self._page = 0
         self._show()
+
+    def _unlimited(self) -> None:
+        self._setting = True
+        self.low.value = self.high.value = ""
+        self._setting = False
 
     def _turn(self, by: int) -> None:
         page = self._page + by
