@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import time
@@ -245,6 +246,30 @@ def test_labels_picked_by_hand_speak_for_nobody_else() -> None:
     everything = frame.assign(labelled=True)
     assert labels.counted(everything, picked).eq(1).all()
     assert len(labels.counted(everything, picked)) == 20
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_window_without_images_or_findings(workspace: Path, empty: bool) -> None:
+    desk = Desk(workspace, window=DARK, source="cam-1")
+    seen = desk.observation()
+    parts = {
+        name: getattr(seen, name)[:0] for name in (("features", "anomalies", "findings") if empty else ["findings"])
+    }
+    records = seen.records
+    if empty:
+        tables = {name: getattr(records, name)[:0] for name in ("images", "predictions", "labels")}
+        records = dataclasses.replace(records, **tables)
+    desk._kept[desk.window, "cam-1"] = dataclasses.replace(seen, records=records, **parts)
+    part = Images(desk)
+    part.refresh()
+    assert part.note.value == ""
+    assert part.count.value == ("no image came in this window" if empty else "1 to 36 of 36")
+    assert len(part.finding.options) == 1
+    part.by.value = "strangeness"
+    assert part.note.value == ""
+    moved = Drift(desk)
+    moved.refresh()
+    assert moved.note.value == ""
 
 
 def test_thousands_of_images_answer_at_once(workspace: Path) -> None:

@@ -35,9 +35,9 @@ def images(observation: Observation) -> pd.DataFrame:
     found = observation.findings.drop_duplicates(["image_id", "finding"]).groupby("image_id")["finding"].agg(", ".join)
     return table.assign(
         asked=observation.weights.reindex(table["image_id"]).notna().to_numpy(),
-        strangeness=table["image_id"].map(odd["score"] / odd["usual"]),
+        strangeness=table["image_id"].map(odd["score"] / odd["usual"]).astype(float),
         flagged=table["image_id"].isin(odd.index[odd["flagged"]]),
-        findings=table["image_id"].map(found).fillna(""),
+        findings=table["image_id"].map(dict(found)).astype("str").fillna(""),
     )
 
 
