@@ -249,7 +249,7 @@ LABEL_PLAN: Mapping[str, str] = {
     "stratum": "int64",  # images alike in what is expected of them; no two sources share one, but in small budgets
     "score": "float64",  # F1 that its predictions lead to expect, 0..1; NaN where nothing tells
     "spread": "float64",  # standard deviation of F1 about it; NaN where the reference has no labels to learn it from
-    "probability": "float64",  # of being asked for, 0..1
+    "probability": "float64",  # of being asked for, 0..1; NaN of images picked by hand
     "drawn": "bool",  # asked for
     "weight": "float64",  # 1 / probability of those that are: the images it speaks for; NaN of all others
     "reason": "str",  # words for a person

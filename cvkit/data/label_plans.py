@@ -49,19 +49,22 @@ def sampling_weights(config: Config, image_ids: Iterable[str]) -> pd.Series:
     """How many images each labelled image speaks for: 1 over its chance of having been asked for by any plan.
 
     At least 1, by image_id, in the order of `image_ids`. NaN of images that no plan asked for: they were labelled for
-    some other reason, such as an alarm, and speak for nobody but themselves. Several plans: the chance is
+    some other reason, such as an alarm, and speak for nobody but themselves; 0 of images that were picked by hand, of
+    which that is known (their plan has no probability for them). Several plans: the chance is
     1 - product of (1 - p) over all plans whose frame has the image, whichever of them asked for it; plans draw
     independently of each other. Weights are to be normalised (a Hajek mean: sum of w y / sum of w), as some of the
     asked images may not have come back. Raises StorageError where a plan is damaged.
     """
     ids = pd.Index(list(image_ids), name="image_id", dtype="str")
-    missed, drawn = np.ones(len(ids)), np.zeros(len(ids), dtype=bool)
+    missed, drawn, picked = np.ones(len(ids)), np.zeros(len(ids), dtype=bool), np.zeros(len(ids), dtype=bool)
     for frame in load(config).values():
         mine = frame.set_index("image_id")
         missed *= 1 - mine["probability"].reindex(ids).fillna(0.0).to_numpy()
-        drawn |= ids.isin(mine.index[mine["drawn"]])
+        by_hand = mine["drawn"] & mine["probability"].isna()
+        drawn |= ids.isin(mine.index[mine["drawn"] & ~by_hand])
+        picked |= ids.isin(mine.index[by_hand])
     chance = np.where(drawn, 1 - missed, np.nan)
-    return pd.Series(1 / chance, index=ids, name="weight")
+    return pd.Series(np.where(picked, 0.0, 1 / chance), index=ids, name="weight")
 
 
 def _file(config: Config, name: str) -> Path:

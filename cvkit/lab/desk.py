@@ -121,6 +121,11 @@ class Desk(traitlets.HasTraits):
         equal = {"source": self.source} if self.source else {}
         return self.history.verdicts(**self._whose(), start=self.window.start, end=self.window.end, **equal)
 
+    def of_all_sources(self, feature: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Tables MEASUREMENTS and VERDICTS of the window that is looked at about one feature, of every source."""
+        about = {**self._whose(), "start": self.window.start, "end": self.window.end, "feature": feature}
+        return self.history.measurements(**about), self.history.verdicts(**about)
+
     def _whose(self) -> dict[str, Any]:
         return {"model": self.config.model.name, "version": self.version}
 

@@ -2,19 +2,18 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 function render({ model, el }) {
+  const keys = () => `arrow keys walk, Enter enlarges, Escape closes${model.get("pickable") ? ", space picks" : ""}`;
   const grid = document.createElement("div");
   grid.className = "cvkit-gallery";
   grid.setAttribute("role", "listbox");
   grid.setAttribute("aria-multiselectable", "true");
-  grid.setAttribute("aria-label", "Images: arrow keys walk, Enter enlarges, space picks");
-  const large = document.createElement("div");
+  grid.setAttribute("aria-label", `Images: ${keys()}`);
+  const large = document.createElement("dialog");
   large.className = "cvkit-large";
-  large.hidden = true;
-  large.tabIndex = -1;
-  large.setAttribute("role", "dialog");
-  large.setAttribute("aria-label", "One image, large: arrow keys walk, space picks, Escape closes");
+  large.setAttribute("aria-label", `One image, large: ${keys()}`);
   el.append(grid, large);
 
+  let turning = 0;
   let tiles = [];
   let addresses = [];
   let shown = -1;
@@ -26,7 +25,7 @@ function render({ model, el }) {
 
   function build() {
     watcher.disconnect();
-    addresses.forEach(URL.revokeObjectURL);
+    addresses.forEach((address) => URL.revokeObjectURL(address));
     addresses = [];
     close();
     tiles = model.get("tiles").map((tile, place) => figure(tile, place));
@@ -34,6 +33,8 @@ function render({ model, el }) {
     tiles.forEach((tile) => watcher.observe(tile));
     if (tiles[0]) tiles[0].tabIndex = 0;
     mark();
+    if (turning && tiles.length) go(turning > 0 ? 0 : tiles.length - 1);
+    turning = 0;
   }
 
   function figure(tile, place) {
@@ -54,7 +55,7 @@ function render({ model, el }) {
     picked.title = "pick for labelling";
     const words = document.createElement("span");
     words.textContent = tile.caption;
-    line.append(picked, words);
+    line.append(...(model.get("pickable") ? [picked, words] : [words]));
     return line;
   }
 
@@ -62,11 +63,23 @@ function render({ model, el }) {
     const frame = document.createElement("div");
     frame.className = "cvkit-frame";
     frame.style.aspectRatio = `${tile.width || 4} / ${tile.height || 3}`;
+    frame.style.setProperty("--ratio", (tile.width || 4) / (tile.height || 3));
     const image = document.createElement("img");
     image.alt = "";
     image.hidden = true;
     frame.append(image, drawn(tile));
     return frame;
+  }
+
+  function names(tile) {
+    return [["true", tile.truth], ["said", tile.said]].flatMap(([kind, boxes]) => boxes.map(([x1, y1, , y2, name]) => {
+      const word = document.createElement("span");
+      word.className = `cvkit-boxed ${kind}`;
+      word.textContent = name;
+      word.style.left = `${(100 * Math.max(x1, 0)) / (tile.width || 1)}%`;
+      word.style.top = `${(100 * (kind === "said" ? y1 : y2)) / (tile.height || 1)}%`;
+      return word;
+    }));
   }
 
   function drawn(tile) {
@@ -102,8 +115,15 @@ function render({ model, el }) {
   }
 
   function pick(place) {
+    if (!model.get("pickable")) return;
     const key = model.get("tiles")[place].key, before = model.get("picked");
     model.set("picked", before.includes(key) ? before.filter((one) => one !== key) : [...before, key]);
+    model.save_changes();
+  }
+
+  function turn(by) {
+    turning = by;
+    model.set("turned", model.get("turned") + by);
     model.save_changes();
   }
 
@@ -118,15 +138,16 @@ function render({ model, el }) {
   function open(place) {
     shown = place;
     const tile = model.get("tiles")[place];
-    large.replaceChildren(canvas(tile), caption(tile));
-    large.hidden = false;
-    large.focus();
+    const frame = canvas(tile);
+    frame.append(...names(tile));
+    large.replaceChildren(frame, caption(tile));
+    if (!large.open) large.showModal();
     model.send({ kind: "large", round: model.get("round"), places: [place] });
     mark();
   }
 
   function close() {
-    large.hidden = true;
+    if (large.open) large.close();
     large.replaceChildren();
     const last = shown;
     shown = -1;
@@ -146,7 +167,10 @@ function render({ model, el }) {
   grid.addEventListener("keydown", (event) => {
     const place = Number(event.target.closest("figure")?.dataset.place ?? -1);
     if (place < 0) return;
-    if (step(event.key)) go(place + step(event.key));
+    const next = place + (step(event.key) || 0);
+    if (event.key === "PageDown" || (next >= tiles.length && event.key === "ArrowRight")) turn(1);
+    else if (event.key === "PageUp" || (next < 0 && event.key === "ArrowLeft")) turn(-1);
+    else if (next !== place) go(next);
     else if (event.key === "Enter") open(place);
     else if (event.key === " ") pick(place);
     else return;
@@ -159,6 +183,10 @@ function render({ model, el }) {
     else return;
     handled(event);
   });
+  large.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    go(close());
+  });
   large.addEventListener("click", (event) => (event.target.closest(".cvkit-pick") ? pick(shown) : go(close())));
 
   model.on("msg:custom", (message, buffers) => {
@@ -168,7 +196,7 @@ function render({ model, el }) {
     if (message.broken) {
       const words = document.createElement("p");
       words.textContent = `cannot be shown: ${message.broken}`;
-      frame.querySelector("img").replaceWith(words);
+      frame.querySelector("img")?.replaceWith(words);
       return;
     }
     const address = URL.createObjectURL(new Blob([buffers[0]], { type: "image/jpeg" }));
@@ -182,7 +210,8 @@ function render({ model, el }) {
   build();
   return () => {
     watcher.disconnect();
-    addresses.forEach(URL.revokeObjectURL);
+    close();
+    addresses.forEach((address) => URL.revokeObjectURL(address));
   };
 }
 export default { render };

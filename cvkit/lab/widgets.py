@@ -18,11 +18,14 @@ from PIL import Image
 
 from cvkit.data.headers import BROKEN, words
 from cvkit.documentation.plots.tiles import small_picture
+from cvkit.documentation.wording import SIGNS
 from cvkit.lab.places import Place
 
 HERE = Path(__file__).parent
 SMALL, LARGE = 240, 1200  # pixels of a picture's longer side, in the gallery and enlarged
 MOST_TILES = 60
+NO_PIXELS = "its pixels were not kept"
+FULL_BAR = 5.0  # reference standard deviations: beyond, a bar tells no more than its number
 MOST_BOXES = 200  # drawn on one image
 DPI = 110  # of figures: sharp at a width of 660 pixels, and a third fewer bytes than a report's
 
@@ -46,6 +49,26 @@ class Picture(anywidget.AnyWidget):
             self.png, self.words, self.places, self.chosen = png(figure), words, list(places()), chosen
 
 
+class Bars(anywidget.AnyWidget):
+    """Names with a bar and a verdict each, of which one can be chosen."""
+
+    _esm = HERE / "bars.js"
+    _css = HERE / "lab.css"
+    rows: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    words = traitlets.Unicode().tag(sync=True)  # what the rows are, for those who cannot see them
+    chosen = traitlets.Int(-1).tag(sync=True)  # a row's number; -1: none
+
+    def show(self, frame: pd.DataFrame, words: str, chosen: int = -1) -> None:
+        """Show `name`, `size` (from 0; NaN without a bar), `words` for it, `state` of STATES, `more` on hovering."""
+        shares = (frame["size"].astype(float) / FULL_BAR).clip(0, 1).fillna(0.0)
+        texts = {name: frame[name].astype(str).tolist() for name in ("name", "words", "state", "more")}
+        signs = [SIGNS[state] for state in texts["state"]]
+        columns = {**texts, "share": shares.tolist(), "sign": signs}
+        with self.hold_sync():
+            self.rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            self.words, self.chosen = words, chosen
+
+
 def png(figure: Figure) -> bytes:
     """A figure as PNG. It is laid out once, for `places` too: matplotlib's own `savefig` does so twice."""
     figure.set_dpi(DPI)
@@ -57,13 +80,19 @@ def png(figure: Figure) -> bytes:
 
 
 class Gallery(anywidget.AnyWidget):
-    """Images with boxes. Their pictures are read when they come into view; `picked` are the ids of those picked."""
+    """Images with boxes. Their pictures are read when they come into view; `picked` are the ids of those picked.
+
+    What is picked stays so when other images are shown. `turned` rises and falls where the keys walk off the last or
+    first image: whoever has more to show may follow it.
+    """
 
     _esm = HERE / "gallery.js"
     _css = HERE / "lab.css"
-    tiles = traitlets.List().tag(sync=True)
+    tiles: traitlets.List[Any] = traitlets.List().tag(sync=True)
     round = traitlets.Int(0).tag(sync=True)  # rises with other tiles: so that late pictures do not land on them
-    picked = traitlets.List().tag(sync=True)
+    picked: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    pickable = traitlets.Bool(True).tag(sync=True)
+    turned = traitlets.Int(0).tag(sync=True)
     said = traitlets.Bool(True).tag(sync=True)  # whether the model's boxes are drawn
     truth = traitlets.Bool(True).tag(sync=True)  # whether the labels are
 
@@ -89,6 +118,9 @@ class Gallery(anywidget.AnyWidget):
             if of_round != self.round or not 0 <= place < len(self._paths):
                 return
             answer = {"kind": kind, "round": of_round, "place": place}
+            if not self._paths[place]:
+                self.send({**answer, "broken": NO_PIXELS})
+                continue
             try:
                 data = jpeg(self._paths[place], LARGE if kind == "large" else SMALL)
             except BROKEN as error:

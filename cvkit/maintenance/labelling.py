@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ LIKELY_WRONG = 0.1  # share of the budget for the likeliest mistakes; see the be
 PER_STRATUM = 5  # labels, on average, that a stratum is to get
 WIDEST = 0.5  # half of an interval of F1 from which on it tells nothing
 PLAIN, MISTAKE, STRANGE = "speaks for its stratum", "likeliest mistake", "strange"
+BY_HAND = "picked by hand"
 EARLIER = "asked for by an earlier plan"  # why an image of the frame could not be drawn
 Edges = Mapping[str, tuple[int, Floats]]  # by source: the number of its first stratum, and its cuts
 
@@ -95,6 +96,35 @@ def plan(
     frame = choose(open_rows, budget, random, likely_wrong=likely_wrong, earlier=earlier)
     notes = _notes(open_rows, known, budget, waiting, config)
     return _assembled(frame, rows, boxes, _class_names(config, reference, boxes), notes)
+
+
+def by_hand(config: Config, seen: Sequence[Observation], image_ids: Collection[str]) -> Plan:
+    """The images of `seen` that a person picked, to be labelled; what of them cannot be asked for stands in the notes.
+
+    They have no probability, and so no weight: a person picks what looks wrong, and such labels tell nothing of other
+    images. Raises DataError where none of them can be asked for.
+    """
+    before = {one for frame in label_plans.load(config).values() for one in frame.loc[frame["drawn"], "image_id"]}
+    parts = [_candidates(one, None, config, "") for one in seen]
+    rows, boxes = (pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True))
+    picked = rows[rows["image_id"].isin(list(image_ids))].reset_index(drop=True)
+    asked = ~picked["labelled"] & picked["image_id"].isin(before)
+    counts = {
+        "have labels already": int(picked["labelled"].sum()),
+        "were asked for already": int(asked.sum()),
+        "have no readable file of their own, or are copies of another": len(set(image_ids)) - len(picked),
+    }
+    notes = [f"{count} of the picked images {why}." for why, count in counts.items() if count]
+    frame = picked[~picked["labelled"] & ~asked].assign(
+        stratum=0, score=np.nan, spread=np.nan, probability=np.nan, drawn=True, weight=np.nan, reason=BY_HAND, file=""
+    )
+    if frame.empty:
+        raise DataError(
+            "there is no image to ask for", where=str(config.path), expected="picked images that can be labelled",
+            found=" ".join(notes) or "none picked", remedy="pick others",
+        )  # fmt: skip
+    frame = conform(frame[list(LABEL_PLAN)], LABEL_PLAN)
+    return _assembled(frame, rows, boxes, _class_names(config, seen[0].reference, boxes), notes)
 
 
 def learnt(reference: Reference, confidence: float) -> Correctness | None:

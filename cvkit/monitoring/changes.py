@@ -15,30 +15,42 @@ from cvkit.stats.change import harm, multivariate
 from cvkit.stats.change.projection import unit
 from cvkit.tables import PREDICTION_FEATURES, PROPERTIES
 
-COLUMNS = ("source", "feature", "active", "evidence", "effect", "since", "gradual", "harm", "beyond")
+TOLD = ("source", "feature", "active", "evidence", "effect", "since", "gradual", "raised")
+COLUMNS = (*TOLD[:-1], "harm", "beyond")
 APPEARANCE = frozenset({*PROPERTIES, "embedding"})
 TOGETHER = ("source", "columns", "statistic", "value", "effect", "p_value", "n", "n_reference")
 MOST_ROWS = 1000  # of a source's reference that many columns are compared with at once
 
 
+def told(observation: Observation) -> pd.DataFrame:
+    """What the evidence says of each stream of a window that has images: columns `TOLD`, in no order.
+
+    `evidence`: log10 of how many times what an alarm needs; `effect`: size since `since`, its onset; `gradual`: the
+    probability of a ramp; `raised`: the window that raised the alarm, "" without one. NaN where nothing is known.
+    """
+    rows, sources = [], set(observation.features["source"])
+    for (source, feature), state in observation.streams.items():
+        if source not in sources or (alarm := alarms.at(state, observation.window.start)) is None:
+            continue
+        rows.append([source, feature, alarm.active, alarm.evidence, alarm.effect, alarm.onset[:10], alarm.gradual,
+                     alarm.raised])  # fmt: skip
+    return pd.DataFrame(rows, columns=list(TOLD)).astype({"active": bool})
+
+
 def rank(observation: Observation) -> pd.DataFrame:
     """All streams of a window, the ones that ask for attention first: columns `COLUMNS`.
 
-    `evidence`: log10 of how many times what an alarm needs; `effect`: size since `since`, its onset; `gradual`: the
-    probability of a ramp; `harm`: the change of quality to expect from this feature alone (see `quality`), negative is
-    worse; `beyond`: the share of images outside the reference's range, of which harm says nothing. In order: alarms,
-    then by expected loss of quality, then by evidence. NaN where nothing is known.
+    As `told`, and `harm`: the change of quality to expect from this feature alone (see `quality`), negative is worse;
+    `beyond`: the share of images outside the reference's range, of which harm says nothing. In order: alarms, then by
+    expected loss of quality, then by evidence. NaN where nothing is known.
     """
-    good = quality(observation.reference)
-    rows = []
-    for (source, feature), state in observation.streams.items():
-        told = alarms.at(state, observation.window.start)
-        if told is None or source not in set(observation.features["source"]):
-            continue
-        expected = _harm(observation, good, source, feature)
-        rows.append([source, feature, told.active, told.evidence, told.effect, told.onset[:10], told.gradual,
-                     expected.change, expected.beyond])  # fmt: skip
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"active": bool, "harm": float})
+    table, good = told(observation), quality(observation.reference)
+    harms = [
+        expected_harm(observation, good, source, feature)
+        for source, feature in zip(table["source"], table["feature"], strict=True)
+    ]
+    table = table.assign(harm=[one.change for one in harms], beyond=[one.beyond for one in harms])
+    table = table.astype({"harm": float})
     loss = (-table["harm"]).fillna(-np.inf)
     return table.assign(loss=loss).sort_values(
         ["active", "loss", "evidence"], ascending=False, kind="stable", ignore_index=True
@@ -109,7 +121,8 @@ def quality(reference: Reference) -> pd.Series:
     return labelled if len(labelled) else known["confidence"].dropna()
 
 
-def _harm(observation: Observation, good: pd.Series, source: str, feature: str) -> harm.Harm:
+def expected_harm(observation: Observation, good: pd.Series, source: str, feature: str) -> harm.Harm:
+    """The change of quality to expect of one feature of a source; `good` as `quality` gives it; NaN: not known."""
     part = observation.reference.part(source)
     if feature not in observation.features or part is None:
         return harm.Harm(float("nan"), float("nan"), 0, 0)

@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cvkit.data.embeddings import matrix
 from cvkit.data.features import copies
 from cvkit.data.records import of_source
 from cvkit.monitoring import anomalies
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import ordinary
 from cvkit.monitoring.slices import image_quality
+from cvkit.stats.change.projection import unit
 from cvkit.tables import FEATURE_UNITS
 
 # Findings that a look at the picture shows or explains, the plainest first.
@@ -69,7 +71,7 @@ def worst_images(observation: Observation, *, most: int = 9, copies: int = 2) ->
     chosen = by_turns[~by_turns["image_id"].isin(surplus)].drop_duplicates("image_id").head(most)
     in_order = about[about["image_id"].isin(chosen["image_id"])].sort_values("rank", kind="stable")
     words = {str(key): _finding_words(part) for key, part in in_order.groupby("image_id")}
-    captions = [f"{_whence(row)}\n{words[str(row.image_id)]}" for row in chosen.itertuples()]
+    captions = [f"{whence(row)}\n{words[str(row.image_id)]}" for row in chosen.itertuples()]
     return _with_boxes(chosen.assign(caption=captions), observation.records.predictions)
 
 
@@ -95,9 +97,19 @@ def most_moved(
 
 
 def samples(observation: Observation, feature: str, source: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The values of `feature` of readable images: the reference's and the window's, NaN where there is none."""
-    expected, current = _reference_part(observation, source), _of(observation.features, source)
-    return expected[feature].to_numpy(), _readable(current)[feature].to_numpy()
+    """The values of `feature` of readable images: the reference's and the window's, NaN where there is none.
+
+    Of the embedding each image's distance from the reference's mean, of unit vectors; no values without embeddings.
+    """
+    expected, current = _reference_part(observation, source), _readable(_of(observation.features, source))
+    if feature != "embedding":
+        return expected[feature].to_numpy(), current[feature].to_numpy()
+    then = unit(matrix(observation.reference.embeddings, expected["image_id"]))
+    now = unit(matrix(observation.embeddings, current["image_id"]))
+    if not then.size or then.shape[1] != now.shape[1]:
+        return np.empty(0), np.empty(0)
+    centre = np.nanmean(then, axis=0)
+    return np.linalg.norm(then - centre, axis=1), np.linalg.norm(now - centre, axis=1)
 
 
 def predictions(observation: Observation, source: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -123,7 +135,7 @@ def moved_images(observation: Observation, feature: str, source: str, *, most: i
     chosen = shown.sort_values(["distance", "image_id"], ascending=[False, True]).head(most)
     numbers = chosen[feature]
     captions = [
-        f"{_whence(row)}\n{_name(feature)} {value:.3g}" for row, value in zip(chosen.itertuples(), numbers, strict=True)
+        f"{whence(row)}\n{_name(feature)} {value:.3g}" for row, value in zip(chosen.itertuples(), numbers, strict=True)
     ]
     return _with_boxes(chosen.assign(caption=captions), observation.records.predictions)
 
@@ -197,21 +209,19 @@ def _with_nearest(observation: Observation, source: str, shown: pd.DataFrame) ->
     """Images of a source (`image_id`, `caption`), each followed by the reference image most like it."""
     records, reference = observation.records, observation.reference
     like = anomalies.nearest(shown["image_id"], source, observation.features, observation.embeddings, reference)
-    parts = []
-    for image_id, caption, other in zip(shown["image_id"], shown["caption"], like, strict=True):
-        parts.append(_picture(records.images, image_id, caption, records.predictions))
-        parts.append(_picture(reference.images, other, "reference, nearest", reference.predictions))
-    return _joined(parts)
+    now = shown[["image_id", "caption"]].assign(place=np.arange(len(shown)))
+    then = now.assign(image_id=like, caption="reference, nearest", place=now["place"] + 0.5)
+    sides = [(now, records.images, records.predictions), (then, reference.images, reference.predictions)]
+    rows = [
+        _with_boxes(wanted.merge(_with_pixels(images), on="image_id"), predicted, "place")
+        for wanted, images, predicted in sides
+    ]
+    return _joined(rows).sort_values("place", ignore_index=True)[list(COLUMNS)] if any(map(len, rows)) else _joined([])
 
 
 def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(COLUMNS))
-
-
-def _picture(images: pd.DataFrame, image_id: str, caption: str, predicted: pd.DataFrame) -> pd.DataFrame:
-    found = images[(images["image_id"] == image_id) & (images["path"] != "")]
-    return _with_boxes(found.assign(caption=caption), predicted)
 
 
 def gallery(observation: Observation, pairs: list[tuple[str, str]], *, columns: int = 3) -> pd.DataFrame:
@@ -242,14 +252,14 @@ def _of(table: pd.DataFrame, source: str) -> pd.DataFrame:
     return table[table["source"] == source]
 
 
-def _with_boxes(chosen: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
-    corners = [
-        predicted.loc[predicted["image_id"] == image_id, ["x1", "y1", "x2", "y2"]].to_numpy(dtype=float)
-        for image_id in chosen["image_id"]
-    ]
-    return chosen.assign(boxes=pd.Series(corners, index=chosen.index, dtype=object))[list(COLUMNS)].reset_index(
-        drop=True
-    )
+def _with_boxes(chosen: pd.DataFrame, predicted: pd.DataFrame, *more: str) -> pd.DataFrame:
+    """`chosen` with the corners of its boxes: columns COLUMNS, and `more` of its own."""
+    here = predicted[predicted["image_id"].isin(chosen["image_id"])]
+    corners = here[["x1", "y1", "x2", "y2"]].to_numpy(float)
+    rows = here.groupby("image_id").indices
+    found = [corners[rows.get(image_id, [])] for image_id in chosen["image_id"]]
+    boxes = pd.Series(found, index=chosen.index, dtype=object)
+    return chosen.assign(boxes=boxes)[[*COLUMNS, *more]].reset_index(drop=True)
 
 
 def _readable(features: pd.DataFrame) -> pd.DataFrame:
@@ -262,7 +272,8 @@ def _reference_part(observation: Observation, source: str) -> pd.DataFrame:
     return _readable(_of(known, part)) if part is not None else known.iloc[:0]
 
 
-def _whence(row: Any) -> str:
+def whence(row: Any) -> str:
+    """Where an image comes from, of a row with `source` and `time`: its source and moment, in words."""
     source, moment = getattr(row, "source", ""), getattr(row, "time", pd.NaT)
     if pd.isna(moment):
         return f"{source or '(no source)'}, no time"

@@ -36,7 +36,7 @@ def rows(images: pd.DataFrame, features: pd.DataFrame, weights: pd.Series) -> It
     lags = (images["label_time"] - images["time"])[known].dropna().dt.total_seconds() / 3600
     if len(lags):
         yield {**here, "metric": "lag", "value": lags.median(), "low": lags.min(), "high": lags.max(), "n": len(lags)}
-    asked = weights.reindex(images["image_id"]).notna().to_numpy()
+    asked = weights.reindex(images["image_id"]).gt(0).to_numpy()
     if (asked & known).any() and n < WHOLE * len(images):
         yield {**here, "metric": "weighted", "value": (asked & known).sum() / n}
         yield {**here, "metric": "returned", "value": (asked & known).sum() / asked.sum(), "n": int(asked.sum())}
@@ -104,13 +104,15 @@ def counted(images: pd.DataFrame, weights: pd.Series) -> pd.Series:
     """Weight of each labelled image of one source, by image_id: how many of the source's images it speaks for.
 
     The sampling weights, where the images were drawn by a plan: then labelled images that no plan drew are left out,
-    as somebody chose them for a reason. 1 each, where nothing was drawn or (nearly) all images have labels.
+    as somebody chose them for a reason. Those picked by hand (weight 0) always are, but where (nearly) all images have
+    labels: then each has 1, as where nothing was drawn.
     """
     ids = images.loc[images["labelled"], "image_id"]
-    drawn = weights.reindex(ids)
-    if drawn.isna().all() or len(ids) >= WHOLE * len(images):
+    if len(ids) >= WHOLE * len(images):
         return pd.Series(1.0, index=ids)
-    return drawn.dropna()
+    drawn = weights.reindex(ids)
+    drawn = drawn[~drawn.eq(0)]
+    return pd.Series(1.0, index=drawn.index) if drawn.isna().all() else drawn.dropna()
 
 
 def evenly(weights: pd.Series) -> set[str]:

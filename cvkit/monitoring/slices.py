@@ -99,7 +99,7 @@ def boxes(observation: Observation, quality: pd.DataFrame) -> pd.DataFrame:
         }
     )
     joined = table.merge(quality, on="image_id", how="left")
-    return joined.assign(hours=_hours(joined["time"], observation.reference.time_zone))
+    return joined.assign(hours=hours(joined["time"], observation.reference.time_zone))
 
 
 def by(told: pd.DataFrame, columns: Iterable[str] = COLUMNS, *, pairs: bool = False, bins: int = BINS) -> pd.DataFrame:
@@ -208,8 +208,8 @@ def _pairs(parts: Sequence[Part], images: pd.Series) -> Iterator[Part]:
             yield Part((*one.by, *other.by), f"{one.words} and {other.words}", inside, (one.words, other.words))
 
 
-def _hours(times: pd.Series, time_zone: str, length: int = 6) -> pd.Series:
-    """Stretches of the day; NaN where paths tell no more than the day: then all images have one clock."""
+def hours(times: pd.Series, time_zone: str, length: int = 6) -> pd.Series:
+    """Stretches of the day of each time; NaN where paths tell no more than the day: then all images have one clock."""
     local = times.dt.tz_convert(time_zone)
     if local.dt.time.nunique() < 2:
         return pd.Series(np.nan, index=times.index)

@@ -33,9 +33,9 @@ def heat_map(measurements: pd.DataFrame, verdicts: pd.DataFrame, *, cap: float =
     Tables MEASUREMENTS and VERDICTS of one window.
     """
     title = "How far each feature lies from the reference in this window"
-    effects = _effects(measurements)
+    moved = effects(measurements)
     states = _drift_states(verdicts)
-    table = effects.pivot_table("effect", "feature", "source", "max", dropna=False)
+    table = moved.pivot_table("effect", "feature", "source", "max", dropna=False)
     for feature, source in states:
         if feature not in table.index or source not in table.columns:
             table.loc[feature, source] = np.nan
@@ -47,7 +47,7 @@ def heat_map(measurements: pd.DataFrame, verdicts: pd.DataFrame, *, cap: float =
         title += f": the {MOST_SOURCES} of {len(table.columns)} sources that moved most"
     table = table.loc[order, style.in_order(sources)]
     wide = len(table.columns) <= UPRIGHT
-    return _draw_heat_map(table if wide else table.T, effects, states, title, cap)
+    return _draw_heat_map(table if wide else table.T, moved, states, title, cap)
 
 
 def quality_bars(measurements: pd.DataFrame, verdicts: pd.DataFrame | None = None) -> Figure:
@@ -100,8 +100,8 @@ def _draw_bars(axes: Axes, shown: pd.DataFrame, verdicts: pd.DataFrame | None) -
     axes.set_ylabel("source · finding", fontsize=style.FONT, color=style.INK)
 
 
-def _effects(measurements: pd.DataFrame) -> pd.DataFrame:
-    """Feature, source, effect and direction (1 up, -1 down, 0 neither) of everything that was compared."""
+def effects(measurements: pd.DataFrame) -> pd.DataFrame:
+    """Feature, source, `effect` and `direction` (1 up, -1 down, 0 neither) of everything that was compared."""
     numbers = measurements["metric"].isin(["wasserstein", "embedding_shift"])
     mix = (measurements["metric"] == "chi_square") & (measurements["feature"] == "class_mix")
     rows = measurements.loc[(numbers | mix) & measurements["feature"].isin(list(FEATURE_UNITS))]
