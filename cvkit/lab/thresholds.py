@@ -57,7 +57,16 @@ class Thresholds(Part):
         self.on(self.back, self._go_back)
         self.on(self.lines, self._chose, "chosen")
         more = ipywidgets.Accordion([self.tried], titles=["Settings tried so far"])
-        return ipywidgets.HTML(f"<p>{MEANS}</p>"), self.budget, self.size, self.back, self.said, self.lines, self.keep, more
+        return (
+            ipywidgets.HTML(f"<p>{MEANS}</p>"),
+            self.budget,
+            self.size,
+            self.back,
+            self.said,
+            self.lines,
+            self.keep,
+            more,
+        )
 
     def renew(self) -> None:
         """Read the streams where the history was read anew, and replay them."""
