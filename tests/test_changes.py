@@ -22,8 +22,8 @@ from cvkit.monitoring import alarms, backtest, changes
 from cvkit.monitoring.alarms import Reading, State
 from cvkit.monitoring.backtest import Event
 from cvkit.monitoring.monitor import Observation
-from cvkit.monitoring.replay import Replay
 from cvkit.monitoring.reference import Reference
+from cvkit.monitoring.replay import Replay
 from cvkit.stats.change import drift, harm, projection
 from cvkit.stats.change.chunks import signals
 from cvkit.tables import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -56,17 +57,14 @@ def test_a_replay_is_what_measuring_anew_gives(past: dict[Key, State]) -> None:
 
 
 def test_steps_tell_how_far_they_are_and_come_to_the_same(past: dict[Key, State]) -> None:
-    steps, shares = Replay(past, DAY).steps(SETTINGS[-1]), []
-    while True:
-        try:
-            shares.append(next(steps))
-        except StopIteration as done:
-            assert done.value == Replay(past, DAY).run(SETTINGS[-1])
-            break
+    replay, found = Replay(past, DAY), []
+
+    def run() -> Iterator[float]:
+        found.append((yield from replay.steps(SETTINGS[-1])))
+
+    shares = list(run())
+    assert found == [Replay(past, DAY).run(SETTINGS[-1])]
     assert len(shares) > 10
     assert shares == sorted(shares)
     assert 0 <= shares[0] <= shares[-1] < 1
-    again = Replay(past, DAY)
-    again.run(SETTINGS[-1])
-    with pytest.raises(StopIteration):  # what was worked out once takes no step
-        next(again.steps(SETTINGS[-1]))
+    assert list(run()) == []  # what was worked out once takes no step

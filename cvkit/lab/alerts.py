@@ -128,7 +128,7 @@ class Alerts(Part):
         self.course.value = f"<h4>What happened, newest first</h4>{rows(told)}"
 
     def _act(self, do: Callable[[], str]) -> None:
-        """Do something about the chosen alert as it was shown, then read all anew; what was typed stays on a mistake."""
+        """Do something about the chosen alert as it was shown, then read all anew; what was typed stays."""
         name, self.said.value = self.list.value, ""
         try:
             if not name:
@@ -146,7 +146,7 @@ class Alerts(Part):
             by = f" by {now.author}: {now.why}" if now.author else ""
             raise DataError(
                 "this alert is not any more as it was shown", where=_name(now), expected=shown.state,
-                found=f"{now.state}{by}", remedy="look at it again; nothing was done, and what you typed is still there",
+                found=f"{now.state}{by}", remedy="look at it again: nothing was done, what you typed is kept",
             )  # fmt: skip
 
     def _look(self) -> str:
@@ -189,7 +189,8 @@ class Alerts(Part):
         made = alert_actions.override(
             config, history, rule, changes, author=self.by.value, why=self.why.value, until=until
         )
-        return f"{made.rule}: {alert_actions.written(changes)} until {_moment(until)}, from the next look at the windows on."
+        words = f"{made.rule}: {alert_actions.written(changes)} until {_moment(until)}"
+        return f"{words}, from the next run on."
 
     def _end(self) -> str:
         config, history, _ = self._about

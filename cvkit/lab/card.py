@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import ipywidgets
 import pandas as pd
@@ -15,8 +16,7 @@ from cvkit.documentation.facts import Fact, Known
 from cvkit.documentation.sections import Draft, Section
 from cvkit.documentation.site import safe_words
 from cvkit.documentation.wording import SIGNS
-from cvkit.errors import ConfigError
-from cvkit.lab.part import Part
+from cvkit.lab.part import Part, later
 
 GUIDE = "<!-- guide:"
 
@@ -36,6 +36,7 @@ class Card(Part):
         self._found: dict[str, Section] = {}
         self._known: Known | None = None
         self._told: dict[str, Fact] = {}
+        self._past: pd.DataFrame | None = None  # the desk's, when the records were read
         wide = {"style": {"description_width": "80px"}, "layout": {"width": "420px"}}
         self.document = ipywidgets.Dropdown(description="Document", **wide)
         self.section = ipywidgets.Dropdown(description="Section", **wide)
@@ -44,19 +45,21 @@ class Card(Part):
         self.said, self.seen = ipywidgets.HTML(), ipywidgets.HTML()
         self.words = ipywidgets.Textarea(rows=9, layout={"width": "100%"})
         names = {"begin": "Start it", "fill": "Write its facts anew", "preview": "Preview", "save": "Save",
-                 "undo": "Throw the draft away"}  # fmt: skip
+                 "undo": "Throw the draft away", "mine": "I have seen it"}  # fmt: skip
         self.buttons = {
             name: ipywidgets.Button(description=text, layout={"width": "auto"}) for name, text in names.items()
         }
         for widget, do in ((self.document, self._chose), (self.section, self._ask), (self.words, self._typed)):
             self.on(widget, do)
         for name, do in (("begin", self._begin), ("fill", self._fill), ("preview", self._preview),
-                         ("save", self._save), ("undo", self._undo)):  # fmt: skip
+                         ("save", self._save), ("undo", self._undo), ("mine", self._rebase)):  # fmt: skip
             self.on(self.buttons[name], do)
         self.start = ipywidgets.HBox([self.label, self.buttons["begin"]])
         missing = ipywidgets.Accordion([self.lacking], titles=["What is missing, stale or contradictory"])
         row = ipywidgets.HBox([self.buttons[name] for name in ("save", "preview", "undo", "fill")])
-        self.form = ipywidgets.VBox([self.state, missing, self.section, self.guide, self.words, row, self.seen])
+        self.form = ipywidgets.VBox(
+            [self.state, missing, self.section, self.guide, self.buttons["mine"], self.words, row, self.seen]
+        )
         return self.document, self.start, self.said, self.form
 
     def renew(self) -> None:
@@ -98,16 +101,28 @@ class Card(Part):
         )
         options = [(_label(one, one.name in typed), one.name) for one in self._found.values()]
         todo = [one.name for one in self._found.values() if not one.written] or list(self._found)
-        chosen = self.section.value if self.section.value in self._found else (todo or [None])[0]
+        chosen = self.section.value if self.section.value in self._found else next(iter(todo), None)
         self._fill_options(self.section, options, chosen)
         self._ask()
-        self._check(text, str(path))
+        check = partial(self._check, name, text)
+        if self._past is not self.desk.past:  # the records are read in a second or two: the form is there before
+            self.state.value, self.lacking.value = "<p>Reading the records ...</p>", ""
+            if later(self.note, check):
+                return
+        check()
 
-    def _check(self, text: str, where: str) -> None:
-        if self._known is None:
-            self._known = facts.know(self.desk.config, datetime.now(UTC))
-            self._told = dict(facts.told(self._known))
-        found = self.checked = documents.check(text, self._known, self._told, where, self.document.value)
+    def _know(self) -> Known:
+        self._known = known = facts.know(self.desk.config, datetime.now(UTC))
+        self._told, self._past = dict(facts.told(known)), self.desk.past
+        return known
+
+    def _check(self, name: str, text: str) -> None:
+        if self._past is not self.desk.past:
+            self._know()
+        if name != self.document.value or self._known is None:
+            return  # another was chosen meanwhile
+        where = str(documents.path_of(self.desk.config, name))
+        found = self.checked = documents.check(text, self._known, self._told, where, name)
         self.state.value = (
             f"<p><b>{found.percent}</b> complete: {found.done} of {found.of} facts and sections are there. "
             f"<progress max='{found.of}' value='{found.done}'></progress></p>"
@@ -126,7 +141,10 @@ class Card(Part):
             return
         draft = self._draft
         guide = section.guide.strip().removeprefix(GUIDE).removesuffix("-->").strip()
+        other = draft is not None and draft.body != section.body
+        self.buttons["mine"].layout.display = None if other else "none"
         note = "" if draft is None else "<p><i>Typed and not saved yet.</i></p>"
+        note += _other(section) if other else ""
         self.guide.value = (
             f"<h4>{html.escape(section.heading)}</h4><p>{html.escape(section.question)}</p>"
             f"<p class='cvkit-quiet'>{html.escape(guide)}</p>{note}"
@@ -154,24 +172,31 @@ class Card(Part):
         self.seen.value = f'<div class="cvkit-preview"><h3>{html.escape(section.heading)}</h3>{page}</div>'
 
     def _save(self) -> None:
+        self._typed()  # where that fails nothing else is done
         section, draft, name = self._found[self.section.value], self._draft, self.document.value
         body = section.body if draft is None else draft.body
-        sections.write(self.desk.config, name, section.name, self.words.value, body=body)
-        sections.keep_draft(self.desk.config, name, self.author, section.name, None)
-        self._read()
+        try:
+            sections.write(self.desk.config, name, section.name, self.words.value, body=body)
+            sections.keep_draft(self.desk.config, name, self.author, section.name, None)
+        finally:
+            self._read()
         self.said.value = f"<p>Saved: {html.escape(section.name)} in {html.escape(str(self._path))}.</p>"
 
     def _undo(self) -> None:
         sections.keep_draft(self.desk.config, self.document.value, self.author, self.section.value, None)
         self._read()
 
+    def _rebase(self) -> None:
+        """Somebody else's words were seen: from now on the draft may take their place."""
+        section, draft = self._found[self.section.value], Draft(self.words.value, self._found[self.section.value].body)
+        sections.keep_draft(self.desk.config, self.document.value, self.author, section.name, draft)
+        self._ask()
+
     def _begin(self) -> None:
         config, template = self.desk.config, self.document.value.removeprefix("+")
         name = documents.named(template, "" if template == documents.CARD else self.label.value.strip())
         documents.free(config, name)
-        self._known = known = facts.know(config, datetime.now(UTC))
-        self._told = dict(facts.told(known))
-        documents.start(config, name, known, self._told)
+        documents.start(config, name, self._know(), self._told)
         self._reading = True
         self.document.options = [*self.document.options, (name.replace("-", " "), name)]
         self.document.value = name
@@ -180,9 +205,7 @@ class Card(Part):
         self.said.value = f"<p>Started: {html.escape(str(self._path))}.</p>"
 
     def _fill(self) -> None:
-        self._known = known = facts.know(self.desk.config, datetime.now(UTC))
-        self._told = dict(facts.told(known))
-        done = documents.fill(self.desk.config, self.document.value, known, self._told)
+        done = documents.fill(self.desk.config, self.document.value, self._know(), self._told)
         self._read()
         self.said.value = f"<p>Its facts are as the records are now.</p>{_listed('', done.notes)}"
 
@@ -194,8 +217,15 @@ class Card(Part):
         self._reading = True
         widget.options = options
         names = [name for _, name in options]
-        widget.value = value if value in names else (names or [None])[0]
+        widget.value = value if value in names else next(iter(names), None)
         self._reading = False
+
+
+def _other(section: Section) -> str:
+    return (
+        "<p><b>Somebody else changed this section since you began to type.</b> It says now:</p>"
+        f"<blockquote>{html.escape(section.words or 'nothing')}</blockquote><p>Put the two together below, then:</p>"
+    )
 
 
 def _label(section: Section, draft: bool) -> str:

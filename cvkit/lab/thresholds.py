@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import math
 import time
@@ -17,10 +16,9 @@ from cvkit.documentation import plots
 from cvkit.documentation.plots.alarm_lines import rows_of
 from cvkit.errors import DataError
 from cvkit.lab import places
-from cvkit.lab.part import Part, rows, telling
+from cvkit.lab.part import Part, later, rows
 from cvkit.lab.widgets import Picture
 from cvkit.monitoring import backtest, identity
-from cvkit.monitoring.alarms import Key, State
 from cvkit.monitoring.replay import Replay
 from cvkit.tables import Window
 
@@ -33,11 +31,10 @@ MEANS = (
 )
 
 Pair = tuple[float, float]
-Steps = Generator[float, None, dict[Key, State]]
 
 
 class Thresholds(Part):
-    """The past under other rules. `table`: settings that were tried, as `backtest` has them; `alarms`: of the newest."""
+    """The past under other rules. `table`: settings tried so far, as `backtest` has them; `alarms`: of the last one."""
 
     title = "Thresholds"
 
@@ -46,7 +43,8 @@ class Thresholds(Part):
         rules = self.desk.config.rules
         self.alarms = self._today = backtest.alarm_table(())
         self._past: pd.DataFrame | None = None
-        self._steps: Steps | None = None
+        self._steps: Generator[float, None, None] | None = None
+        self._rows: dict[Pair, tuple[float, ...]] = {}  # what was tried
         self.budget = _slider("False alarms a year", BUDGETS, rules.false_alarms_per_year)
         self.size = _slider("Size that matters", SIZES, rules.drift_warning)
         self.back = ipywidgets.Button(description="Today's setting", icon="undo", layout={"width": "auto"})
@@ -105,19 +103,15 @@ class Thresholds(Part):
             self._today = self.alarms if one == self._now else self._today
         self._show(pair)
 
-    def _go_on(self, steps: Any) -> None:
-        """Work for a moment; where a loop runs, the rest waits its turn. A newer setting takes an older one's place."""
+    def _go_on(self, steps: Generator[float, None, None]) -> None:
+        """Work for a moment; in a kernel the rest waits its turn. A newer setting takes an older one's place."""
         until = time.monotonic() + AT_ONCE_S
+        if steps is not self._steps:
+            return
         for share in steps:
-            if time.monotonic() > until and (loop := _loop()):
+            if time.monotonic() > until and later(self.note, partial(self._go_on, steps)):
                 self.said.value = f"<p>Replaying the past: {share:.0%}. Each setting takes this time once.</p>"
-                loop.call_later(0.01, partial(self._go_on_later, steps))
                 return
-
-    def _go_on_later(self, steps: Any) -> None:
-        if steps is self._steps:
-            with telling(self.note):
-                self._go_on(steps)
 
     def _show(self, pair: Pair) -> None:
         self.table = pd.DataFrame(self._rows.values(), columns=list(backtest.COLUMNS[:4]))
@@ -150,13 +144,6 @@ def _slider(words: str, values: tuple[float, ...], today: float) -> ipywidgets.S
     return ipywidgets.SelectionSlider(
         options=options, value=today, description=words, style={"description_width": "150px"}, layout={"width": "560px"}
     )
-
-
-def _loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:  # no kernel: nobody waits
-        return None
 
 
 def _numbers(tried: tuple[float, ...], today: tuple[float, ...], months: float) -> str:

@@ -139,7 +139,7 @@ class _Stream:
         told = alarms.recovery(known, {**episode, "raised": self._windows[raised]["start"]})
         if told is None:
             return None
-        return next((one for one in later if self._windows[one]["start"] == told[1])), told[0]
+        return next(one for one in later if self._windows[one]["start"] == told[1]), told[0]
 
     def _known(self, left_out: LeftOut, count: int) -> State:
         past = [{"onset": onset, "healthy": healthy, "ended": healthy} for onset, healthy in left_out]

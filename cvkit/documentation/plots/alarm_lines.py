@@ -21,8 +21,8 @@ DAYS_WITHOUT_CLOCK = 3.0
 def alarm_lines(tried: pd.DataFrame, today: pd.DataFrame, span: Window) -> Figure:
     """Alarms of each source within `span`: as `tried` has them above, as `today` has them below.
 
-    Both have a row for each alarm: `source`, `start`, `end` (NaT while it lasts). Of more than `MOST_ROWS` sources those
-    with most alarms are drawn. Without an alarm a figure says so.
+    Both have a row for each alarm: `source`, `start`, `end` (NaT while it lasts). Of more than `MOST_ROWS` sources
+    those with most alarms are drawn. Without an alarm a figure says so.
     """
     title = "Alarms over time, by source"
     both = pd.concat([tried, today])
