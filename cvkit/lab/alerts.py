@@ -16,7 +16,7 @@ from cvkit.documentation.plots.style import shorten
 from cvkit.documentation.wording import SIGNS
 from cvkit.errors import ConfigError, DataError
 from cvkit.lab.part import Part, rows
-from cvkit.monitoring import alert_actions, alert_text, alerts, conditions
+from cvkit.monitoring import alert_actions, alert_text, alerts, conditions, notices, pages
 from cvkit.monitoring.alert_store import Alert
 from cvkit.tables import FEATURE_UNITS
 
@@ -35,7 +35,9 @@ SHOWN = (
     "snoozed_until",
     "what",
 )
-NO_COMMAND = ("acknowledge",)  # the panel has buttons
+LEFT_OUT = {"acknowledge", "source", "state"}  # the panel has buttons, and the list says it
+NOTHING = {("over", "no"), ("came back", "never"), ("owner", "nobody named")}  # goes without saying
+MOST_ROWS = 10  # of the list that are seen at once
 MOST_LOGGED = 100  # newest lines of the log
 
 
@@ -64,8 +66,8 @@ class Alerts(Part):
     def _make_actions(self) -> tuple[ipywidgets.Widget, ...]:
         self.why = _field("Why", "a reason that colleagues will understand", "420px")
         self.by = _field("By", "who does it", "200px", user())
-        self.until = _field("Until", "8h, 3d, 2w or 2026-12-01T06:00 (UTC)", "300px")
-        self.change = _field("Change", "below=40, for=2", "420px")
+        self.until = _field("Until", "8h, 3d, 2w or 2026-12-01T06:00 (UTC)", "360px")
+        self.change = _field("Change", "below=40, for=2; with why and until from above", "420px")
         buttons: dict[str, Callable[[], str]] = {
             "Show its window": self._look, "Acknowledge": self._acknowledge, "Snooze": self._snooze,
             "Disable": self._disable, "Enable": self._enable, "Change for a while": self._override,
@@ -93,6 +95,7 @@ class Alerts(Part):
         chosen = self.list.value if self.list.value in set(found["fingerprint"]) else names[0][1] if names else None
         self._reading = True
         self.list.options = names
+        self.list.rows = min(max(len(names), 2), MOST_ROWS)
         self.list.value = chosen
         self._reading = False
         self.heads.value = f'<pre class="cvkit-columns">{html.escape(texts[0])}</pre>' if names else ""
@@ -119,7 +122,9 @@ class Alerts(Part):
         alert = alert_actions.find(desk.config, desk.history, name)
         self._seen[name] = alert
         notice = alerts.notice(desk.config, desk.history, alert)
-        lines = [line for line in alert_text.known(alert, notice) if line[0] not in NO_COMMAND]
+        lines = [line for line in alert_text.known(alert, notice) if line[0] not in LEFT_OUT and line not in NOTHING]
+        steps = notices.procedure(alert, desk.config.alerts.rule(alert.rule))
+        lines.append(("step by step", pages.runbook(desk.config, steps)))
         self.known.value = f"<h4>{html.escape(notice.title)}</h4>{_pairs(lines)}"
         self.rule.value = _rule(self, alert)
         log = alert_actions.log(desk.config, desk.history, name).tail(MOST_LOGGED).iloc[::-1]
@@ -239,8 +244,14 @@ def _rule(part: Alerts, alert: Alert) -> str:
 
 
 def _pairs(lines: Sequence[tuple[str, str]]) -> str:
-    cells = (f"<tr><th>{html.escape(name)}</th><td>{_linked(text)}</td></tr>" for name, text in lines)
-    return f"<table>{''.join(cells)}</table>"
+    def table(rows: Sequence[tuple[str, str]]) -> str:
+        cells = (f"<tr><th>{html.escape(name)}</th><td>{_linked(text)}</td></tr>" for name, text in rows)
+        return f'<table class="cvkit-pairs">{"".join(cells)}</table>'
+
+    also = [text for name, text in lines if name == "also"]
+    items = "".join(f"<li>{html.escape(text)}</li>" for text in also)
+    more = f"<details><summary>{len(also)} more of this source</summary><ul>{items}</ul></details>" if also else ""
+    return table([line for line in lines if line[0] != "also"]) + more
 
 
 def _linked(text: str) -> str:

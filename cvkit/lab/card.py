@@ -43,7 +43,7 @@ class Card(Part):
         self.label = ipywidgets.Text(description="About", placeholder="such as a day; may stay empty", **wide)
         self.state, self.lacking, self.guide = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.said, self.seen = ipywidgets.HTML(), ipywidgets.HTML()
-        self.words = ipywidgets.Textarea(rows=9, layout={"width": "100%"})
+        self.words = ipywidgets.Textarea(rows=9, layout={"width": "99%", "max_width": "900px"})
         names = {"begin": "Start it", "fill": "Write its facts anew", "preview": "Preview", "save": "Save",
                  "undo": "Throw the draft away", "mine": "I have seen it"}  # fmt: skip
         self.buttons = {

@@ -47,7 +47,7 @@ class Thresholds(Part):
         self._rows: dict[Pair, tuple[float, ...]] = {}  # what was tried
         self.budget = _slider("False alarms a year", BUDGETS, rules.false_alarms_per_year)
         self.size = _slider("Size that matters", SIZES, rules.drift_warning)
-        self.back = ipywidgets.Button(description="Today's setting", icon="undo", layout={"width": "auto"})
+        self.back = ipywidgets.Button(description="Today's setting", icon="undo", layout={"width": "fit-content"})
         self.said, self.keep, self.tried = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.lines = Picture()
         self.on(self.budget, self._ask)
@@ -167,7 +167,7 @@ def _keep(path: object, tried: Pair, today: Pair, critical: float) -> str:
     lines = ["rules:", f"  false_alarms_per_year: {tried[0]:g}", f"  drift_warning: {tried[1]:g}"]
     lines += [f"  drift_critical: {tried[1]:g}"] if tried[1] > critical else []  # it must not lie below
     return (
-        f"<p>To keep this setting, write it into <code>{html.escape(str(path))}</code>. Windows that are measured from "
-        "then on are judged by it, and <code>cvkit run --from DAY</code> judges earlier ones anew:</p>"
+        f"<p>To keep this setting, change these lines of <code>{html.escape(str(path))}</code>. Windows that are "
+        "measured from then on are judged by it, and <code>cvkit run --from DAY</code> judges earlier ones anew.</p>"
         f'<pre class="cvkit-copy">{html.escape(chr(10).join(lines))}</pre>'
     )
