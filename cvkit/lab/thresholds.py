@@ -19,6 +19,7 @@ from cvkit.lab import places
 from cvkit.lab.part import Part, later, rows
 from cvkit.lab.widgets import Picture
 from cvkit.monitoring import backtest, identity
+from cvkit.monitoring.alarms import Key, State
 from cvkit.monitoring.replay import Replay
 from cvkit.tables import Window
 
@@ -31,6 +32,7 @@ MEANS = (
 )
 
 Pair = tuple[float, float]
+Steps = Generator[float, None, None]  # shares that are done
 
 
 class Thresholds(Part):
@@ -41,10 +43,13 @@ class Thresholds(Part):
     def build(self) -> tuple[ipywidgets.Widget, ...]:
         """Two sliders, the numbers, alarms over time, and what to write to keep the setting."""
         rules = self.desk.config.rules
-        self.alarms = self._today = backtest.alarm_table(())
-        self._past: pd.DataFrame | None = None
-        self._steps: Generator[float, None, None] | None = None
-        self._rows: dict[Pair, tuple[float, ...]] = {}  # what was tried
+        self.alarms = backtest.alarm_table(())
+        self._past: pd.DataFrame | None = None  # the desk's, when the streams were read
+        self._half_read: pd.DataFrame | None = None
+        self._states: dict[Key, State] = {}
+        self._unread: list[str] = []  # sources
+        self._steps: Steps | None = None
+        self._found: dict[Pair, tuple[tuple[float, ...], pd.DataFrame]] = {}  # settings tried, and their alarms
         self.budget = _slider("False alarms a year", BUDGETS, rules.false_alarms_per_year)
         self.size = _slider("Size that matters", SIZES, rules.drift_warning)
         self.back = ipywidgets.Button(description="Today's setting", icon="undo", layout={"width": "fit-content"})
@@ -67,17 +72,7 @@ class Thresholds(Part):
         )
 
     def renew(self) -> None:
-        """Read the streams where the history was read anew, and replay them."""
-        desk = self.desk
-        if self._past is not desk.past:
-            states = desk.history.streams(desk.config.model.name, desk.version, identity.reference_id(desk.config))
-            if not states:
-                raise DataError(
-                    "there is no past to replay", where=str(desk.config.path), found="no evidence over windows",
-                    expected="measured windows with this reference", remedy="run `cvkit run` first",
-                )  # fmt: skip
-            self._replay, self._rows = Replay(states, desk.config.window_length), {}
-            self._past = desk.past
+        """Replay the past, read anew where the desk has read the history anew."""
         self._ask()
 
     @property
@@ -88,22 +83,39 @@ class Thresholds(Part):
         self.budget.value, self.size.value = self._now
 
     def _ask(self) -> None:
-        if self._past is not None:
-            self._steps = self._worked_out((self.budget.value, self.size.value))
-            self._go_on(self._steps)
+        self._steps = self._worked_out((self.budget.value, self.size.value))
+        self._go_on(self._steps)
 
-    def _worked_out(self, pair: Pair) -> Generator[float, None, None]:
+    def _worked_out(self, pair: Pair) -> Steps:
         """Replay today's setting and the one that is asked for; shows them when both are there."""
+        if self._past is not self.desk.past:
+            yield from self._read()
         for one in dict.fromkeys((self._now, pair)):
-            settings = backtest.changed(self.desk.config.rules, *one)
-            found = backtest.stretches((yield from self._replay.steps(settings)))
-            self.alarms = backtest.alarm_table(found)
-            a_month = len(found) / self._replay.months if self._replay.months else math.nan
-            self._rows[one] = (*one, len(found), a_month)
-            self._today = self.alarms if one == self._now else self._today
+            if one not in self._found:
+                steps = self._replay.steps(backtest.changed(self.desk.config.rules, *one))
+                found = backtest.stretches((yield from steps))
+                a_month = len(found) / self._replay.months if self._replay.months else math.nan
+                self._found[one] = (*one, len(found), a_month), backtest.alarm_table(found)
         self._show(pair)
 
-    def _go_on(self, steps: Generator[float, None, None]) -> None:
+    def _read(self) -> Steps:
+        """Read the streams of one source after the other: of many over a year they take seconds."""
+        desk = self.desk
+        if self._half_read is not desk.past:
+            self._half_read, self._states, self._unread = desk.past, {}, list(desk.sources)
+        about = desk.config.model.name, desk.version, identity.reference_id(desk.config)
+        while self._unread:
+            self._states |= desk.history.streams(*about, source=self._unread[-1])
+            self._unread.pop()
+            yield 0.0
+        if not self._states:
+            raise DataError(
+                "there is no past to replay", where=str(desk.config.path), found="no evidence over windows",
+                expected="measured windows with this reference", remedy="run `cvkit run` first",
+            )  # fmt: skip
+        self._replay, self._found, self._past = Replay(self._states, desk.config.window_length), {}, desk.past
+
+    def _go_on(self, steps: Steps) -> None:
         """Work for a moment; in a kernel the rest waits its turn. A newer setting takes an older one's place."""
         until = time.monotonic() + AT_ONCE_S
         if steps is not self._steps:
@@ -114,13 +126,14 @@ class Thresholds(Part):
                 return
 
     def _show(self, pair: Pair) -> None:
-        self.table = pd.DataFrame(self._rows.values(), columns=list(backtest.COLUMNS[:4]))
-        self.said.value = _numbers(self._rows[pair], self._rows[self._now], self._replay.months)
+        (tried, self.alarms), (today, now) = self._found[pair], self._found[self._now]
+        self.table = pd.DataFrame([row for row, _ in self._found.values()], columns=list(backtest.COLUMNS[:4]))
+        self.said.value = _numbers(tried, today, self._replay.months)
         first, last = self.desk.stretch or (self.desk.windows[0], self.desk.windows[-1])
         span = Window(first.start, last.end)
-        self.figure = figure = plots.alarm_lines(self.alarms, self._today, span)
+        self.figure = figure = plots.alarm_lines(self.alarms, now, span)
         words = "alarms over time by source, with the sliders' setting and with today's; choose one to look at it"
-        drawn = rows_of(self.alarms, self._today)
+        drawn = rows_of(self.alarms, now)
         self._drawn = self.alarms[self.alarms["source"].isin(drawn)].reset_index(drop=True)
         named = [(drawn.index(row["source"]), row["start"], row["end"], _name(row)) for row in
                  self._drawn.to_dict("records")]  # fmt: skip

@@ -108,9 +108,11 @@ class History:
             if rows := [{**_plain(record), "run": run} for record in measurements.to_dict("records")]:
                 connection.execute(MEASURED.insert(), rows)
 
-    def streams(self, model: str, version: str, reference_id: str) -> dict[tuple[str, str], dict[str, Any]]:
-        """The states of evidence against a reference, by source and feature."""
-        key = {"model": model, "version": version, "reference_id": reference_id}
+    def streams(
+        self, model: str, version: str, reference_id: str, **equal: str
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        """The states of evidence against a reference, by source and feature; `equal` are values of these two."""
+        key = {"model": model, "version": version, "reference_id": reference_id, **equal}
         query = sa.select(STREAMS.c.source, STREAMS.c.feature, STREAMS.c.state).where(*_equal(STREAMS, key))
         with self.reading() as connection:
             return {(row.source, row.feature): row.state for row in connection.execute(query)}

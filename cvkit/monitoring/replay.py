@@ -6,7 +6,7 @@ out of what follows. So everything is kept by what is left out, and worked out a
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from cvkit.monitoring import alarms
 from cvkit.monitoring.alarms import Key, State
 from cvkit.stats.arrays import Floats
 from cvkit.stats.change import sequential
+from cvkit.stats.change.sequential import Component
 
 LeftOut = tuple[tuple[str, str], ...]  # onset of past episodes, and since when they were over
 Episodes = list[dict[str, Any]]
@@ -28,8 +29,8 @@ class Replay:
     def __init__(self, states: Mapping[Key, State], window_length: timedelta) -> None:
         self._states, self._length = states, window_length
         self._starts = sorted({entry["start"] for state in states.values() for entry in state["windows"]})
-        place = {start: number for number, start in enumerate(self._starts)}
-        self._streams = {key: _Stream(state, place) for key, state in states.items()}
+        self._places = {start: number for number, start in enumerate(self._starts)}
+        self._streams: dict[Key, _Stream] = {}
 
     @property
     def months(self) -> float:
@@ -50,16 +51,21 @@ class Replay:
         limit = alarms.limits(self._states, settings, self._length)
         limits = np.array([limit(start) for start in self._starts])
         found: dict[Key, State] = {}
-        for number, (key, stream) in enumerate(self._streams.items()):
-            if key[1] not in settings.ignore:
-                episodes = stream.episodes(limits[stream.places], settings.drift_warning)
-                while True:
-                    try:
-                        next(episodes)
-                    except StopIteration as done:
-                        found[key] = {"episodes": done.value}
-                        break
-                    yield number / len(self._streams)
+        for number, (key, state) in enumerate(self._states.items()):
+            if key[1] in settings.ignore:
+                continue
+            if key not in self._streams:
+                self._streams[key] = _Stream(state, self._places)
+                yield number / len(self._states)
+            stream = self._streams[key]
+            episodes = stream.episodes(limits[stream.places], settings.drift_warning)
+            while True:
+                try:
+                    next(episodes)
+                except StopIteration as done:
+                    found[key] = {"episodes": done.value}
+                    break
+                yield number / len(self._states)
         return found
 
 
@@ -68,6 +74,7 @@ class _Stream:
         self._state, self._windows = state, state["windows"]
         self.places = np.array([place[entry["start"]] for entry in self._windows], dtype=np.int64)
         self._sums: dict[LeftOut, Floats] = {}  # log of the evidence after each window; NaN where nobody asked yet
+        self._parts: dict[LeftOut, tuple[dict[str, int], list[Component]]] = {}
         self._told: dict[tuple[LeftOut, int], dict[str, Any]] = {}
         self._ends: dict[tuple[LeftOut, int], tuple[int, str] | None] = {}
         for number, entry in enumerate(self._windows):  # what was measured is a replay too
@@ -78,11 +85,8 @@ class _Stream:
         left_out: LeftOut = ()
         found: Episodes = []
         place: int | None = 0
-        while place is not None and place < len(self._windows):
-            yield from self._weigh(left_out, place)
-            sums = self._sums_of(left_out)
-            above = place + np.flatnonzero(sums[place:] >= limits[place:])
-            raised = next((one for one in above.tolist() if self._at(left_out, one)["effect"] >= matters), None)
+        while place is not None:
+            raised = yield from self._raised(left_out, place, limits, matters)
             if raised is None:
                 break
             told = self._at(left_out, raised)
@@ -100,20 +104,33 @@ class _Stream:
             self._sums[left_out] = np.full(len(self._windows), np.nan)
         return self._sums[left_out]
 
-    def _weigh(self, left_out: LeftOut, place: int) -> Iterator[None]:
-        """Know the evidence of every window from `place` on."""
+    def _raised(
+        self, left_out: LeftOut, place: int, limits: Floats, matters: float
+    ) -> Generator[None, None, int | None]:
+        """The first window from `place` on that raises an alarm; None where none does."""
         sums = self._sums_of(left_out)
-        unknown = place + np.flatnonzero(np.isnan(sums[place:]))
-        if not unknown.size:
-            return
-        entries = alarms.counted(self._known(left_out, len(self._windows)))
-        number = {entry["start"]: count for count, entry in enumerate(entries, 1)}
-        known = alarms.components(self._state, entries)
-        for one in unknown.tolist():
-            entry = self._windows[one]
-            log_sum = sequential.weigh([alarms.cut(part, number[entry["start"]]) for part in known]).log_sum
-            sums[one] = max(alarms.evidence(log_sum, entry["p"], alone=not known))
-            yield
+        while place < len(self._windows):
+            unknown = np.flatnonzero(np.isnan(sums[place:]))
+            end = place + int(unknown[0]) if unknown.size else len(self._windows)
+            above = place + np.flatnonzero(sums[place:end] >= limits[place:end])
+            for one in above.tolist():
+                if self._at(left_out, one)["effect"] >= matters:
+                    return int(one)
+            if end < len(self._windows):
+                sums[end] = self._weighed(left_out, end)
+                yield
+            place = end
+        return None
+
+    def _weighed(self, left_out: LeftOut, place: int) -> float:
+        """Log of the evidence after a window."""
+        if left_out not in self._parts:
+            entries = alarms.counted(self._known(left_out, len(self._windows)))
+            number = {entry["start"]: count for count, entry in enumerate(entries, 1)}
+            self._parts[left_out] = number, alarms.components(self._state, entries)
+        (number, known), entry = self._parts[left_out], self._windows[place]
+        log_sum = sequential.weigh([alarms.cut(part, number[entry["start"]]) for part in known]).log_sum
+        return max(alarms.evidence(log_sum, entry["p"], alone=not known))
 
     def _at(self, left_out: LeftOut, place: int) -> dict[str, Any]:
         """Effect and onset after a window."""
