@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from cvkit.errors import ConfigError
 
 YEARS = (1900, 2200)  # the years a date may lie in
+UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 def plausible(moment: datetime | date) -> bool:
@@ -27,3 +28,28 @@ def asked(text: str) -> datetime:
     if not plausible(found):
         raise ConfigError("no camera took images then", expected="a year of our time", found=text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def length(text: str) -> timedelta:
+    """The length of time that a person names. Raises ConfigError where it is none.
+
+    >>> length("36h")
+    datetime.timedelta(days=1, seconds=43200)
+    """
+    if not text[:-1].isdecimal() or text[-1] not in UNITS or not 0 < int(text[:-1]) < 10_000:
+        raise ConfigError("this is not a length of time", expected="a length such as 8h, 3d or 2w", found=text)
+    return int(text[:-1]) * UNITS[text[-1]]
+
+
+def end(text: str, now: datetime) -> datetime:
+    """The end that a person names: a time, or how long from now. Raises ConfigError where it is neither.
+
+    >>> end("2d", datetime(2026, 11, 21, tzinfo=UTC)).isoformat()
+    '2026-11-23T00:00:00+00:00'
+    """
+    text = text.strip()
+    if not text:
+        raise ConfigError("this needs an end", expected="a length such as 8h, 3d or 2w, or a time", found="nothing")
+    if text[-1] in UNITS:
+        return now + length(text)
+    return asked(text)

@@ -23,6 +23,7 @@ from cvkit.monitoring.alarms import Reading, State
 from cvkit.monitoring.backtest import Event
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference
+from cvkit.monitoring.replay import Replay
 from cvkit.stats.change import drift, harm, projection
 from cvkit.stats.change.chunks import signals
 from cvkit.tables import (
@@ -152,8 +153,11 @@ def states() -> dict[tuple[str, str], State]:
 def test_a_backtest_looks_at_no_feature_that_is_ignored(states: dict[tuple[str, str], State]) -> None:
     """And it takes no share of the budget from the others."""
     both = {**states, **{(source, "contrast"): state for (source, _), state in states.items()}}
-    assert alarms.replay(both, RuleSettings(ignore=("contrast",)), DAY) == alarms.replay(states, RuleSettings(), DAY)
-    assert alarms.replay(both, RuleSettings(), DAY)["cam-1", "noise"] != states["cam-1", "noise"]
+    twice, once = Replay(both, DAY), Replay(states, DAY)
+    budgets = [RuleSettings(false_alarms_per_year=budget) for budget in np.geomspace(1e-9, 1, 60)]
+    for usual in budgets:
+        assert twice.run(usual.model_copy(update={"ignore": ("contrast",)})) == once.run(usual)
+    assert any(twice.run(usual)["cam-1", "noise"] != once.run(usual)["cam-1", "noise"] for usual in budgets)
 
 
 @pytest.mark.parametrize(
@@ -195,9 +199,9 @@ def test_a_backtest_says_what_was_found_and_missed(states: dict[tuple[str, str],
 
 
 def test_a_replay_under_the_same_rules_is_what_was(states: dict[tuple[str, str], State]) -> None:
-    assert (
-        alarms.replay(states, RuleSettings(), DAY)["cam-1", "noise"]["episodes"] == states["cam-1", "noise"]["episodes"]
-    )
+    assert Replay(states, DAY).run(RuleSettings()) == {
+        key: {"episodes": one["episodes"]} for key, one in states.items()
+    }
 
 
 def test_alarms_of_features_that_overlap_are_one(states: dict[tuple[str, str], State]) -> None:

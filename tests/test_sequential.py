@@ -116,8 +116,12 @@ def test_recovery_is_seen_and_dated() -> None:
         values = RNG(seed).normal(size=60)
         values[20:40] += 3
         whole = track(RNG(seed + 100).normal(size=40), values)
-        dates.append(sequential.recovered_since(whole, 20, 22))
-        assert sequential.recovered_since(Track(whole.spread, values[:40], np.ones(40)), 20, 22) is None
+        found = sequential.recovery(whole, 20, 22)
+        dates.append(None if found is None else found[0])
+        assert sequential.recovery(Track(whole.spread, values[:40], np.ones(40)), 20, 22) is None
+        for seen in range(40, 61):  # the window that tells so, and none before it
+            early = sequential.recovery(Track(whole.spread, values[:seen], np.ones(seen)), 20, 22)
+            assert early == (found if found and seen > found[1] else None)
     told = [date for date in dates if date is not None]
     assert len(told) >= 36
     assert np.median(told) in range(39, 42)
@@ -239,5 +243,5 @@ def test_a_change_that_eases_but_lasts_is_no_recovery() -> None:
     spread = Spread(0.0, 1.0, 0.0, 50.0, 60)
     values = np.array([0.1, -0.2, 9.0, 4.0, 4.2, 3.9, 4.1, 4.0, 0.1, -0.1, 0.2])
     track = Track(spread, values, np.ones(11))
-    assert sequential.recovered_since(Track(spread, values[:8], np.ones(8)), 2, 2) is None
-    assert sequential.recovered_since(track, 2, 2) == 8
+    assert sequential.recovery(Track(spread, values[:8], np.ones(8)), 2, 2) is None
+    assert sequential.recovery(track, 2, 2) == (8, 8)

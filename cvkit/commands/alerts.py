@@ -7,10 +7,11 @@ import getpass
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cvkit import errors
+from cvkit import errors, moments
+from cvkit.commands import typed
 
 if TYPE_CHECKING:
     from cvkit.config import Config
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 Make = Callable[..., argparse.ArgumentParser]  # of `cvkit.cli`: a command of a workspace
 Say = Callable[[str], None]
 ALERT = "its name in `cvkit alerts list`, the first digits of it, or RULE@SOURCE"
-UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 def add(commands: Any, workspace_command: Make, say: Say) -> None:
@@ -207,7 +207,9 @@ def _opened(options: argparse.Namespace) -> Iterator[tuple[Config, History]]:
 def _end(command: argparse.ArgumentParser, *, required: bool) -> None:
     end = command.add_mutually_exclusive_group(required=required)
     end.add_argument("--until", metavar="TIME", help="the end, e.g. 2026-12-01 or 2026-12-01T06:00, UTC")
-    end.add_argument("--for", dest="length", type=_length, metavar="LENGTH", help="how long, e.g. 8h, 3d, 2w")
+    end.add_argument(
+        "--for", dest="length", type=typed.asked(moments.length), metavar="LENGTH", help="how long, e.g. 8h, 3d, 2w"
+    )
 
 
 def _override_arguments(command: argparse.ArgumentParser) -> None:
@@ -219,8 +221,6 @@ def _override_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _until(options: argparse.Namespace) -> datetime:
-    from cvkit import moments
-
     if options.length:
         return datetime.now(UTC) + options.length  # type: ignore[no-any-return]
     if not options.until:
@@ -228,20 +228,10 @@ def _until(options: argparse.Namespace) -> datetime:
     return moments.asked(options.until)
 
 
-def _length(text: str) -> timedelta:
-    if not text[:-1].isdecimal() or text[-1] not in UNITS or not 0 < int(text[:-1]) < 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a length such as 8h, 3d or 2w")
-    return int(text[:-1]) * UNITS[text[-1]]
-
-
 def _setting(text: str) -> tuple[str, Any]:
-    name, _, value = text.partition("=")
-    known = {"above": float, "below": float, "change": float, "state": str, "severity": str, "for": int,
-             "sure": lambda word: {"true": True, "false": False}[word]}  # fmt: skip
-    try:
-        return ("for_windows" if name == "for" else name), known[name](value)  # type: ignore[operator]
-    except (KeyError, ValueError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE with a name of {', '.join(known)}") from None
+    from cvkit.monitoring import alert_actions
+
+    return typed.asked(alert_actions.setting)(text)
 
 
 def user() -> str:

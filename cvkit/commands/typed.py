@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from datetime import date
+from typing import TypeVar
+
+from cvkit.errors import ConfigError
+
+Read = TypeVar("Read")
 
 
 def count(text: str) -> int:
@@ -30,3 +36,15 @@ def day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no day, e.g. 2026-11-21") from None
+
+
+def asked(read: Callable[[str], Read]) -> Callable[[str], Read]:
+    """What `read` makes of a text, for argparse; `read` raises ConfigError where that cannot be."""
+
+    def typed(text: str) -> Read:
+        try:
+            return read(text)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {error.expected}") from None
+
+    return typed

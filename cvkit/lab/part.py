@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,6 +88,23 @@ def telling(note: ipywidgets.HTML) -> Iterator[None]:
             f"This is a fault of cvkit's own, {type(error).__name__}: the log of Jupyter says where. Please report it."
         )
         raise
+
+
+def later(note: ipywidgets.HTML, do: Callable[[], None], seconds: float = 0.01) -> bool:
+    """Call `do` once the kernel has answered; False where none runs, so that nobody would."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+
+    def call() -> None:
+        said = ipywidgets.HTML()
+        with telling(said):
+            do()
+        note.value = said.value or note.value  # what was said meanwhile stays
+
+    loop.call_later(seconds, call)
+    return True
 
 
 def box(text: str) -> str:

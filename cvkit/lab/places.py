@@ -34,6 +34,17 @@ def of_cells(axes: Axes, names: Sequence[Sequence[str]]) -> list[Place]:
     ]
 
 
+def of_spans(axes: Axes, down: int, spans: Iterable[tuple[int, Any, Any, str]], whole: Window) -> list[Place]:
+    """A place for each span of time (row from above of `down`, start, end or NaT, name), over an x axis in time."""
+    left, right = axes.get_xlim()
+    found = []
+    for row, start, end, name in spans:
+        ends = [start, whole.end if end != end else end]  # NaT differs from itself
+        first, last = (float(min(max((date2num(one) - left) / (right - left), 0.0), 1.0)) for one in ends)  # type: ignore[no-untyped-call]
+        found.append(_place(axes, first, row / down, last - first, 1 / down, name))
+    return found
+
+
 def _place(axes: Axes, x: float, y: float, width: float, height: float, name: str) -> Place:
     box = axes.get_position()
     return {

@@ -90,30 +90,20 @@ def enter(
         if old is not None and not _given_up(old, start):
             replaced[key] = _replaced(old, window, entry)
     known = {**states} | {key: state for key, (state, _) in replaced.items()}
-    limit = _limits(known, settings, window.end - window.start)
+    limit = limits(known, settings, window.end - window.start)
     return {**states} | {
         key: _followed(state, start, limit, settings.drift_warning, unchanged=unchanged)
         for key, (state, unchanged) in replaced.items()
     }
 
 
-def replay(states: Mapping[Key, State], settings: RuleSettings, window_length: timedelta) -> dict[Key, State]:
-    """The states as they would be, had `settings` held from the first window on; without the features they ignore."""
-    limit = _limits(states, settings, window_length)
-    return {
-        key: _followed({**state, "episodes": []}, "", limit, settings.drift_warning, unchanged=True)
-        for key, state in states.items()
-        if key[1] not in settings.ignore
-    }
-
-
-def _limits(states: Mapping[Key, State], settings: RuleSettings, window_length: timedelta) -> Limits:
+def limits(states: Mapping[Key, State], settings: RuleSettings, window_length: timedelta) -> Limits:
     """The limit at each window: the budget is shared by the streams seen until then, whenever one asks.
 
     Features that no rule looks at take no share.
     """
-    counted = [state["windows"] for (_, feature), state in states.items() if feature not in settings.ignore]
-    firsts = sorted(windows[0]["start"] for windows in counted if windows)
+    there = [state["windows"] for (_, feature), state in states.items() if feature not in settings.ignore]
+    firsts = sorted(windows[0]["start"] for windows in there if windows)
     budget = settings.false_alarms_per_year * settings.drift_share
     windows_a_year = timedelta(days=DAYS_A_YEAR) / window_length
 
@@ -208,27 +198,25 @@ def _followed(state: State, start: str, limit: Limits, matters: float, *, unchan
         known = {**state, "windows": windows[: place + 1], "episodes": episodes}
         entry = windows[place]
         if not unchanged or entry["left_out"] != _left_out(known):
-            entry = {**entry, **_weighed(known)}
+            entry = {**entry, **weighed(known)}
         windows[place] = {**entry, "evidence": max((entry["log_sum"] - limit(entry["start"])) / math.log(10), -99.0)}
         episodes = _episodes({**known, "windows": windows[: place + 1]}, windows[place], matters)
     return {**state, "windows": windows, "episodes": episodes}
 
 
-def _weighed(state: State) -> dict[str, Any]:
+def weighed(state: State) -> dict[str, Any]:
     """Evidence, effect and onset after the last entry of `state`, whatever the limit is."""
-    counted, entry = _counted(state), state["windows"][-1]
-    components = _components(state, counted)
-    found = sequential.weigh(components)
-    p_value, at_once_share = entry["p"], AT_ONCE if components else 1.0
-    gathered = found.log_sum + (0.0 if p_value is None else math.log(1 - AT_ONCE))
-    by_itself = -math.inf if p_value is None else math.log(at_once_share / max(p_value, 1e-300))
-    at_once = not components or by_itself > gathered
+    entries, entry = counted(state), state["windows"][-1]
+    known = components(state, entries)
+    found = sequential.weigh(known)
+    gathered, by_itself = evidence(found.log_sum, entry["p"], alone=not known)
+    at_once = not known or by_itself > gathered
     if at_once:
         moments, effect = [entry["start"]] * 3, entry["size"] or 0.0
     else:
-        moments = [counted[place]["start"] for place in (found.onset, found.first, found.last)]
-        effect = _effect(components, found.onset, kind=state["kind"])
-    ramp = sequential.gradual(components[found.leading].tracks[0]) if components else math.nan
+        moments = [entries[place]["start"] for place in (found.onset, found.first, found.last)]
+        effect = _effect(known, found.onset, kind=state["kind"])
+    ramp = sequential.gradual(known[found.leading].tracks[0]) if known else math.nan
     return {
         "log_sum": max(gathered, by_itself),
         "effect": effect,
@@ -237,6 +225,13 @@ def _weighed(state: State) -> dict[str, Any]:
         "gradual": None if math.isnan(ramp) else ramp,
         "left_out": _left_out(state),
     }
+
+
+def evidence(log_sum: float, p_value: float | None, *, alone: bool) -> tuple[float, float]:
+    """Logs of what the windows together say, and of what the newest says by itself; `alone`: there is nothing else."""
+    if p_value is None:
+        return log_sum, -math.inf
+    return log_sum + math.log(1 - AT_ONCE), math.log((1.0 if alone else AT_ONCE) / max(p_value, 1e-300))
 
 
 def _episodes(state: State, entry: dict[str, Any], matters: float) -> list[dict[str, Any]]:
@@ -255,17 +250,29 @@ def _episodes(state: State, entry: dict[str, Any], matters: float) -> list[dict[
 
 def _healthy_since(state: State, episode: dict[str, Any], entry: dict[str, Any]) -> str | None:
     if episode["at_once"]:
-        return str(entry["start"]) if entry["p"] is None or entry["p"] > HEALTHY_P else None
-    counted = _counted(state)
-    places = [one["start"] for one in counted]
+        return str(entry["start"]) if recovered_at_once(entry["p"]) else None
+    told = recovery(state, episode)
+    return None if told is None else told[0]
+
+
+def recovered_at_once(p_value: float | None) -> bool:
+    """Whether an alarm that one window's p-value raised ends with a window of this one."""
+    return p_value is None or p_value > HEALTHY_P
+
+
+def recovery(state: State, episode: dict[str, Any]) -> tuple[str, str] | None:
+    """Start of the window since which a stream is healthy after an episode, and of the one that tells so; else None."""
+    entries = counted(state)
+    places = [one["start"] for one in entries]
     onset, raised = (bisect.bisect_left(places, episode[name]) for name in ("onset", "raised"))
-    components = _components(state, counted)
-    until = sequential.weigh([_cut(one, raised + 1) for one in components])
-    since = sequential.recovered_since(components[until.leading].tracks[0], onset, raised)
-    return None if since is None else str(places[since])
+    known = components(state, entries)
+    until = sequential.weigh([cut(one, raised + 1) for one in known])
+    told = sequential.recovery(known[until.leading].tracks[0], onset, raised)
+    return None if told is None else (str(places[told[0]]), str(places[told[1]]))
 
 
-def _cut(component: Component, count: int) -> Component:
+def cut(component: Component, count: int) -> Component:
+    """A component's first `count` windows."""
     tracks = (Track(track.spread, track.values[:count], track.weights[:count]) for track in component.tracks)
     return Component(component.weight, tuple(tracks))
 
@@ -275,7 +282,8 @@ def _left_out(state: State) -> list[list[str]]:
     return [[one["onset"], one["healthy"]] for one in state["episodes"] if one["ended"] is not None]
 
 
-def _counted(state: State) -> list[dict[str, Any]]:
+def counted(state: State) -> list[dict[str, Any]]:
+    """The entries that speak: not those of past episodes."""
     past = _left_out(state)
     return [
         entry
@@ -284,21 +292,22 @@ def _counted(state: State) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _components(state: State, counted: Sequence[dict[str, Any]]) -> list[Component]:
+def components(state: State, entries: Sequence[dict[str, Any]]) -> list[Component]:
+    """What `entries` say, of each way in which a stream may change."""
     found = []
     for part, (weight, spreads) in enumerate(zip(state["weights"], state["spreads"], strict=True)):
         tracks = []
         for unit, packed in enumerate(spreads):
-            values = np.array([entry["values"][part][unit] for entry in counted], dtype=float)
-            weights = np.array([entry["weights"][part][unit] for entry in counted], dtype=float)
+            values = np.array([entry["values"][part][unit] for entry in entries], dtype=float)
+            weights = np.array([entry["weights"][part][unit] for entry in entries], dtype=float)
             tracks.append(Track(_spread(packed), values, weights))
         found.append(Component(weight, tuple(tracks)))
     return found
 
 
-def _effect(components: Sequence[Component], onset: int, *, kind: str) -> float:
+def _effect(known: Sequence[Component], onset: int, *, kind: str) -> float:
     """Size of the change since `onset`: Cohen's w of shares; else how far values moved, or spread, in sds."""
-    tracks = [one.tracks[0] for one in components]
+    tracks = [one.tracks[0] for one in known]
     shifts = [sequential.shift(track, onset) for track in tracks]
     if kind == SHARES:
         before = np.sin([track.spread.centre for track in tracks]) ** 2

@@ -22,6 +22,8 @@ from cvkit.monitoring.database import ALERT_LOG, MEASURED, OVERRIDES, RUNS
 from cvkit.monitoring.history import History
 
 CHANGEABLE = ("above", "below", "change", "state", "severity", "for_windows", "sure")  # of a rule, for a while
+TYPED = {"above": float, "below": float, "change": float, "state": str, "severity": str, "for": int,
+         "sure": {"true": True, "false": False}.__getitem__}  # the same as people write them  # fmt: skip
 SHORTEST = 4  # characters of a fingerprint that name an alert
 
 
@@ -118,6 +120,20 @@ def written(changes: Mapping[str, Any]) -> str:
     return ", ".join(f"{'for' if name == 'for_windows' else name}={value}" for name, value in shown.items())
 
 
+def setting(text: str) -> tuple[str, Any]:
+    """A setting of a rule and its value, of NAME=VALUE as people write it. Raises ConfigError where it is not that.
+
+    >>> setting("for=2"), setting("below=40")
+    (('for_windows', 2), ('below', 40.0))
+    """
+    name, _, value = text.partition("=")
+    try:
+        return ("for_windows" if name == "for" else name), TYPED[name](value)  # type: ignore[operator]
+    except (KeyError, ValueError):
+        names = ", ".join(TYPED)
+        raise ConfigError("this cannot be set", expected=f"NAME=VALUE with a name of {names}", found=text) from None
+
+
 def end_overrides(config: Config, history: History, rule: str, *, author: str) -> int:
     """End the overrides of a rule now; how many there were."""
     _named_author(author)
@@ -140,6 +156,12 @@ def log(config: Config, history: History, alert: str = "") -> pd.DataFrame:
             query = query.where(ALERT_LOG.c.fingerprint == found.fingerprint)
         result = connection.execute(query.order_by(ALERT_LOG.c.id))
         return pd.DataFrame(result.all(), columns=list(result.keys()))
+
+
+def overrides(config: Config, history: History, rule: str) -> list[Override]:
+    """The changes of a rule that hold now, oldest first."""
+    with history.reading() as connection:
+        return [one for one in store.overrides(connection, config.model.name, datetime.now(UTC)) if one.rule == rule]
 
 
 def find(config: Config, history: History, alert: str) -> Alert:

@@ -42,11 +42,11 @@ def _state(row: dict[Any, Any]) -> str:
     return f"{state} (held back: its source's outage)" if row["inhibited"] and state == "firing" else state
 
 
-def full(alert: Alert, notice: Notice) -> str:
-    """All that is known of an alert."""
+def known(alert: Alert, notice: Notice) -> list[tuple[str, str]]:
+    """All that is known of an alert, each thing with its name."""
     interval = "" if notice.low is None else f" ({notice.low:g} to {notice.high:g})"
     value = "none" if notice.value is None else f"{notice.value:g}{interval} {notice.unit}"
-    lines = [
+    return [
         ("what", notice.what), ("value", f"{notice.metric}: {value}"), ("expected", notice.expected),
         ("window", f"{moment(notice.window_start)} to {moment(notice.window_end)}, {notice.n} images"),
         ("source", notice.source or "(the model as a whole)"), ("since", moment(notice.since)),
@@ -56,7 +56,11 @@ def full(alert: Alert, notice: Notice) -> str:
         *(("also", detail) for detail in notice.details), ("what to do", notice.todo), ("runbook", notice.runbook),
         ("report", notice.report), ("owner", notice.owner or "nobody named"), ("acknowledge", notice.acknowledge),
     ]  # fmt: skip
-    return f"{notice.severity}: {shown(notice.title)}  [{alert.fingerprint}]\n" + columns(lines)
+
+
+def full(alert: Alert, notice: Notice) -> str:
+    """All that is known of an alert."""
+    return f"{notice.severity}: {shown(notice.title)}  [{alert.fingerprint}]\n" + columns(known(alert, notice))
 
 
 def log(entries: pd.DataFrame) -> str:

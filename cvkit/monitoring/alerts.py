@@ -30,6 +30,7 @@ from cvkit.monitoring.conditions import Past
 from cvkit.monitoring.history import History
 from cvkit.monitoring.messages import Event, Notice
 from cvkit.monitoring.notices import Context, matter
+from cvkit.tables import MEASUREMENTS, empty
 
 LATE = 60  # newest windows in which labels may still come
 EVERYTHING = 10_000  # windows, as many as a rule is replayed on
@@ -136,7 +137,9 @@ def notice(config: Config, history: History, alert: Alert) -> Notice:
     with history.reading() as connection:
         rules = store.overridden(config.alerts.all_rules, store.overrides(connection, alert.model, datetime.now(UTC)))
         version = alert.version or history.current_version(config)
-        past = read_past(connection, alert.model, version, rules, EVERYTHING, EVERYTHING)
+        runs = store.runs(connection, alert.model, version, alert.seen_start)
+        seen = runs[(runs["window_start"] == alert.seen_start) & (runs["status"] == "done")]
+        past = Past(store.verdicts(connection, seen, alert.seen_start, ()), empty(MEASUREMENTS), seen)
         return Context.of(
             config, connection, _standing(connection, alert.model, version, past, [alert]), rules, [(alert, event)]
         ).notice(alert, event)

@@ -12,8 +12,8 @@ from statistics import median
 import pandas as pd
 
 from cvkit.config import RuleSettings
-from cvkit.monitoring import alarms
-from cvkit.monitoring.alarms import DAYS_A_YEAR, Key, State
+from cvkit.monitoring.alarms import Key, State
+from cvkit.monitoring.replay import Replay
 
 COLUMNS = ("budget", "drift_warning", "alarms", "a_month", "found", "missed", "delay_days", "unexplained")
 
@@ -53,15 +53,17 @@ def backtest(
     missed, the median delay in days from an event's start to the end of the window that raised its alarm, and alarms
     that no event explains. Without events the last four are NaN: nothing then tells a false alarm from a true one.
     """
-    starts = {entry["start"] for state in states.values() for entry in state["windows"]}
-    months = len(starts) * (window_length / timedelta(days=DAYS_A_YEAR / 12))
-    rows = []
+    replay, rows = Replay(states, window_length), []
     for budget, size in product(budgets, sizes):
-        update = {"false_alarms_per_year": budget, "drift_warning": size}
-        found = stretches(alarms.replay(states, settings.model_copy(update=update), window_length))
-        a_month = len(found) / months if months else math.nan
+        found = stretches(replay.run(changed(settings, budget, size)))
+        a_month = len(found) / replay.months if replay.months else math.nan
         rows.append([budget, size, len(found), a_month, *_held_against(found, events, window_length)])
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def changed(settings: RuleSettings, budget: float, size: float) -> RuleSettings:
+    """The settings with another budget and another size of drift that matters."""
+    return settings.model_copy(update={"false_alarms_per_year": budget, "drift_warning": size})
 
 
 def text(table: pd.DataFrame) -> str:
@@ -102,6 +104,13 @@ def stretches(states: Mapping[Key, State]) -> list[Stretch]:
                 tuple(dict.fromkeys(features)), tuple(map(datetime.fromisoformat, starts)))
         for source, end, features, starts in merged
     ]  # fmt: skip
+
+
+def alarm_table(found: Sequence[Stretch]) -> pd.DataFrame:
+    """Alarms as a table: `source`, `start` and `end` (NaT while it lasts) in UTC, and `features`, joined by commas."""
+    rows = [[one.source, one.start, one.end, ", ".join(one.features)] for one in found]
+    table = pd.DataFrame(rows, columns=["source", "start", "end", "features"])
+    return table.assign(**{name: pd.to_datetime(table[name], utc=True) for name in ("start", "end")})
 
 
 def _held_against(

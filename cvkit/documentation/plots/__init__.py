@@ -4,6 +4,7 @@ No function changes matplotlib's settings or pyplot's list of figures, none rais
 data says why. Names that users chose are shown as they are, never read as formulas.
 """
 
+from cvkit.documentation.plots.alarm_lines import alarm_lines
 from cvkit.documentation.plots.cards import ages, known_facts, reference_quality
 from cvkit.documentation.plots.distributions import class_mix, distributions, strangeness
 from cvkit.documentation.plots.over_time import findings_over_time, trend
@@ -14,6 +15,7 @@ from cvkit.documentation.plots.tiles import thumbnails
 
 __all__ = [
     "ages",
+    "alarm_lines",
     "believed",
     "class_mix",
     "distributions",

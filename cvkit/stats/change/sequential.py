@@ -196,8 +196,10 @@ def shift(track: Track, onset: int) -> float:
     return float(weights[onset:] @ y[onset:] / weights[onset:].sum() - before)
 
 
-def recovered_since(track: Track, onset: int, alarm: int) -> int | None:
-    """The window since which the statistic is healthy again after the window `alarm`; None while it is not.
+def recovery(track: Track, onset: int, alarm: int) -> tuple[int, int] | None:
+    """The window since which the statistic is healthy again after the window `alarm`, and the window that tells so.
+
+    None while it is not. Windows after the one that tells so change nothing.
 
     Page's cumulative sum of the log-likelihood of the level before `onset` against that from there to `alarm`, and
     against half that change, as the window of an alarm is often an extreme one; known spread. Healthy where both reach
@@ -207,11 +209,12 @@ def recovered_since(track: Track, onset: int, alarm: int) -> int | None:
     whole, half = (_healthy_since(track, onset, alarm, share * change) for share in (1.0, LASTING))
     if whole is None or half is None:
         return None
-    between = track.distances[whole:half]  # where the change had eased, or chance looked like half of it
-    return half if between.size and abs(between.mean()) > LASTING / 2 * abs(change) else whole
+    between = track.distances[whole[0] : half[0]]  # where the change had eased, or chance looked like half of it
+    eased = between.size and abs(between.mean()) > LASTING / 2 * abs(change)
+    return (half if eased else whole)[0], max(whole[1], half[1])
 
 
-def _healthy_since(track: Track, onset: int, alarm: int, change: float) -> int | None:
+def _healthy_since(track: Track, onset: int, alarm: int, change: float) -> tuple[int, int] | None:
     spread, weights, y = track.spread, track.weights, track.distances
     y = y - weights[:onset] @ y[:onset] / (spread.chunks + weights[:onset].sum())
     # Nothing varies: any difference tells all.
@@ -223,7 +226,7 @@ def _healthy_since(track: Track, onset: int, alarm: int, change: float) -> int |
         if total <= 0:
             total, since = 0.0, window + 1
         if total >= math.log(RECOVERED):
-            return since
+            return since, window
     return None
 
 
