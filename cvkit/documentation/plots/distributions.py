@@ -143,13 +143,16 @@ def _shares(predictions: pd.DataFrame) -> pd.Series:
 def strangeness(anomalies: pd.DataFrame) -> Figure:
     """How strange every image of a window is, a row per source; few images of the reference lie beyond 1.
 
-    `anomalies`: table ANOMALIES. Flagged images are squares. From top to bottom of a row time goes by.
+    `anomalies`: table ANOMALIES. Flagged images are squares, and a line in the row says where they begin. From top to
+    bottom of a row time goes by.
     """
     title = "How strange the images are"
-    judged = anomalies.dropna(subset="score")
+    judged = anomalies.dropna(subset=["score", "usual"])
     if judged.empty:
         return style.no_data(title, "no image could be compared with the reference")
-    sources = sorted(judged["source"].unique())[:MOST_ROWS]
+    known = style.in_order(judged["source"])
+    sources = known[:MOST_ROWS]
+    title += f": the first {MOST_ROWS} of {len(known)} sources" if len(known) > MOST_ROWS else ""
     figure = style.new_figure(title, 0.7 * len(sources) + 1.3)
     axes = style.tidy(figure.subplots())
     for place, source in enumerate(sources):
@@ -159,6 +162,8 @@ def strangeness(anomalies: pd.DataFrame) -> Figure:
         flagged = part["flagged"].to_numpy()
         axes.plot(times[~flagged], heights[~flagged], "o", color=style.BLUE, markersize=4, alpha=0.6)
         axes.plot(times[flagged], heights[flagged], "s", color=style.VERMILLION, markersize=7)
+        if flagged.any():
+            axes.vlines(times[flagged].min(), place - 0.42, place + 0.42, color=style.INK, linewidth=1.6)
     axes.axvline(1.0, color=style.QUIET, linestyle="--", linewidth=1)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -170,6 +175,7 @@ def strangeness(anomalies: pd.DataFrame) -> Figure:
     style.legend(figure, [
         (Line2D([], [], marker="o", linestyle="", color=style.BLUE, alpha=0.6), "image"),
         (Line2D([], [], marker="s", linestyle="", color=style.VERMILLION), "flagged image"),
+        (Line2D([], [], color=style.INK, linewidth=1.6), "flags begin"),
         (Line2D([], [], linestyle="--", color=style.QUIET), "few images of the reference lie beyond"),
     ])  # fmt: skip
     return figure
