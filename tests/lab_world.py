@@ -83,7 +83,7 @@ def observation(
     features.loc[: odd - 1, list(NUMBERS)] += 15.0
     reference = Reference(
         "id", then, looks(then, random), empty(BOXES), empty(BOXES), empty(FINDINGS), NOTHING_EMBEDDED,
-        {source: None for source in sorted(set(then["source"]))}, names,  # type: ignore[misc]
+        dict.fromkeys(sorted(set(then["source"]))), names,  # type: ignore[arg-type]
     )  # fmt: skip
     strange = anomalies.find(features, NOTHING_EMBEDDED, reference, 0.1) if n else empty(ANOMALIES)
     tables = {"findings": empty(FINDINGS), "measurements": empty(MEASUREMENTS), "verdicts": empty(VERDICTS)}
@@ -96,6 +96,9 @@ def observation(
 def desk(seen: Observation, source: str = "", **rules: Any) -> Any:
     """What a part asks of a desk."""
     config = SimpleNamespace(
-        rules=RuleSettings(**rules), model=SimpleNamespace(name="m", confidence=0.25), window_length=timedelta(days=1), workspace="/nowhere"
+        rules=RuleSettings(**rules),
+        model=SimpleNamespace(name="m", confidence=0.25),
+        window_length=timedelta(days=1),
+        workspace="/nowhere",
     )
     return SimpleNamespace(observation=lambda: seen, source=source, window=seen.window, config=config)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from cvkit.data.labelled import Labelled
 from cvkit.documentation import plots, wording
-from cvkit.documentation.plots.quality import MOST_SLICES, most_confused
+from cvkit.documentation.plots.quality import MOST_SLICES, count, most_confused
 from cvkit.lab import places
 from cvkit.lab.part import Part, marked
 from cvkit.lab.shown import tiles
@@ -25,6 +25,7 @@ from cvkit.stats.quality.box_matching import Matches
 
 LOWEST, HIGHEST, STEP = 0.05, 0.95, 0.01
 NOTHING = "nothing"  # the background: what a false prediction found, and what a missed box was taken for
+TITLE = "What was taken for what"
 NO_LABELS = """<p><b>? unknown:</b> no labelled image of this window can speak for the others, so nothing says how good
 the model was. <code>cvkit labels plan --budget 100</code> draws the images whose labels tell most, and
 <code>captures.labels</code> says where labels are found when they come.</p>"""
@@ -58,10 +59,10 @@ class Performance(Part):
             deployed, min=min(LOWEST, deployed), max=max(HIGHEST, deployed), step=STEP, description="Confidence",
             layout={"width": "520px"}, **wide,
         )  # fmt: skip
-        self.view = ipywidgets.ToggleButtons(options=[("What was taken for what", "confusion"), ("Slices", "slices")])
+        self.view = ipywidgets.ToggleButtons(options=[(TITLE, "confusion"), ("Slices", "slices")])
         self.pairs = ipywidgets.Button(
-            description="Only the weakest, pairs too", tooltip="slices and pairs of slices that are surely worse; seconds",
-            layout={"width": "220px"},
+            description="Only the weakest, pairs too", layout={"width": "220px"},
+            tooltip="slices, and pairs of them, that are surely worse; may take seconds",
         )  # fmt: skip
         self.words, self.numbers, self.about = (ipywidgets.HTML() for _ in range(3))
         self.words.add_class("cvkit-words")
@@ -99,16 +100,16 @@ class Performance(Part):
         known, at = self.known, self.confidence.value
         self._values = np.round(np.arange(self.confidence.min, self.confidence.max + STEP / 2, STEP), 4)
         self.drawn = plots.by_confidence(known.curve, self.desk.observation().confidence, at)
-        line = self.drawn.axes[0].lines[-1:]
-        for one in line:
-            one.set_visible(False)
+        axes = self.drawn.axes[0]
+        for line in axes.lines[-1:]:
+            line.set_visible(False)
         self.curve.show(
             self.drawn, "precision, recall and F1 by confidence; choose one",
-            lambda: places.of_values(self.drawn.axes[0], self._values, _named(known.curve, self._values)) if line else [],
+            lambda: places.of_values(axes, self._values, _named(known.curve, self._values) if axes.lines else []),
             self._place(),
         )  # fmt: skip
-        for one in line:
-            one.set_visible(True)
+        for line in axes.lines[-1:]:
+            line.set_visible(True)
 
     def _place(self) -> int:
         return int(np.argmin(np.abs(self._values - self.confidence.value)))
@@ -124,7 +125,7 @@ class Performance(Part):
             line.set_xdata([self.confidence.value] * 2)
         self._number()
         if self.view.value == "confusion":
-            self._look()
+            self._recount()
 
     def _number(self) -> None:
         known, at = self.known, self.confidence.value
@@ -157,6 +158,28 @@ class Performance(Part):
             self._draw_confusion()
 
     def _draw_confusion(self) -> None:
+        """Count anew; the classes shown stay those with most mistakes when the view was opened."""
+        table = self._confuse()
+        size, names = len(table) - 1, self._class_names()
+        kept = [*most_confused(table), -1]
+        title = TITLE if len(kept) > size else f"The {len(kept) - 1} of {size} classes with most mistakes"
+        self.kept = np.ix_(kept, kept)
+        self.cells = [(row, column) for row in kept for column in kept]
+        figure = plots.confusion(table[self.kept], [names[one] for one in kept[:-1]], title)
+        self._show(figure, self._cell_places, TITLE, "Choose a cell to see its images.")
+        figure.set_layout_engine("none")  # names stay, so all stays where it is
+
+    def _recount(self) -> None:
+        table, figure = self._confuse()[self.kept], self.figure
+        if figure is None or not figure.axes[0].images:  # nothing was counted before
+            self._draw_confusion()
+            return
+        count(figure.axes[0], table)
+        self.picture.show(figure, TITLE, lambda: self._cell_places(figure))
+        self._tile()
+
+    def _confuse(self) -> Floats:
+        """Count what was taken for what; `table` tells it of all classes."""
         known = self.known.images
         self.confused = operation.confused(
             known.truth, known.predictions, self.confidence.value, images=len(known.image_ids)
@@ -172,12 +195,7 @@ class Performance(Part):
             {"labelled": [names[row] for row in counts["row"]], "predicted": [names[one] for one in counts["column"]],
              "boxes": counts["size"], "images": counts["nunique"]}
         ).sort_values("boxes", ascending=False, ignore_index=True)  # fmt: skip
-        kept = most_confused(table)
-        title = "What was taken for what" if len(kept) == size else f"The {len(kept)} of {size} classes with most mistakes"
-        self.cells = [(row, column) for row in (*kept, -1) for column in (*kept, -1)]
-        shown = table[np.ix_([*kept, -1], [*kept, -1])]
-        self._show(plots.confusion(shown, [names[one] for one in kept], title), self._cell_places,
-                   "labelled classes by predicted ones", "Choose a cell to see its images.")  # fmt: skip
+        return table
 
     def _class_names(self) -> list[str]:
         """By number; the last, which -1 is, the background."""
@@ -205,7 +223,7 @@ class Performance(Part):
         self.figure = figure
         self.picture.show(figure, words, lambda: where(figure))
         self.about.value = f"<p>{html.escape(hint)}</p>{more}"
-        self._tile(np.array([], dtype=str), np.array([], dtype=int), "", 0.0)
+        self._tile()
 
     def _open(self) -> None:
         """Show the images of the cell or slice that was chosen, those with most of it first."""
@@ -214,8 +232,8 @@ class Performance(Part):
             return
         if self.view.value == "slices":
             inside = slices.inside(self.boxes, self.rows[chosen])
-            wrong = inside.assign(wrong=~(inside["labelled"] & inside["predicted"])).groupby("image_id")["wrong"].sum()
-            self._tile(wrong.index.to_numpy(str), wrong.to_numpy(), "missed or false", self.desk.observation().confidence)
+            wrong = (~(inside["labelled"] & inside["predicted"])).groupby(inside["image_id"]).sum()
+            self._tile(wrong.index, wrong, "missed or false", self.desk.observation().confidence)
         else:
             row, column = self.cells[chosen]
             names, ids = self._class_names(), self.known.images.image_ids
@@ -224,8 +242,10 @@ class Performance(Part):
             words = f"labelled {names[row]}, predicted {names[column]}"
             self._tile(ids[image], count, words, self.confidence.value)
 
-    def _tile(self, ids: np.ndarray, counts: np.ndarray, words: str, confidence: float) -> None:
-        observation = self.desk.observation()
+    def _tile(self, ids: Any = (), counts: Any = (), words: str = "", confidence: float = 0.0) -> None:
+        if not len(ids) and not self.images.tiles:
+            return
+        observation, ids, counts = self.desk.observation(), np.asarray(ids, str), np.asarray(counts, int)
         order = np.lexsort((ids, -counts))[:MOST_TILES]
         chosen = pd.DataFrame({"image_id": ids[order]}).merge(
             observation.records.images[["image_id", "path"]], on="image_id"

@@ -45,7 +45,10 @@ def of_rows(axes: Axes, names: Sequence[str]) -> list[Place]:
 def of_values(axes: Axes, values: Sequence[float], names: Sequence[str]) -> list[Place]:
     """A thin column for each value of the x axis."""
     low, high = axes.get_xlim()
-    return [_place(axes, (value - low) / (high - low), 0.0, 0.0, 1.0, name) for value, name in zip(values, names, strict=True)]
+    return [
+        _place(axes, (value - low) / (high - low), 0.0, 0.0, 1.0, name)
+        for value, name in zip(values, names, strict=True)
+    ]
 
 
 def _place(axes: Axes, x: float, y: float, width: float, height: float, name: str) -> Place:

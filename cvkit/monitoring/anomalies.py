@@ -41,9 +41,7 @@ def find(
     return flag(told, reference, level, window_length)
 
 
-def flag(
-    anomalies: pd.DataFrame, reference: Reference, level: float, window_length: timedelta = DAY
-) -> pd.DataFrame:
+def flag(anomalies: pd.DataFrame, reference: Reference, level: float, window_length: timedelta = DAY) -> pd.DataFrame:
     """Table ANOMALIES with flags at a share `level` of false ones, 0..1; scores, p-values and reasons as they are.
 
     Flagged are as many images of each source as Benjamini and Hochberg allow. `usual` is NaN, and `unknown` says why,

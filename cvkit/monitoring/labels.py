@@ -106,7 +106,9 @@ def counted(images: pd.DataFrame, weights: pd.Series) -> pd.Series:
     The sampling weights, where the images were drawn by a plan: then labelled images that no plan drew are left out,
     as somebody chose them for a reason. 1 each, where nothing was drawn or (nearly) all images have labels.
     """
-    ids = images.loc[images["labelled"], "image_id"]
+    ids = images["image_id"][images["labelled"]]
+    if weights.empty:
+        return pd.Series(1.0, index=ids)
     drawn = weights.reindex(ids)
     if drawn.isna().all() or len(ids) >= WHOLE * len(images):
         return pd.Series(1.0, index=ids)

@@ -27,7 +27,8 @@ MOST_SLICES = 20
 MOST_CLASSES = 10  # of a confusion matrix: more have no room for their numbers
 SURE = 0.05  # p-value from which a slice is marked as worse than the others
 FEW = 5  # predictions of a bin below which it is drawn hollow
-GREYS = LinearSegmentedColormap.from_list("shares", [style.PAPER, style.SKY, style.BLUE])
+CURVES = (("precision", style.BLUE, "-"), ("recall", style.VERMILLION, (0, (5, 2))), ("F1", style.INK, (0, (1, 1.2))))
+SHARES = LinearSegmentedColormap.from_list("shares", [style.PAPER, style.SKY, style.BLUE])
 
 
 def slice_bars(table: pd.DataFrame, title: str = "F1 by slice") -> Figure:
@@ -77,9 +78,8 @@ def by_confidence(curve: Curve, deployed: float, confidence: float, title: str =
     figure = style.new_figure(title, 2.9)
     axes = style.tidy(figure.subplots())
     axes.grid(axis="y", color=style.EDGE, linewidth=0.8)
-    lines = (("precision", style.BLUE, "-"), ("recall", style.VERMILLION, (0, (5, 2))), ("F1", style.INK, (0, (1, 1.2))))
     items: list[Item] = []
-    for name, colour, dashes in lines:
+    for name, colour, dashes in CURVES:
         drawn = {"color": colour, "linestyle": dashes, "linewidth": 1.8}
         axes.plot(curve.confidence, getattr(curve, name.lower()), drawstyle="steps-pre", **drawn)
         items.append((Line2D([], [], **drawn), name))
@@ -108,7 +108,8 @@ def most_confused(table: Floats, most: int = MOST_CLASSES) -> NDArray[np.intp]:
 def confusion(table: Floats, names: Sequence[str], title: str = "What was taken for what") -> Figure:
     """How many labelled boxes of each class (rows) were predicted as which (columns), the background last.
 
-    `table` as `operation.confusion` gives it, of the classes `names`. Colours tell the share of the row.
+    `table` as `operation.confusion` gives it, of the classes `names`. Colours tell the share of the row. `count` puts
+    other numbers in.
     """
     if not table.sum():
         return style.no_data(title, "no labelled image has boxes")
@@ -116,23 +117,31 @@ def confusion(table: Floats, names: Sequence[str], title: str = "What was taken 
     size = len(table)
     figure = style.new_figure(title, 0.36 * size + 1.5)
     axes = figure.subplots()
-    share = ratio(table, table.sum(axis=1, keepdims=True))
-    axes.imshow(np.nan_to_num(share), cmap=GREYS, vmin=0, vmax=1, aspect="auto")
-    for row, column in zip(*np.nonzero(table), strict=True):
-        right = row == column
-        colour = style.PAPER if share[row, column] > 0.55 else style.INK
-        axes.text(column, row, f"{table[row, column]:g}", ha="center", va="center", fontsize=style.FONT - 1,
-                  color=colour, fontweight="bold" if right else "normal")  # fmt: skip
-    axes.set_xticks(range(size), [*shown, "nothing"], rotation=0 if size < 6 else 40, ha="center" if size < 6 else "right")
+    axes.imshow(np.zeros((size, size)), cmap=SHARES, vmin=0, vmax=1, aspect="auto")
+    count(axes, table)
+    turned = {"rotation": 40, "ha": "right"} if size > 5 else {}
+    axes.set_xticks(range(size), [*shown, "nothing"], **turned)
     axes.set_yticks(range(size), [*shown, "nothing"])
     axes.tick_params(labelsize=style.FONT - 1, colors=style.INK, length=0)
     axes.spines[:].set_visible(False)
     for edge in np.arange(size - 1) + 0.5:
         axes.axhline(edge, color=style.PAPER, linewidth=1)
         axes.axvline(edge, color=style.PAPER, linewidth=1)
-    axes.set_xlabel("predicted as (boxes)", fontsize=style.FONT, color=style.INK)
+    axes.set_xlabel("predicted as (boxes; darker: more of the row)", fontsize=style.FONT, color=style.INK)
     axes.set_ylabel("labelled as", fontsize=style.FONT, color=style.INK)
     return figure
+
+
+def count(axes: Axes, table: Floats) -> None:
+    """Put the counts of `table` into the axes of `confusion`, in place of those that stand there."""
+    for text in list(axes.texts):
+        text.remove()
+    share = ratio(table, table.sum(axis=1, keepdims=True))
+    axes.images[0].set_data(np.nan_to_num(share))
+    for row, column in zip(*np.nonzero(table), strict=True):
+        colour = style.PAPER if share[row, column] > 0.7 else style.INK
+        axes.text(column, row, f"{table[row, column]:g}", ha="center", va="center", fontsize=style.FONT - 1,
+                  color=colour, fontweight="bold" if row == column else "normal")  # fmt: skip
 
 
 def reliability(calibration: Calibration, title: str = "Is the confidence right?") -> Figure:
