@@ -32,13 +32,13 @@ WINDOW = Window.day("2026-10-05")
 NOTHING_EMBEDDED = pd.DataFrame(columns=["image_id", "embedding"])
 
 
-def pictures(n: int, sources: int, start: pd.Timestamp, prefix: str, **columns: Any) -> pd.DataFrame:
-    """Table IMAGES: `n` images of some sources by turns, spread over a day."""
+def pictures(n: int, sources: int, start: pd.Timestamp, prefix: str, days: int = 1) -> pd.DataFrame:
+    """Table IMAGES: `n` images of some sources by turns, spread over days."""
     frame = pd.DataFrame({"image_id": [f"{prefix}{number:05d}.jpg" for number in range(n)]})
     frame["path"] = "/nowhere/" + frame["image_id"]
     frame["source"] = [f"cam-{number % sources}" for number in range(n)]
-    frame["time"] = start + pd.to_timedelta(np.arange(n) * 86400 / n, unit="s")
-    return conform(frame.assign(width=640.0, height=480.0, predicted=True, **columns), IMAGES)
+    frame["time"] = start + pd.to_timedelta(np.arange(n) * days * 86400 / max(n, 1), unit="s")
+    return conform(frame.assign(width=640.0, height=480.0, predicted=True), IMAGES)
 
 
 def looks(images: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
@@ -77,10 +77,10 @@ def observation(
     names = {number: f"class {number} <b>" for number in range(classes)}
     now = pictures(n, sources, pd.Timestamp(WINDOW.start), "now/")
     now["labelled"] = random.random(n) < labelled
-    then = pictures(400 * sources, sources, pd.Timestamp(WINDOW.start - timedelta(days=30)), "then/")
+    then = pictures(400 * sources, sources, pd.Timestamp(WINDOW.start - timedelta(days=30)), "then/", 20)
     true = labels(now[now["labelled"]], boxes, classes, random) if now["labelled"].any() else empty(BOXES)
     features = looks(now, random)
-    features.loc[: odd - 1, list(NUMBERS)] += 15.0
+    features.loc[: odd - 1, list(NUMBERS)] += np.linspace(1, 8, odd)[:, None]
     reference = Reference(
         "id", then, looks(then, random), empty(BOXES), empty(BOXES), empty(FINDINGS), NOTHING_EMBEDDED,
         dict.fromkeys(sorted(set(then["source"]))), names,  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ class Anomalies(Part):
             style={"description_width": "initial"}, layout={"width": "520px"},
         )  # fmt: skip
         self.words, self.spread, self.images = ipywidgets.HTML(), Picture(), Gallery()
+        self.images.add_class("cvkit-pairs")
         self.words.add_class("cvkit-words")
         self.on(self.level, self._flag)
         return self.level, self.words, self.spread, ipywidgets.HTML(ABOUT), self.images

@@ -59,17 +59,20 @@ class Performance(Part):
             deployed, min=min(LOWEST, deployed), max=max(HIGHEST, deployed), step=STEP, description="Confidence",
             layout={"width": "520px"}, **wide,
         )  # fmt: skip
-        self.view = ipywidgets.ToggleButtons(options=[(TITLE, "confusion"), ("Slices", "slices")])
+        self.view = ipywidgets.ToggleButtons(
+            options=[(TITLE, "confusion"), ("Slices", "slices")], style={"button_width": "190px"}
+        )
         self.pairs = ipywidgets.Button(
             description="Only the weakest, pairs too", layout={"width": "220px"},
             tooltip="slices, and pairs of them, that are surely worse; may take seconds",
         )  # fmt: skip
-        self.words, self.numbers, self.about = (ipywidgets.HTML() for _ in range(3))
+        self.words, self.numbers, self.about, self.listing = (ipywidgets.HTML() for _ in range(4))
         self.words.add_class("cvkit-words")
+        self.listing.add_class("cvkit-words")
         self.curve, self.picture, self.images = Picture(), Picture(), Gallery()
         self.told = ipywidgets.VBox(
             [self.confidence, self.numbers, self.curve, ipywidgets.HBox([self.view, self.pairs]), self.picture,
-             self.about, self.images]
+             self.about, self.images, self.listing]
         )  # fmt: skip
         self.on(self.confidence, self._cut)
         self.on(self.curve, self._point, "chosen")
@@ -105,7 +108,7 @@ class Performance(Part):
             line.set_visible(False)
         self.curve.show(
             self.drawn, "precision, recall and F1 by confidence; choose one",
-            lambda: places.of_values(axes, self._values, _named(known.curve, self._values) if axes.lines else []),
+            lambda: places.of_values(axes, self._values, _named(known.curve, self._values)) if axes.lines else [],
             self._place(),
         )  # fmt: skip
         for line in axes.lines[-1:]:
@@ -120,6 +123,8 @@ class Performance(Part):
 
     def _cut(self) -> None:
         """Follow the slider."""
+        if self.told.layout.display:  # there are no labels: nobody sees it
+            return
         self.curve.chosen = self._place()
         for line in self.drawn.axes[0].lines[-1:]:
             line.set_xdata([self.confidence.value] * 2)
@@ -136,15 +141,15 @@ class Performance(Part):
             f"Of {found + missed} labelled boxes on {known.matches.images} images {found} were found and {missed} "
             f"missed; {false} predictions found nothing."
         ]
+        deployed = self.desk.observation().confidence
         least = known.images.predictions.score.min(initial=1.0)
-        if at < least:
+        if at < min(least, deployed):
             said.append(f"No prediction below {least:.2f} was kept: what is missing there is not known.")
         if np.ptp(known.weights):
             said.append("Images that a plan drew count by their weights in the shares, not in these numbers.")
         if np.isnan(now["f1"][1]):
             said.append("No interval: that takes 30 images that have little to do with each other.")
-        deployed = self.desk.observation().confidence
-        self.numbers.value = _numbers(now, at, known.deployed, deployed) + "".join(f"<p>{one}</p>" for one in said)
+        self.numbers.value = f"{_numbers(now, at, known.deployed, deployed)}<p>{' '.join(said)}</p>"
 
     def _look(self) -> None:
         """Draw the view that is chosen."""
@@ -222,7 +227,7 @@ class Performance(Part):
     def _show(self, figure: Figure, where: Any, words: str, hint: str, more: str = "") -> None:
         self.figure = figure
         self.picture.show(figure, words, lambda: where(figure))
-        self.about.value = f"<p>{html.escape(hint)}</p>{more}"
+        self.about.value, self.listing.value = html.escape(hint), more
         self._tile()
 
     def _open(self) -> None:

@@ -27,7 +27,7 @@ MOST_SLICES = 20
 MOST_CLASSES = 10  # of a confusion matrix: more have no room for their numbers
 SURE = 0.05  # p-value from which a slice is marked as worse than the others
 FEW = 5  # predictions of a bin below which it is drawn hollow
-CURVES = (("precision", style.BLUE, "-"), ("recall", style.VERMILLION, (0, (5, 2))), ("F1", style.INK, (0, (1, 1.2))))
+CURVES = (("precision", style.BLUE, "-"), ("recall", style.VERMILLION, (0, (5, 2))), ("F1", style.GREEN, (0, (1, 1.2))))
 SHARES = LinearSegmentedColormap.from_list("shares", [style.PAPER, style.SKY, style.BLUE])
 
 
@@ -84,12 +84,12 @@ def by_confidence(curve: Curve, deployed: float, confidence: float, title: str =
         axes.plot(curve.confidence, getattr(curve, name.lower()), drawstyle="steps-pre", **drawn)
         items.append((Line2D([], [], **drawn), name))
     axes.axvline(deployed, color=style.QUIET, linestyle=(0, (4, 3)), linewidth=1.4)
-    axes.axvline(confidence, color=style.PURPLE, linewidth=2.4)
+    axes.axvline(confidence, color=style.INK, linewidth=2.4)
     axes.set(xlim=(0, 1), ylim=(-0.03, 1.03))
     axes.set_xlabel("confidence that is cut at, 0-1", fontsize=style.FONT, color=style.INK)
     axes.set_ylabel("0-1, higher is better", fontsize=style.FONT, color=style.INK)
     items.append((Line2D([], [], color=style.QUIET, linestyle=(0, (4, 3))), f"deployed: {deployed:g}"))
-    items.append((Line2D([], [], color=style.PURPLE, linewidth=2.4), "looked at"))
+    items.append((Line2D([], [], color=style.INK, linewidth=2.4), "looked at"))
     style.legend(figure, items)
     return figure
 
