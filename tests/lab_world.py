@@ -86,7 +86,11 @@ def observation(
         dict.fromkeys(sorted(set(then["source"]))), names,  # type: ignore[arg-type]
     )  # fmt: skip
     strange = anomalies.find(features, NOTHING_EMBEDDED, reference, 0.1) if n else empty(ANOMALIES)
-    tables = {"findings": empty(FINDINGS), "measurements": empty(MEASUREMENTS), "verdicts": empty(VERDICTS)}
+    tables: dict[str, Any] = {
+        "findings": empty(FINDINGS),
+        "measurements": empty(MEASUREMENTS),
+        "verdicts": empty(VERDICTS),
+    }
     records = Records(now, said(true, classes, random), true, empty(FINDINGS), names)
     return Observation(
         WINDOW, reference, records, features, NOTHING_EMBEDDED, strange, streams={}, confidence=0.25, **tables

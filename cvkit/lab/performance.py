@@ -101,7 +101,8 @@ class Performance(Part):
     def _draw_curve(self) -> None:
         """The curve once; where the slider stands is told by a place of it, which needs no new picture."""
         known, at = self.known, self.confidence.value
-        self._values = np.round(np.arange(self.confidence.min, self.confidence.max + STEP / 2, STEP), 4)
+        low, high = self.confidence.min, self.confidence.max
+        self._values: list[float] = np.arange(low, high + STEP / 2, STEP).round(4).tolist()
         self.drawn = plots.by_confidence(known.curve, self.desk.observation().confidence, at)
         axes = self.drawn.axes[0]
         for line in axes.lines[-1:]:
@@ -115,11 +116,11 @@ class Performance(Part):
             line.set_visible(True)
 
     def _place(self) -> int:
-        return int(np.argmin(np.abs(self._values - self.confidence.value)))
+        return int(np.argmin(np.abs(np.array(self._values) - self.confidence.value)))
 
     def _point(self) -> None:
         if self.curve.chosen >= 0:
-            self.confidence.value = float(self._values[self.curve.chosen])
+            self.confidence.value = self._values[self.curve.chosen]
 
     def _cut(self) -> None:
         """Follow the slider."""
@@ -259,9 +260,9 @@ class Performance(Part):
         self.images.show(tiles(observation, chosen, confidence))
 
 
-def _named(curve: operation.Curve, values: Floats) -> list[str]:
+def _named(curve: operation.Curve, values: list[float]) -> list[str]:
     """Words for each confidence: what the curve is there."""
-    place = np.searchsorted(-curve.confidence, -values, side="right") - 1  # the last that is still counted
+    place = np.searchsorted(-curve.confidence, -np.array(values), side="right") - 1  # the last that is still counted
     told = [
         ", ".join(f"{name} {getattr(curve, name.lower())[at]:.2f}" for name in ("precision", "recall", "F1"))
         if at >= 0 else "no prediction is as sure"

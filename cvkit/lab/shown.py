@@ -28,15 +28,17 @@ def _of(known: Records | Reference, chosen: pd.DataFrame, confidence: float) -> 
     sides = {"said": known.predictions[~(known.predictions["confidence"] < confidence)], "truth": known.labels}
     for side, boxes in sides.items():
         by = _named(boxes[boxes["image_id"].isin(found["image_id"])], known.classes)
-        found[side] = [by.get(image_id, []) for image_id in found["image_id"]]
+        found[side] = pd.Series(
+            [by.get(image_id, []) for image_id in found["image_id"]], index=found.index, dtype=object
+        )
     return found
 
 
 def _named(boxes: pd.DataFrame, classes: dict[int, str]) -> dict[str, list[tuple[Any, ...]]]:
     """Corners and name of the boxes of each image; the confidence of predictions stands behind the name."""
     by: dict[str, list[tuple[Any, ...]]] = {}
-    for row in boxes.itertuples():
-        name = classes.get(int(row.class_id), str(row.class_id))
-        words = name if pd.isna(row.confidence) else f"{name} {row.confidence:.2f}"
-        by.setdefault(str(row.image_id), []).append((*(float(getattr(row, one)) for one in CORNERS), words))
+    for row in boxes.to_dict("records"):
+        name = classes.get(row["class_id"], str(row["class_id"]))
+        words = name if pd.isna(row["confidence"]) else f"{name} {row['confidence']:.2f}"
+        by.setdefault(row["image_id"], []).append((*(row[one] for one in CORNERS), words))
     return by

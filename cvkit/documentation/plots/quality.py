@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def by_confidence(curve: Curve, deployed: float, confidence: float, title: str =
     axes.grid(axis="y", color=style.EDGE, linewidth=0.8)
     items: list[Item] = []
     for name, colour, dashes in CURVES:
-        drawn = {"color": colour, "linestyle": dashes, "linewidth": 1.8}
+        drawn: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 1.8}
         axes.plot(curve.confidence, getattr(curve, name.lower()), drawstyle="steps-pre", **drawn)
         items.append((Line2D([], [], **drawn), name))
     axes.axvline(deployed, color=style.QUIET, linestyle=(0, (4, 3)), linewidth=1.4)
@@ -119,14 +120,14 @@ def confusion(table: Floats, names: Sequence[str], title: str = "What was taken 
     axes = figure.subplots()
     axes.imshow(np.zeros((size, size)), cmap=SHARES, vmin=0, vmax=1, aspect="auto")
     count(axes, table)
-    turned = {"rotation": 40, "ha": "right"} if size > 5 else {}
+    turned: dict[str, Any] = {"rotation": 40, "ha": "right"} if size > 5 else {}
     axes.set_xticks(range(size), [*shown, "nothing"], **turned)
     axes.set_yticks(range(size), [*shown, "nothing"])
     axes.tick_params(labelsize=style.FONT - 1, colors=style.INK, length=0)
     axes.spines[:].set_visible(False)
     for edge in np.arange(size - 1) + 0.5:
-        axes.axhline(edge, color=style.PAPER, linewidth=1)
-        axes.axvline(edge, color=style.PAPER, linewidth=1)
+        axes.axhline(edge, color=style.EDGE, linewidth=1)
+        axes.axvline(edge, color=style.EDGE, linewidth=1)
     axes.set_xlabel("predicted as (boxes; darker: more of the row)", fontsize=style.FONT, color=style.INK)
     axes.set_ylabel("labelled as", fontsize=style.FONT, color=style.INK)
     return figure
