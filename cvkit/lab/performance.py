@@ -98,9 +98,13 @@ class Performance(Part):
             self._number()
             self._look()
 
+    @property
+    def _at(self) -> float:
+        return round(self.confidence.value, 4)  # browsers step to .24999999
+
     def _draw_curve(self) -> None:
         """The curve once; where the slider stands is told by a place of it, which needs no new picture."""
-        known, at = self.known, self.confidence.value
+        known, at = self.known, self._at
         low, high = self.confidence.min, self.confidence.max
         self._values: list[float] = np.arange(low, high + STEP / 2, STEP).round(4).tolist()
         self.drawn = plots.by_confidence(known.curve, self.desk.observation().confidence, at)
@@ -116,7 +120,7 @@ class Performance(Part):
             line.set_visible(True)
 
     def _place(self) -> int:
-        return int(np.argmin(np.abs(np.array(self._values) - self.confidence.value)))
+        return int(np.argmin(np.abs(np.array(self._values) - self._at)))
 
     def _point(self) -> None:
         if self.curve.chosen >= 0:
@@ -128,13 +132,13 @@ class Performance(Part):
             return
         self.curve.chosen = self._place()
         for line in self.drawn.axes[0].lines[-1:]:
-            line.set_xdata([self.confidence.value] * 2)
+            line.set_xdata([self._at] * 2)
         self._number()
         if self.view.value == "confusion":
             self._recount()
 
     def _number(self) -> None:
-        known, at = self.known, self.confidence.value
+        known, at = self.known, self._at
         now = performance.at_confidence(known.matches, at, known.weights)
         counts = operation.operation(known.matches, at)
         found, false, missed = (int(part.sum()) for part in (counts.found, counts.false, counts.missed))
@@ -187,9 +191,7 @@ class Performance(Part):
     def _confuse(self) -> Floats:
         """Count what was taken for what; `table` tells it of all classes."""
         known = self.known.images
-        self.confused = operation.confused(
-            known.truth, known.predictions, self.confidence.value, images=len(known.image_ids)
-        )
+        self.confused = operation.confused(known.truth, known.predictions, self._at, images=len(known.image_ids))
         size = len(known.classes)
         rows = pd.DataFrame({"row": self.confused.labelled, "column": self.confused.predicted,
                              "image": self.confused.image})  # fmt: skip
@@ -246,7 +248,7 @@ class Performance(Part):
             mine = (self.confused.labelled == row) & (self.confused.predicted == column)
             image, count = np.unique(self.confused.image[mine], return_counts=True)
             words = f"labelled {names[row]}, predicted {names[column]}"
-            self._tile(ids[image], count, words, self.confidence.value)
+            self._tile(ids[image], count, words, self._at)
 
     def _tile(self, ids: Any = (), counts: Any = (), words: str = "", confidence: float = 0.0) -> None:
         if not len(ids) and not self.images.tiles:
