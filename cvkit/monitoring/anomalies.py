@@ -47,11 +47,14 @@ def flag(anomalies: pd.DataFrame, reference: Reference, level: float, window_len
     Flagged are as many images of each source as Benjamini and Hochberg allow. `usual` is NaN, and `unknown` says why,
     where no image of a source could be flagged at this level unless more than `RARE` of them were odd.
     """
-    parts = [
-        part.assign(**_flags(part, _learnt(reference, str(source), window_length), level))
-        for source, part in anomalies.groupby("source")
-    ]
-    return conform(pd.concat(parts).loc[anomalies.index], ANOMALIES) if parts else anomalies
+    columns = {"usual": np.full(len(anomalies), np.nan), "flagged": np.zeros(len(anomalies), dtype=bool),
+               "unknown": np.full(len(anomalies), "", dtype=object)}  # fmt: skip
+    told_by, flagged_from = anomalies["told_by"].to_numpy(object), anomalies["flagged_from"].to_numpy()
+    for source, rows in anomalies.groupby("source").indices.items():
+        learnt = _learnt(reference, str(source), window_length)
+        for name, values in _flags(told_by[rows], flagged_from[rows], learnt, level).items():
+            columns[name][rows] = values
+    return conform(anomalies.assign(**columns), ANOMALIES)
 
 
 def findings(anomalies: pd.DataFrame) -> pd.DataFrame:
@@ -123,10 +126,12 @@ def _judged_from(learnt: dict[str, anomaly.Normal], told: list[str], n: int) -> 
     return n * len(told) / (int(RARE * n) * (1 + normal))
 
 
-def _flags(part: pd.DataFrame, learnt: dict[str, anomaly.Normal], level: float) -> dict[str, Any]:
+def _flags(
+    told_by: NDArray[np.object_], flagged_from: Floats, learnt: dict[str, anomaly.Normal], level: float
+) -> dict[str, Any]:
     """What `level` decides of one source's rows of ANOMALIES: usual, flagged and unknown."""
-    n = len(part)
-    told = {words: [learnt[kind] for kind in words.split(", ")] for words in part["told_by"].unique() if words}
+    n = len(told_by)
+    told = {words: [learnt[kind] for kind in words.split(", ")] for words in dict.fromkeys(told_by) if words}
     scores = len(next(iter(told.values()), ()))
     needed = min((anomaly.fewest(one, n, level / scores) for some in told.values() for one in some), default=n)
     few = ""
@@ -138,7 +143,7 @@ def _flags(part: pd.DataFrame, learnt: dict[str, anomaly.Normal], level: float) 
         return {"usual": np.nan, "flagged": False, "unknown": few}
     # No image at or below this is ever flagged: Benjamini and Hochberg need p-values of at most `level`.
     usual = {words: float(np.quantile(first.calibration, 1 - level / scores)) for words, (first, *_) in told.items()}
-    return {"usual": part["told_by"].map(usual), "flagged": part["flagged_from"] <= level, "unknown": ""}
+    return {"usual": [usual[words] for words in told_by], "flagged": flagged_from <= level, "unknown": ""}
 
 
 def _learnt(reference: Reference, source: str, length: timedelta = DAY) -> dict[str, anomaly.Normal]:
