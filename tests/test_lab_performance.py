@@ -17,7 +17,7 @@ from cvkit.monitoring import performance, slices
 from cvkit.monitoring.monitor import Observation
 from cvkit.tables import MEASUREMENTS, conform
 
-Box = dict[str, Any]
+Box = dict[Any, Any]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def overlap(one: Box, other: Box) -> float:
     high = min(one["y2"], other["y2"]) - max(one["y1"], other["y1"])
     both = max(wide, 0.0) * max(high, 0.0)
     sizes = [(box["x2"] - box["x1"]) * (box["y2"] - box["y1"]) for box in (one, other)]
-    return both / (sum(sizes) - both)
+    return float(both / (sum(sizes) - both))
 
 
 def pairs(seen: Observation, confidence: float, *, within_classes: bool) -> list[tuple[str, int, int]]:
@@ -71,7 +71,7 @@ def pairs(seen: Observation, confidence: float, *, within_classes: bool) -> list
 def ratios(seen: Observation, confidence: float) -> tuple[float, float, float]:
     told = pairs(seen, confidence, within_classes=True)
     found = sum(label >= 0 and said >= 0 for _, label, said in told)
-    false, missed = (sum(one[column] < 0 for one in told) for column in (1, 2))
+    false, missed = sum(label < 0 for _, label, _ in told), sum(said < 0 for *_, said in told)
     return found / (found + false), found / (found + missed), 2 * found / (2 * found + false + missed)
 
 
@@ -141,7 +141,7 @@ def test_the_confusion_matrix_counts_what_a_slow_matcher_counts(
         pair = tuple(
             next(key for key, name in names.items() if name == row[side]) for side in ("labelled", "predicted")
         )
-        assert row["images"] == images[pair]
+        assert row["images"] == images[pair]  # type: ignore[index]
 
 
 def test_a_cell_opens_its_images(part: Performance, seen: Observation) -> None:
