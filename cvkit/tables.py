@@ -163,10 +163,13 @@ ANOMALIES: Mapping[str, str] = {
     "image_id": "str",
     "source": "str",
     "time": TIME,
-    "score": "float64",  # standard deviations, roughly; NaN where the reference cannot judge
-    "usual": "float64",  # score that few normal images exceed; no image below it is flagged
+    "told_by": "str",  # what the score was made from: properties, embedding; what is strangest first
+    "score": "float64",  # standard deviations, roughly; NaN where window or reference have too few images
+    "usual": "float64",  # score that few normal images exceed; no image below it is flagged; NaN where none can be
     "p_value": "float64",  # conformal
+    "flagged_from": "float64",  # least share of false flags at which it is flagged; above 1 never
     "flagged": "bool",
+    "unknown": "str",  # why no image of its source can be flagged, "" where they can
     "reason": "str",
 }
 

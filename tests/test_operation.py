@@ -10,7 +10,7 @@ import pytest
 from cvkit.stats.quality import boxes
 from cvkit.stats.quality.box_matching import Matches, match
 from cvkit.stats.quality.calibration import calibration
-from cvkit.stats.quality.operation import confusion, localisation, operation, pairs, per_image
+from cvkit.stats.quality.operation import confused, confusion, curve, localisation, operation, pairs, per_image
 
 TRUE = boxes.truth(
     [0, 0, 0, 1, 1, 2],
@@ -64,6 +64,12 @@ def test_confusion_by_hand() -> None:
     assert table.tolist() == [[1, 0, 2], [1, 1, 0], [1, 1, 0]]
     assert confusion(TRUE, FOUND, 0.5, **BOTH, weights=[0, 3, 1, 1]).tolist() == [[0, 0, 3], [0, 3, 0], [0, 0, 0]]
     assert confusion(TRUE, FOUND, 1.0, **BOTH).tolist() == [[0, 0, 3], [0, 0, 2], [0, 0, 0]]
+
+
+def test_what_each_box_was_taken_for_by_hand() -> None:
+    told = confused(TRUE, FOUND, 0.5, images=4)
+    rows = sorted(zip(told.image.tolist(), told.labelled.tolist(), told.predicted.tolist(), strict=True))
+    assert rows == [(0, -1, 0), (0, -1, 1), (0, 0, -1), (0, 0, 0), (0, 1, 0), (1, 0, -1), (1, 1, 1)]
 
 
 def test_localisation_by_hand() -> None:
@@ -163,6 +169,19 @@ def test_less_sure_predictions_do_not_change_the_matches_of_surer_ones(seed: int
     whole = operation(matches, 0.5)
     for name in ("found", "false", "missed"):
         np.testing.assert_array_equal(getattr(alone, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_curve_is_what_each_confidence_gives(seed: int) -> None:
+    _, found, matches = made_up(seed)
+    weights = np.random.default_rng(seed).uniform(0.5, 2, matches.images)
+    told = curve(matches, weights=weights)
+    assert set(told.confidence) <= set(found.score)
+    for place, confidence in enumerate(told.confidence):
+        at = operation(matches, confidence, weights=weights)
+        found_, false, missed = (part.sum() for part in (at.found, at.false, at.missed))
+        wanted = [found_ / (found_ + false), found_ / (found_ + missed), 2 * found_ / (2 * found_ + false + missed)]
+        assert [told.precision[place], told.recall[place], told.f1[place]] == pytest.approx(wanted)
 
 
 def test_nothing_at_all() -> None:

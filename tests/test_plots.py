@@ -20,9 +20,10 @@ from matplotlib.text import Text
 from PIL import Image
 
 from cvkit.documentation import plots
-from cvkit.documentation.plots import style, tiles
+from cvkit.documentation.plots import quality, style, tiles
 from cvkit.maintenance.gate_results import PARTS
 from cvkit.stats.quality import boxes as arrays
+from cvkit.stats.quality import operation
 from cvkit.stats.quality.box_matching import match
 from cvkit.stats.quality.calibration import calibration
 from cvkit.tables import (
@@ -155,6 +156,8 @@ def test_figures_of_any_sources(sources: tuple[str, ...], windows: int) -> None:
         lambda: plots.thumbnails([]),
         lambda: plots.believed(empty({**MEASUREMENTS, **PERIOD})),
         lambda: plots.slice_bars(empty(SLICES)),
+        lambda: plots.by_confidence(operation.curve(NO_MATCHES), 0.25, 0.5),
+        lambda: plots.confusion(np.zeros((3, 3)), ["nut", "bolt"]),
         lambda: plots.reliability(calibration(NO_MATCHES)),
     ],
 )
@@ -406,6 +409,41 @@ def test_slices_that_are_surely_worse_are_marked_and_the_others_counted() -> Non
         assert word in said
     calm = slices_table(3).assign(p_value=1.0, low=np.nan)
     assert "surely worse" not in words(plots.slice_bars(calm))
+
+
+def test_quality_by_confidence_has_lines_of_different_kinds_and_where_they_are_read() -> None:
+    curve = operation.Curve(*(np.array(values) for values in ([0.9, 0.6, 0.3], [1, 0.9, 0.7], [0.2, 0.5, 0.8],
+                                                              [0.33, 0.64, 0.75])))  # fmt: skip
+    figure = plots.by_confidence(curve, deployed=0.25, confidence=0.61)
+    draw(figure)
+    lines = figure.axes[0].lines
+    assert len({str(line.get_linestyle()) for line in lines[:3]} | {str(lines[1]._dash_pattern)}) > 1  # type: ignore[attr-defined]
+    assert lines[0].get_ydata().tolist() == [1, 0.9, 0.7]  # type: ignore[union-attr]
+    assert [line.get_xdata() for line in lines[3:]] == [[0.25, 0.25], [0.61, 0.61]]
+    for word in ("precision", "recall", "F1", "deployed: 0.25", "looked at", "higher is better"):
+        assert word in words(figure)
+
+
+def test_a_confusion_matrix_has_its_counts_where_they_belong() -> None:
+    table = np.array([[30.0, 2, 5], [0, 8, 1], [4, 0, 0]])
+    figure = plots.confusion(table, ["nut $x$", HOSTILE[1]])
+    draw(figure)
+    told = {tuple(map(int, text.get_position())): text.get_text() for text in figure.axes[0].texts}
+    assert told == {(0, 0): "30", (1, 0): "2", (2, 0): "5", (1, 1): "8", (2, 1): "1", (0, 2): "4"}
+    for word in (r"nut \$x\$", "nothing", "predicted as", "labelled as"):
+        assert word in words(figure)
+    quality.count(figure.axes[0], table.T)
+    told = {tuple(map(int, text.get_position())): text.get_text() for text in figure.axes[0].texts}
+    assert told == {(0, 0): "30", (0, 1): "2", (0, 2): "5", (1, 1): "8", (1, 2): "1", (2, 0): "4"}
+    assert figure.axes[0].images[0].get_array()[0].tolist() == pytest.approx([30 / 34, 0, 4 / 34])  # type: ignore[index]
+
+
+def test_the_classes_most_confused_are_found() -> None:
+    table = np.zeros((6, 6))
+    table[np.arange(5), np.arange(5)] = 50
+    table[1, 3], table[5, 4], table[0, 5] = 3, 2, 1
+    assert quality.most_confused(table, most=3).tolist() == [1, 3, 4]
+    assert quality.most_confused(table).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_reliability_diagram_shows_shares_and_errors() -> None:

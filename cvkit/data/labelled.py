@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cvkit.stats.arrays import Floats
 from cvkit.stats.quality import boxes, operation
 from cvkit.stats.quality.box_matching import Matches, match
 from cvkit.stats.quality.boxes import Predictions, Truth
@@ -55,6 +56,11 @@ def f1_of_images(known: Labelled, confidence: float) -> pd.DataFrame:
     """
     if not len(known.image_ids):
         return pd.DataFrame({"image_id": pd.Series(dtype="str"), "f1": pd.Series(dtype=float)})
-    f1 = operation.per_image(known.match(), confidence, threshold=IOU).f1 if known.classes else np.array([])
-    f1 = f1 if known.classes else np.ones(len(known.image_ids))
-    return pd.DataFrame({"image_id": known.image_ids, "f1": np.where(np.isnan(f1), 1.0, f1)})
+    f1 = f1_by_image(known.match(), confidence) if known.classes else np.ones(len(known.image_ids))
+    return pd.DataFrame({"image_id": known.image_ids, "f1": f1})
+
+
+def f1_by_image(matches: Matches, confidence: float) -> Floats:
+    """F1 (images,) as in `f1_of_images`."""
+    f1 = operation.per_image(matches, confidence, threshold=IOU).f1
+    return np.where(np.isnan(f1), 1.0, f1)

@@ -46,10 +46,10 @@ def anomaly_line(anomalies: pd.DataFrame, level: float) -> str:
     lines = []
     for source, part in anomalies.groupby("source"):
         name, flagged = escape(str(source)) or "images without a source", int(part["flagged"].sum())
-        if part["score"].isna().all():
-            lines.append(f"**{SIGNS['unknown']} unknown:** {name}: {escape(str(part['reason'].iloc[0]))}")
+        if why := str(part["unknown"].iloc[0]):
+            lines.append(f"**{SIGNS['unknown']} unknown:** {name}: {escape(why)}")
         elif flagged:
-            share = f"of these about {level:.0%} may be false flags"
+            share = f"of these about {level * flagged:.2g} ({100 * level:g} %) may be false flags"
             lines.append(f"**{SIGNS['warning']} {flagged} of {len(part)}** images of {name} are strange: {share}")
         else:
             lines.append(f"**{SIGNS['ok']} ok:** none of {len(part)} images of {name} is stranger than chance allows")

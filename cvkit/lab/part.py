@@ -112,6 +112,13 @@ def box(text: str) -> str:
     return f'<div class="cvkit-note" role="alert">{html.escape(text)}</div>'
 
 
+def marked(text: str) -> str:
+    """Markdown of `wording`, in which whatever others wrote is escaped, as HTML."""
+    import markdown
+
+    return markdown.markdown(text, extensions=["tables"])
+
+
 def rows(frame: pd.DataFrame) -> str:
     """A small table as HTML; whatever is in it is shown as text."""
     return frame.to_html(index=False, border=0, escape=True, na_rep="-", float_format=lambda value: f"{value:.3g}")

@@ -45,6 +45,23 @@ def of_spans(axes: Axes, down: int, spans: Iterable[tuple[int, Any, Any, str]], 
     return found
 
 
+def of_rows(axes: Axes, names: Sequence[str]) -> list[Place]:
+    """A row over the picture's width for each name, the lowest first, where rows lie at 0, 1, ... of the y axis."""
+    low, high = axes.get_ylim()
+    tall = 1 / (high - low)
+    found = [_place(axes, 0, (high - row - 0.5) * tall, 1, tall, name) for row, name in enumerate(names)]
+    return [{**place, "x": 0.0, "w": 1.0} for place in found]
+
+
+def of_values(axes: Axes, values: Sequence[float], names: Sequence[str]) -> list[Place]:
+    """A thin column for each value of the x axis."""
+    low, high = axes.get_xlim()
+    return [
+        _place(axes, (value - low) / (high - low), 0.0, 0.0, 1.0, name)
+        for value, name in zip(values, names, strict=True)
+    ]
+
+
 def _place(axes: Axes, x: float, y: float, width: float, height: float, name: str) -> Place:
     box = axes.get_position()
     return {

@@ -9,10 +9,13 @@ from cvkit.monitoring.monitor import Observation
 CORNERS = ["x1", "y1", "x2", "y2"]
 
 
-def of_window(rows: pd.DataFrame, observation: Observation) -> pd.DataFrame:
-    """`image_id` and `caption` of images of the window, as `Gallery.show` takes them: the boxes that are deployed."""
-    records = observation.records
-    said = records.predictions[~(records.predictions["confidence"] < observation.confidence)]
+def of_window(rows: pd.DataFrame, observation: Observation, confidence: float | None = None) -> pd.DataFrame:
+    """`image_id` and `caption` of images of the window, as `Gallery.show` takes them.
+
+    With predictions of at least `confidence`, by default the deployed one.
+    """
+    records, least = observation.records, observation.confidence if confidence is None else confidence
+    said = records.predictions[~(records.predictions["confidence"] < least)]
     boxes = {"said": said, "truth": records.labels}
     return _told(rows, records.images, observation.features, boxes, records.classes)
 

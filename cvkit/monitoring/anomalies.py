@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,15 +29,32 @@ def find(
     """Table ANOMALIES of a window: every readable image with its strangeness, p-value, and whether it is flagged.
 
     Two scores, of the image's properties and predictions and of its embedding, each against the images of the
-    reference's own part: the smaller p-value counts, twice (Bonferroni). Flagged are as many images of the source as
-    Benjamini and Hochberg allow at a share `level` of false flags. Sources that the reference cannot judge have NaN.
-    `features` and `embeddings` as in ordinary contexts (`reference.ordinary`).
+    reference's own part: the smaller p-value counts, twice (Bonferroni). Flagged as `flag` does. Sources of which the
+    window or the reference has too few images have NaN. `features` and `embeddings` as in ordinary contexts
+    (`reference.ordinary`).
     """
     parts = [
-        _of_source(str(source), part, embeddings, reference, level, window_length)
+        _of_source(str(source), part, embeddings, reference, window_length)
         for source, part in features[features["damage"].isin(["", "truncated"])].groupby("source")
     ]
-    return pd.concat(parts, ignore_index=True) if parts else empty(ANOMALIES)
+    told = pd.concat(parts, ignore_index=True) if parts else empty(ANOMALIES)
+    return flag(told, reference, level, window_length)
+
+
+def flag(anomalies: pd.DataFrame, reference: Reference, level: float, window_length: timedelta = DAY) -> pd.DataFrame:
+    """Table ANOMALIES with flags at a share `level` of false ones, 0..1; scores, p-values and reasons as they are.
+
+    Flagged are as many images of each source as Benjamini and Hochberg allow. `usual` is NaN, and `unknown` says why,
+    where no image of a source could be flagged at this level unless more than `RARE` of them were odd.
+    """
+    columns = {"usual": np.full(len(anomalies), np.nan), "flagged": np.zeros(len(anomalies), dtype=bool),
+               "unknown": np.full(len(anomalies), "", dtype=object)}  # fmt: skip
+    told_by, flagged_from = anomalies["told_by"].to_numpy(object), anomalies["flagged_from"].to_numpy()
+    for source, rows in anomalies.groupby("source").indices.items():
+        learnt = _learnt(reference, str(source), window_length)
+        for name, values in _flags(told_by[rows], flagged_from[rows], learnt, level).items():
+            columns[name][rows] = values
+    return conform(anomalies.assign(**columns), ANOMALIES)
 
 
 def findings(anomalies: pd.DataFrame) -> pd.DataFrame:
@@ -77,36 +95,55 @@ def nearest(
 
 
 def _of_source(
-    source: str, part: pd.DataFrame, embeddings: pd.DataFrame, reference: Reference, level: float, length: timedelta
+    source: str, part: pd.DataFrame, embeddings: pd.DataFrame, reference: Reference, length: timedelta
 ) -> pd.DataFrame:
+    """Table ANOMALIES of one source without flags."""
     here = part[["image_id", "source", "time"]]
     learnt = _learnt(reference, source, length)
     vectors = _vectors(part, embeddings)
     told = {kind: (normal, vectors[kind]) for kind, normal in learnt.items() if vectors[kind].shape[1]}
-    if len(part) < anomaly.ALIGN_FROM:
-        few = f"{len(part)} images, at least {anomaly.ALIGN_FROM} are needed to tell an odd image from a shifted window"
-        return conform(here.assign(reason=few), ANOMALIES)
-    needed = min((anomaly.fewest(one, len(part), level / len(told)) for one, _ in told.values()), default=len(part))
-    if needed > RARE * len(part):
-        few = f"the reference has too few images of this source to tell fewer than {needed} odd ones of {len(part)}"
-        return conform(here.assign(reason=few), ANOMALIES)
+    if not told or len(part) < anomaly.ALIGN_FROM:
+        return conform(here, ANOMALIES)
     scores = {kind: anomaly.score(normal, rows) for kind, (normal, rows) in told.items()}
     tails = np.column_stack([anomaly.p_values(told[kind][0], found) for kind, found in scores.items()])
     p_value = np.minimum(1.0, tails.shape[1] * np.nanmin(np.nan_to_num(tails, nan=1.0), axis=1))
     loudest = [list(told)[place] for place in np.argmin(np.nan_to_num(tails, nan=1.0), axis=1)]
-    # No image at or below this is ever flagged: Benjamini and Hochberg need p-values of at most `level`.
-    share = 1 - level / len(told) if told else 1.0
-    usual = {kind: float(np.quantile(normal.calibration, share)) for kind, (normal, _) in told.items()}
     return conform(
         here.assign(
+            told_by=[", ".join(sorted(told, key=lambda one: one != kind)) for kind in loudest],
             score=[scores[kind][row] for row, kind in enumerate(loudest)],
-            usual=[usual[kind] for kind in loudest],
             p_value=p_value,
-            flagged=benjamini_hochberg(p_value) <= level,
+            flagged_from=np.maximum(benjamini_hochberg(p_value), _judged_from(learnt, list(told), len(part))),
             reason=_reasons(loudest, learnt, vectors[LOOKS]),
         ),
         ANOMALIES,
     )
+
+
+def _judged_from(learnt: dict[str, anomaly.Normal], told: list[str], n: int) -> float:
+    """The least share of false flags at which flags can be told while at most `RARE` of n images are odd."""
+    normal = max(learnt[kind].calibration.size for kind in told)
+    return n * len(told) / (int(RARE * n) * (1 + normal))
+
+
+def _flags(
+    told_by: NDArray[np.object_], flagged_from: Floats, learnt: dict[str, anomaly.Normal], level: float
+) -> dict[str, Any]:
+    """What `level` decides of one source's rows of ANOMALIES: usual, flagged and unknown."""
+    n = len(told_by)
+    told = {words: [learnt[kind] for kind in words.split(", ")] for words in dict.fromkeys(told_by) if words}
+    scores = len(next(iter(told.values()), ()))
+    needed = min((anomaly.fewest(one, n, level / scores) for some in told.values() for one in some), default=n)
+    few = ""
+    if n < anomaly.ALIGN_FROM:
+        few = f"{n} images, at least {anomaly.ALIGN_FROM} are needed to tell an odd image from a shifted window"
+    elif needed > RARE * n:
+        few = f"the reference has too few images of this source to tell fewer than {needed} odd ones of {n}"
+    if few:
+        return {"usual": np.nan, "flagged": False, "unknown": few}
+    # No image at or below this is ever flagged: Benjamini and Hochberg need p-values of at most `level`.
+    usual = {words: float(np.quantile(first.calibration, 1 - level / scores)) for words, (first, *_) in told.items()}
+    return {"usual": [usual[words] for words in told_by], "flagged": flagged_from <= level, "unknown": ""}
 
 
 def _learnt(reference: Reference, source: str, length: timedelta = DAY) -> dict[str, anomaly.Normal]:

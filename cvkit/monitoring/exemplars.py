@@ -156,14 +156,14 @@ def typical_image(observation: Observation, feature: str, source: str) -> pd.Dat
 
 def strangest(observation: Observation, *, most: int = 6) -> pd.DataFrame:
     """The window's strangest images, each followed by the reference image that is most like it, where it is there."""
-    judged = observation.anomalies.dropna(subset="score")
+    judged = observation.anomalies.dropna(subset=["score", "usual"])
     judged = judged[judged["image_id"].isin(_with_pixels(observation.records.images)["image_id"])]
     judged = judged.assign(times=judged["score"] / judged["usual"])
     chosen = judged.sort_values(["p_value", "times", "image_id"], ascending=[True, False, True]).head(most)
-    signs = np.where(chosen["flagged"], "flagged", "not flagged")
     captions = [
-        f"{row['image_id']}\n{sign}, {row['times']:.1f} times the usual\n{row['reason']}"
-        for row, sign in zip(chosen.to_dict("records"), signs, strict=True)
+        f"{row['image_id']}\nflagged from {row['flagged_from']:.1%} on, {row['times']:.1f} times the usual"
+        f"\n{row['reason']}"
+        for row in chosen.to_dict("records")
     ]
     chosen = chosen.assign(caption=captions)
     return _joined([_with_nearest(observation, str(name), part) for name, part in chosen.groupby("source", sort=False)])

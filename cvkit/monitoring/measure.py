@@ -341,7 +341,7 @@ def _strange(odd: pd.DataFrame, false_flags: float) -> dict[str, float] | None:
 
     Nothing of a source of which the reference has too few images for its model to be learnt: it is not watched.
     """
-    n, flagged = int(odd["score"].notna().sum()), int(odd["flagged"].sum())
+    n, flagged = int(odd[["score", "usual"]].notna().all(axis=1).sum()), int(odd["flagged"].sum())
     if not n:
         return {"n": 0} if 0 < len(odd) < ALIGN_FROM else None
     p_value = correction.flags_p_value(flagged, n, false_flags)

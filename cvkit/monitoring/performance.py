@@ -9,17 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from cvkit.data.labelled import Labelled, f1_of_images, labelled
+from cvkit.data.labelled import IOU, Labelled, f1_by_image, labelled
 from cvkit.data.records import Records
 from cvkit.monitoring import labels
 from cvkit.monitoring.reference import Reference
 from cvkit.stats import dependence, resampling
 from cvkit.stats.arrays import Floats
 from cvkit.stats.quality import detection, operation
+from cvkit.stats.quality.box_matching import Matches
 from cvkit.tables import VERDICTS, conform
 
 METRICS = ("ap", "ap50", "precision", "recall", "f1")
 REPLICATES = 200  # tells a standard error to 5 %
+NOTHING = (np.nan, np.nan, np.nan)
 
 
 def measure(
@@ -28,31 +30,50 @@ def measure(
     """Value, low and high of each of `METRICS`, 0..1, higher is better, by name.
 
     "ap" and "ap50" are COCO's, of the predictions as they were deployed: cut at the deployed confidence they lie below
-    those of a model that is asked for everything. "precision", "recall" and "f1" of all classes together, at
-    `confidence` and an IoU of .5. `weights` (images,): how many images each speaks for, 1 each where None. Intervals of
-    95 % over other images like these, of the value for very many of them (`cvkit.stats.resampling`); images stand in
-    the order of time, and as many neighbours as are alike count as one. NaN where nothing tells, low and high with
-    fewer than 30 images that are independent.
+    those of a model that is asked for everything. "precision", "recall" and "f1" as `at_confidence` tells them.
+    `weights` (images,): how many images each speaks for, 1 each where None. Intervals of 95 % over other images like
+    these, of the value for very many of them (`cvkit.stats.resampling`); images stand in the order of time, and as many
+    neighbours as are alike count as one. NaN where nothing tells, low and high with fewer than 30 images that are
+    independent.
     """
-    images = len(known.image_ids)
-    if not images or not known.classes:
-        return dict.fromkeys(METRICS, (np.nan, np.nan, np.nan))
-    share = resampling.weights_of(images, weights)
-    share = share / share.mean()
+    if not len(known.image_ids) or not known.classes:
+        return dict.fromkeys(METRICS, NOTHING)
     matches = known.match()
     counts = detection.tally(matches)
+    averages = _told(
+        lambda rows: detection.summary(detection.accumulate(counts, rows))[:, :2], matches, confidence, weights
+    )
+    return {**dict(zip(METRICS, averages, strict=False)), **at_confidence(matches, confidence, weights)}
+
+
+def at_confidence(
+    matches: Matches, confidence: float, weights: ArrayLike | None = None
+) -> dict[str, tuple[float, float, float]]:
+    """Value, low and high of precision, recall and F1 of all classes together, at `confidence` and an IoU of .5.
+
+    `weights`, intervals and NaN as `measure`; quick enough to follow a slider.
+    """
+    told = operation.per_image(matches, confidence, threshold=IOU)
+    counts = np.column_stack([told.found, told.false, told.missed]).astype(float)
 
     def metric(rows: Floats) -> Floats:
-        average = detection.summary(detection.accumulate(counts, rows * share))[:, :2]
-        at = operation.operation(matches, confidence, weights=rows * share)
-        found, false, missed = (part.sum(axis=1) for part in (at.found, at.false, at.missed))
+        found, false, missed = (rows @ counts).T
         wholes = (found + false, found + missed, found + (false + missed) / 2)
-        return np.column_stack([average, *(operation.ratio(found, whole) for whole in wholes)])
+        return np.column_stack([operation.ratio(found, whole) for whole in wholes])
 
-    alike = dependence.blocks(f1_of_images(known, confidence)["f1"], np.zeros(images))
-    told = resampling.interval(metric, images, groups=alike, replicates=REPLICATES, bounds=(0.0, 1.0))
-    rows = zip(told.estimate.tolist(), told.low.tolist(), told.high.tolist(), strict=True)
-    return dict(zip(METRICS, rows, strict=True))
+    return dict(zip(METRICS[2:], _told(metric, matches, confidence, weights), strict=True))
+
+
+def _told(
+    metric: resampling.Metric, matches: Matches, confidence: float, weights: ArrayLike | None
+) -> list[tuple[float, float, float]]:
+    share = resampling.weights_of(matches.images, weights)
+    share = share / share.mean()
+    alike = dependence.blocks(f1_by_image(matches, confidence), np.zeros(matches.images))
+    told = resampling.interval(
+        lambda rows: metric(rows * share), matches.images, groups=alike, replicates=REPLICATES, bounds=(0.0, 1.0)
+    )
+    return list(zip(told.estimate.tolist(), told.low.tolist(), told.high.tolist(), strict=True))
 
 
 def verdicts(judged: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFrame:

@@ -27,6 +27,7 @@ BINS = 4  # parts of equal size that numbers are cut into, at most
 MOST_VALUES = 1000  # of words: more are names, not kinds
 WORSE = 0.05  # by which a slice has to be worse to be worth a person's time
 SURE = 0.05  # level of the accusation, corrected over all slices
+AND = " and "  # between the words of two slices
 
 Mask = NDArray[np.bool_]
 
@@ -59,19 +60,24 @@ def image_quality(observation: Observation) -> pd.DataFrame:
     table = table.merge(observation.features, on="image_id", how="left")
     nothing = table[list(counts)].sum(axis=1) == 0
     table["f1"] = np.where(nothing, 1.0, ratio(2 * table["found"], table["objects"] + table["found"] + table["false"]))
-    parts = [labels.counted(part, observation.weights) for _, part in records.images.groupby("source")]
-    table["weight"] = table["image_id"].map(pd.concat(parts) if parts else pd.Series(dtype=float))
+    table["weight"] = table["image_id"].map(_weights(observation))
     return table.sort_values(["f1", "image_id"], ignore_index=True)
 
 
 def counted(observation: Observation) -> tuple[Labelled, Floats]:
     """The labelled images that may be taken for all of their source's, and how many images each speaks for (n,)."""
-    records, quality = observation.records, image_quality(observation)
-    weights = quality.dropna(subset="weight").set_index("image_id")["weight"]
+    records, weights = observation.records, _weights(observation)
     known = labelled(
         records.images[records.images["image_id"].isin(weights.index)], records.predictions, records.labels
     )
     return known, weights.loc[known.image_ids.tolist()].to_numpy(float)
+
+
+def _weights(observation: Observation) -> pd.Series:
+    """How many images each labelled image that counts speaks for, by image_id."""
+    by_source = observation.records.images.groupby("source")
+    parts = [labels.counted(part, observation.weights) for _, part in by_source]
+    return pd.concat(parts) if parts else pd.Series(dtype=float)
 
 
 def boxes(observation: Observation, quality: pd.DataFrame) -> pd.DataFrame:
@@ -134,6 +140,15 @@ def weakest(
             chosen.append(row)
             explained |= mistakes
     return table.loc[chosen].reset_index(drop=True)
+
+
+def inside(told: pd.DataFrame, words: str, columns: Iterable[str] = COLUMNS) -> pd.DataFrame:
+    """The rows of `told` in a slice, or pair of slices, that `by` or `weakest` names so; none where there is none."""
+    alone = {part.words: part.inside for part in _all_parts(told, columns, BINS, pairs=False)}
+    if words in alone:
+        return told[alone[words]]
+    halves = ((one, words.removeprefix(f"{one}{AND}")) for one in alone if words.startswith(f"{one}{AND}"))
+    return told[next((alone[one] & alone[two] for one, two in halves if two in alone), np.zeros(len(told), dtype=bool))]
 
 
 def _table(told: pd.DataFrame, parts: Sequence[Part]) -> pd.DataFrame:
@@ -205,7 +220,7 @@ def _pairs(parts: Sequence[Part], images: pd.Series) -> Iterator[Part]:
     for one, other in itertools.combinations(parts, 2):
         inside = one.inside & other.inside
         if one.by != other.by and np.unique(image[inside]).size >= slices.MINIMUM:
-            yield Part((*one.by, *other.by), f"{one.words} and {other.words}", inside, (one.words, other.words))
+            yield Part((*one.by, *other.by), f"{one.words}{AND}{other.words}", inside, (one.words, other.words))
 
 
 def hours(times: pd.Series, time_zone: str, length: int = 6) -> pd.Series:

@@ -9,7 +9,7 @@ from cvkit.documentation.plots.cards import ages, known_facts, reference_quality
 from cvkit.documentation.plots.distributions import class_mix, distributions, strangeness
 from cvkit.documentation.plots.over_time import findings_over_time, trend
 from cvkit.documentation.plots.overview import heat_map, quality_bars
-from cvkit.documentation.plots.quality import believed, reliability, slice_bars
+from cvkit.documentation.plots.quality import believed, by_confidence, confusion, reliability, slice_bars
 from cvkit.documentation.plots.retraining import gate_parts, training_curves
 from cvkit.documentation.plots.tiles import thumbnails
 
@@ -17,7 +17,9 @@ __all__ = [
     "ages",
     "alarm_lines",
     "believed",
+    "by_confidence",
     "class_mix",
+    "confusion",
     "distributions",
     "findings_over_time",
     "gate_parts",

@@ -143,22 +143,27 @@ def _shares(predictions: pd.DataFrame) -> pd.Series:
 def strangeness(anomalies: pd.DataFrame) -> Figure:
     """How strange every image of a window is, a row per source; few images of the reference lie beyond 1.
 
-    `anomalies`: table ANOMALIES. Flagged images are squares. From top to bottom of a row time goes by.
+    `anomalies`: table ANOMALIES. Flagged images are squares, and a line in the row says where they begin. From top to
+    bottom of a row time goes by.
     """
     title = "How strange the images are"
-    judged = anomalies.dropna(subset="score")
+    judged = anomalies.dropna(subset=["score", "usual"])
     if judged.empty:
         return style.no_data(title, "no image could be compared with the reference")
-    sources = sorted(judged["source"].unique())[:MOST_ROWS]
+    known = style.in_order(judged["source"])
+    sources = known[:MOST_ROWS]
+    title += f": the first {MOST_ROWS} of {len(known)} sources" if len(known) > MOST_ROWS else ""
     figure = style.new_figure(title, 0.7 * len(sources) + 1.3)
     axes = style.tidy(figure.subplots())
-    for place, source in enumerate(sources):
-        part = judged[judged["source"] == source].sort_values(["time", "image_id"])
-        heights = place + np.linspace(-0.3, 0.3, len(part))
-        times = np.maximum((part["score"] / part["usual"]).to_numpy(), 1e-2)
-        flagged = part["flagged"].to_numpy()
-        axes.plot(times[~flagged], heights[~flagged], "o", color=style.BLUE, markersize=4, alpha=0.6)
-        axes.plot(times[flagged], heights[flagged], "s", color=style.VERMILLION, markersize=7)
+    judged = judged[judged["source"].isin(sources)].sort_values(["source", "time", "image_id"])
+    place = judged["source"].map({source: row for row, source in enumerate(sources)})
+    by = place.groupby(place)
+    heights = place - 0.3 + 0.6 * by.cumcount() / (by.transform("size") - 1).clip(lower=1)
+    times, flagged = np.maximum(judged["score"] / judged["usual"], 1e-2), judged["flagged"]
+    axes.plot(times[~flagged], heights[~flagged], "o", color=style.BLUE, markersize=4, alpha=0.6)
+    axes.plot(times[flagged], heights[flagged], "s", color=style.VERMILLION, markersize=7)
+    begin = times[flagged].groupby(place[flagged]).min()
+    axes.vlines(begin, begin.index - 0.42, begin.index + 0.42, color=style.INK, linewidth=1.6)
     axes.axvline(1.0, color=style.QUIET, linestyle="--", linewidth=1)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -170,6 +175,7 @@ def strangeness(anomalies: pd.DataFrame) -> Figure:
     style.legend(figure, [
         (Line2D([], [], marker="o", linestyle="", color=style.BLUE, alpha=0.6), "image"),
         (Line2D([], [], marker="s", linestyle="", color=style.VERMILLION), "flagged image"),
+        (Line2D([], [], color=style.INK, linewidth=1.6), "flags begin"),
         (Line2D([], [], linestyle="--", color=style.QUIET), "few images of the reference lie beyond"),
     ])  # fmt: skip
     return figure

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
 
 from cvkit.documentation.plots import style
 from cvkit.documentation.plots.over_time import PANELS, label_windows, middles
 from cvkit.documentation.plots.style import Item
+from cvkit.stats.arrays import Floats
 from cvkit.stats.intervals import wilson
 from cvkit.stats.quality.calibration import Calibration
-from cvkit.stats.quality.operation import ratio
+from cvkit.stats.quality.operation import Curve, ratio
 from cvkit.tables import Window
 
 MOST_SLICES = 20
+MOST_CLASSES = 10  # of a confusion matrix: more have no room for their numbers
 SURE = 0.05  # p-value from which a slice is marked as worse than the others
 FEW = 5  # predictions of a bin below which it is drawn hollow
+CURVES = (("precision", style.BLUE, "-"), ("recall", style.VERMILLION, (0, (5, 2))), ("F1", style.GREEN, (0, (1, 1.2))))
+SHARES = LinearSegmentedColormap.from_list("shares", [style.PAPER, style.SKY, style.BLUE])
 
 
 def slice_bars(table: pd.DataFrame, title: str = "F1 by slice") -> Figure:
@@ -57,6 +66,83 @@ def slice_bars(table: pd.DataFrame, title: str = "F1 by slice") -> Figure:
     items: list[Item] = [(dot, "F1, 95 % interval"), (others, "all other boxes")]
     style.legend(figure, items + ([(style.state_marker("critical"), "surely worse")] if sure.any() else []))
     return figure
+
+
+def by_confidence(curve: Curve, deployed: float, confidence: float, title: str = "Quality by confidence") -> Figure:
+    """Precision, recall and F1 of all classes together by the confidence that is cut at.
+
+    Lines stand at the `deployed` confidence and at `confidence`, which is the last line of the axes: so that it can be
+    moved without drawing all anew.
+    """
+    if not curve.confidence.size or np.isnan(curve.f1).all():
+        return style.no_data(title, "no image with labels has both labelled boxes and predictions")
+    figure = style.new_figure(title, 2.9)
+    axes = style.tidy(figure.subplots())
+    axes.grid(axis="y", color=style.EDGE, linewidth=0.8)
+    items: list[Item] = []
+    for name, colour, dashes in CURVES:
+        drawn: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 1.8}
+        axes.plot(curve.confidence, getattr(curve, name.lower()), drawstyle="steps-pre", **drawn)
+        items.append((Line2D([], [], **drawn), name))
+    axes.axvline(deployed, color=style.QUIET, linestyle=(0, (4, 3)), linewidth=1.4)
+    axes.axvline(confidence, color=style.INK, linewidth=2.4)
+    axes.set(xlim=(0, 1), ylim=(-0.03, 1.03))
+    axes.set_xlabel("confidence that is cut at, 0-1", fontsize=style.FONT, color=style.INK)
+    axes.set_ylabel("0-1, higher is better", fontsize=style.FONT, color=style.INK)
+    items.append((Line2D([], [], color=style.QUIET, linestyle=(0, (4, 3))), f"deployed: {deployed:g}"))
+    items.append((Line2D([], [], color=style.INK, linewidth=2.4), "looked at"))
+    style.legend(figure, items)
+    return figure
+
+
+def most_confused(table: Floats, most: int = MOST_CLASSES) -> NDArray[np.intp]:
+    """Numbers of the classes with most mistakes, ascending, at most `most`; `table` as `operation.confusion` gives it.
+
+    >>> most_confused(np.array([[5.0, 0, 0, 0], [0, 2, 3, 0], [0, 0, 4, 0], [0, 0, 0, 0]]), most=2).tolist()
+    [1, 2]
+    """
+    classes = len(table) - 1
+    mistakes = (table.sum(axis=0) + table.sum(axis=1) - 2 * table.diagonal())[:classes]
+    return np.sort(np.argsort(-mistakes, kind="stable")[:most])
+
+
+def confusion(table: Floats, names: Sequence[str], title: str = "What was taken for what") -> Figure:
+    """How many labelled boxes of each class (rows) were predicted as which (columns), the background last.
+
+    `table` as `operation.confusion` gives it, of the classes `names`. Colours tell the share of the row. `count` puts
+    other numbers in.
+    """
+    if not table.sum():
+        return style.no_data(title, "no labelled image has boxes")
+    shown = [style.plain(style.shorten(name, 14)) for name in names]
+    size = len(table)
+    figure = style.new_figure(title, 0.36 * size + 1.5)
+    axes = figure.subplots()
+    axes.imshow(np.zeros((size, size)), cmap=SHARES, vmin=0, vmax=1, aspect="auto")
+    count(axes, table)
+    turned: dict[str, Any] = {"rotation": 40, "ha": "right"} if size > 5 else {}
+    axes.set_xticks(range(size), [*shown, "nothing"], **turned)
+    axes.set_yticks(range(size), [*shown, "nothing"])
+    axes.tick_params(labelsize=style.FONT - 1, colors=style.INK, length=0)
+    axes.spines[:].set_visible(False)
+    for edge in np.arange(size - 1) + 0.5:
+        axes.axhline(edge, color=style.EDGE, linewidth=1)
+        axes.axvline(edge, color=style.EDGE, linewidth=1)
+    axes.set_xlabel("predicted as (boxes; darker: more of the row)", fontsize=style.FONT, color=style.INK)
+    axes.set_ylabel("labelled as", fontsize=style.FONT, color=style.INK)
+    return figure
+
+
+def count(axes: Axes, table: Floats) -> None:
+    """Put the counts of `table` into the axes of `confusion`, in place of those that stand there."""
+    for text in list(axes.texts):
+        text.remove()
+    share = ratio(table, table.sum(axis=1, keepdims=True))
+    axes.images[0].set_data(np.nan_to_num(share))
+    for row, column in zip(*np.nonzero(table), strict=True):
+        colour = style.PAPER if share[row, column] > 0.7 else style.INK
+        axes.text(column, row, f"{table[row, column]:g}", ha="center", va="center", fontsize=style.FONT - 1,
+                  color=colour, fontweight="bold" if row == column else "normal")  # fmt: skip
 
 
 def reliability(calibration: Calibration, title: str = "Is the confidence right?") -> Figure:

@@ -80,6 +80,15 @@ class Outcomes:
     predicted: Booleans  # there is a prediction: found, where labelled too, or false
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Confused:
+    """Boxes that count, (n,) each: labelled and predicted category, -1 where there is none."""
+
+    image: Integers
+    labelled: Integers
+    predicted: Integers
+
+
 def operation(
     matches: Matches, confidence: float, *, threshold: float = 0.5, weights: ArrayLike | None = None
 ) -> Operation:
@@ -190,9 +199,22 @@ def confusion(
 ) -> Floats:
     """Confusion matrix (C + 1, C + 1): rows the labelled category, columns the predicted, last the background.
 
+    Sums of `weights` (images,) over what `confused` tells; [C, C] is 0. Raises as `match`.
+    """
+    told = confused(truth, predictions, confidence, images=images, threshold=threshold)
+    row, column = (np.where(numbers < 0, categories, numbers) for numbers in (told.labelled, told.predicted))
+    weight = weights_of(images, weights)[0][told.image]
+    table = np.bincount(row * (categories + 1) + column, weight, minlength=(categories + 1) ** 2)
+    return np.asarray(table.reshape(categories + 1, categories + 1), dtype=np.float64)
+
+
+def confused(
+    truth: Truth, predictions: Predictions, confidence: float, *, images: int, threshold: float = 0.5
+) -> Confused:
+    """What each labelled box was taken for, and what each prediction was about, whatever the categories.
+
     Predictions of at least `confidence`, surest first, each take the free labelled box of the highest IoU that reaches
-    the threshold, whatever its category. Row C: predictions that found nothing; column C: labelled boxes not found;
-    [C, C] is 0. Crowds, ignored boxes and what found them do not count. Sums of `weights` (images,). Raises as `match`.
+    the threshold, whatever its category. Crowds, ignored boxes and what found them do not count. Raises as `match`.
     """
     matches = match(
         replace(truth, category=np.zeros_like(truth.category)),
@@ -208,14 +230,40 @@ def confusion(
     taken = np.zeros(truth.image.size, dtype=bool)
     taken[label[hit]] = True
     lost = matches.counted[0] & ~taken
-    row = np.concatenate(
-        [truth.category[label[hit]], np.full(np.count_nonzero(false), categories), truth.category[lost]]
-    )
-    column = np.concatenate([said[hit], said[false], np.full(np.count_nonzero(lost), categories)])
     image = predictions.image[matches.order]
-    weight = weights_of(images, weights)[0][np.concatenate([image[hit], image[false], truth.image[lost]])]
-    table = np.bincount(row * (categories + 1) + column, weight, minlength=(categories + 1) ** 2)
-    return np.asarray(table.reshape(categories + 1, categories + 1), dtype=np.float64)
+    nothing = [np.full(np.count_nonzero(which), -1) for which in (false, lost)]
+    return Confused(
+        np.concatenate([image[hit], image[false], truth.image[lost]]),
+        np.concatenate([truth.category[label[hit]], nothing[0], truth.category[lost]]),
+        np.concatenate([said[hit], said[false], nothing[1]]),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Ratios of all categories together by confidence, (n,) each, from the surest prediction on; as `Operation`."""
+
+    confidence: Floats  # falling: each that a prediction has
+    precision: Floats
+    recall: Floats
+    f1: Floats
+
+
+def curve(matches: Matches, *, threshold: float = 0.5, weights: ArrayLike | None = None) -> Curve:
+    """Precision, recall and F1 at every confidence that a prediction has, counted as `operation` does.
+
+    Empty without predictions that count; recall and F1 are NaN without labelled boxes. Errors as `operation`.
+    """
+    share = weights_of(matches.images, weights)[0]
+    hit, false = outcomes(matches, -np.inf, threshold)
+    which = np.flatnonzero(hit | false)
+    row = matches.order[which]
+    order = np.argsort(-matches.predictions.score[row], kind="stable")
+    score, weight = matches.predictions.score[row[order]], share[matches.predictions.image[row[order]]]
+    last = np.append(score[1:] != score[:-1], np.ones(min(score.size, 1), dtype=bool))  # equal ones are cut together
+    found, said = (np.cumsum(part)[last] for part in (weight * hit[which][order], weight))
+    labelled = share[matches.truth.image[matches.counted[0]]].sum()
+    return Curve(score[last], ratio(found, said), ratio(found, labelled), ratio(2 * found, said + labelled))
 
 
 def _columns(matches: Matches) -> tuple[Integers, Integers]:
