@@ -80,11 +80,11 @@ class Desk(traitlets.HasTraits):
             self._kept.popitem(last=False)
         return self._kept[key]
 
-    def measurements(self, **equal: str) -> pd.DataFrame:
+    def measurements(self, **equal: Any) -> pd.DataFrame:
         """Table MEASUREMENTS of the windows of `stretch`, with `window_start` and `window_end`; `equal` as columns."""
         return self.history.measurements(**self._about(), **equal)
 
-    def verdicts(self, **equal: str) -> pd.DataFrame:
+    def verdicts(self, **equal: Any) -> pd.DataFrame:
         """Table VERDICTS of the windows of `stretch`, likewise."""
         return self.history.verdicts(**self._about(), **equal)
 
@@ -142,4 +142,4 @@ class Desk(traitlets.HasTraits):
 
     def _worst_source(self) -> str:
         by = self.window_states()
-        return max(self.sources, key=lambda source: STATES.index(by.get(source, "ok")))
+        return str(max(self.sources, key=lambda source: STATES.index(by.get(source, "ok"))))

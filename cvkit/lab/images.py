@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import ipywidgets
@@ -12,7 +13,6 @@ import pandas as pd
 
 from cvkit.errors import ConfigError
 from cvkit.lab import tiles
-from cvkit.lab.desk import now
 from cvkit.lab.part import Part
 from cvkit.lab.widgets import MOST_TILES, Gallery
 from cvkit.maintenance import label_folder, labelling
@@ -210,7 +210,7 @@ class Images(Part):
         windows = sorted({self._windows[image_id] for image_id in picked})
         seen = [monitor.recall(desk.config, window, desk.history, desk.reference) for window in windows]
         plan = labelling.by_hand(desk.config, seen, picked)
-        made = now()
+        made = datetime.now(UTC)
         folder = desk.config.workspace / f"labels-to-make-{made:%Y-%m-%dT%H%M%S}"
         name = label_folder.export(desk.config, plan, folder, self.kind.value, made)
         self._asked |= set(plan.images["image_id"])

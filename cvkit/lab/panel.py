@@ -20,7 +20,7 @@ from cvkit.lab.card import Card
 from cvkit.lab.desk import Desk
 from cvkit.lab.drift import Drift
 from cvkit.lab.images import Images
-from cvkit.lab.part import Part, box, telling, with_picture
+from cvkit.lab.part import Part, box, later, telling, with_picture
 from cvkit.lab.performance import Performance
 from cvkit.lab.thresholds import Thresholds
 from cvkit.lab.widgets import HERE, Picture
@@ -53,7 +53,7 @@ def explore(
         return ipywidgets.HTML(f"<style>{(HERE / 'lab.css').read_text()}</style>{box(str(error))}")
 
 
-class Panel(ipywidgets.VBox):
+class Panel(ipywidgets.VBox):  # type: ignore[misc]
     """The panel over a desk. `parts` are its parts by name; `table` is what the visible one shows."""
 
     def __init__(self, desk: Desk, names: tuple[str, ...]) -> None:
@@ -63,6 +63,7 @@ class Panel(ipywidgets.VBox):
         self._names = names
         self._stale = set(names)
         self._about: tuple[Any, ...] = ()
+        self._opened = False
         self._drawn: list[Window] = []
         self.note = ipywidgets.HTML()
         self.head = ipywidgets.HTML()
@@ -77,10 +78,12 @@ class Panel(ipywidgets.VBox):
         self.tabs.observe(lambda _: self._show_part(), "selected_index")
         desk.observe(lambda _: self._changed(), ["window", "source", "feature", "stretch"])
         self._changed()
+        self._opened = True
 
     @property
     def table(self) -> pd.DataFrame:
         """What the visible part shows."""
+        self._show_part()
         return self.parts[self._visible].table
 
     @property
@@ -137,7 +140,9 @@ class Panel(ipywidgets.VBox):
             self._stale = set(self._names)
             self.head.value = head(self.desk)
             self._show_trend()
-        self._show_part()
+        # The part, which may have images to read, comes a moment later: who steps on waits for the last window only.
+        if not self._opened or not later(self.note, self._show_part):
+            self._show_part()
 
     def _show_part(self) -> None:
         name = self._visible
@@ -166,6 +171,7 @@ class Panel(ipywidgets.VBox):
         self.trend.chosen = self._drawn.index(desk.window) if desk.window in self._drawn else -1
 
     def _repr_mimebundle_(self, **more: Any) -> dict[str, Any]:
+        self._show_part()
         shown = self.parts[self._visible].figure or trend(self.desk)
         return with_picture(super()._repr_mimebundle_(**more), shown)
 

@@ -17,7 +17,7 @@ from cvkit.lab.desk import Desk
 from cvkit.lab.widgets import png
 
 
-class Part(ipywidgets.VBox):
+class Part(ipywidgets.VBox):  # type: ignore[misc]
     """One part of the panel. It is brought up to date when it is seen, and not before.
 
     `table` is what it shows, as a DataFrame; `figure` what stands for it where there is no browser.
@@ -65,11 +65,11 @@ class Part(ipywidgets.VBox):
         return with_picture(super()._repr_mimebundle_(**more), self.figure)
 
 
-def with_picture(bundle: Any, figure: Figure | None) -> dict[str, Any]:
+def with_picture(widget: Any, figure: Figure | None) -> dict[str, Any]:
     """A widget's mime bundle, and the figure that stands for it where no browser runs widgets."""
     import base64
 
-    bundle = dict(bundle or {})
+    bundle: dict[str, Any] = dict(widget or {})
     if figure is not None:
         bundle["image/png"] = base64.b64encode(png(figure)).decode()
     return bundle

@@ -99,7 +99,7 @@ class Performance(Part):
 
     @property
     def _at(self) -> float:
-        return round(self.confidence.value, 4)  # browsers step to .24999999
+        return float(round(self.confidence.value, 4))  # browsers step to .24999999
 
     def _draw_curve(self) -> None:
         """The curve once; where the slider stands is told by a place of it, which needs no new picture."""

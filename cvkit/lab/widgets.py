@@ -37,10 +37,10 @@ class Picture(anywidget.AnyWidget):
     _css = HERE / "lab.css"
     png = traitlets.Bytes().tag(sync=True)
     words = traitlets.Unicode().tag(sync=True)  # what the picture shows, for those who cannot see it
-    places = traitlets.List().tag(sync=True)  # {x, y, w, h, name}: shares of width and height, from the upper left
+    places: Any = traitlets.List().tag(sync=True)  # {x, y, w, h, name}: shares of width and height, from the upper left
     chosen = traitlets.Int(-1).tag(sync=True)  # a place's number; -1: none
     brush = traitlets.Bool(False).tag(sync=True)
-    stretch = traitlets.List().tag(sync=True)  # [from, to], shares of the width; []: none
+    stretch: Any = traitlets.List().tag(sync=True)  # [from, to], shares of the width; []: none
     brushed = traitlets.Int(0).tag(sync=True)  # rises when a stretch is let go of
 
     def show(self, figure: Figure, words: str, places: Callable[[], Sequence[Place]] = tuple, chosen: int = -1) -> None:
@@ -73,9 +73,10 @@ def png(figure: Figure) -> bytes:
     """A figure as PNG. It is laid out once, for `places` too: matplotlib's own `savefig` does so twice."""
     figure.set_dpi(DPI)
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    canvas.draw()  # type: ignore[no-untyped-call]
     target = io.BytesIO()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(target, "PNG", compress_level=3)
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    Image.fromarray(pixels[..., :3]).save(target, "PNG", compress_level=3)
     return target.getvalue()
 
 

@@ -159,7 +159,7 @@ def strangeness(anomalies: pd.DataFrame) -> Figure:
     place = judged["source"].map({source: row for row, source in enumerate(sources)})
     by = place.groupby(place)
     heights = place - 0.3 + 0.6 * by.cumcount() / (by.transform("size") - 1).clip(lower=1)
-    times, flagged = np.maximum(judged["score"] / judged["usual"], 1e-2), judged["flagged"]
+    times, flagged = (judged["score"] / judged["usual"]).clip(lower=1e-2), judged["flagged"]
     axes.plot(times[~flagged], heights[~flagged], "o", color=style.BLUE, markersize=4, alpha=0.6)
     axes.plot(times[flagged], heights[flagged], "s", color=style.VERMILLION, markersize=7)
     begin = times[flagged].groupby(place[flagged]).min()

@@ -116,7 +116,7 @@ def _draw_trend(axes: Axes, rows: pd.DataFrame, marks: Sequence[str], current: W
     left, right, bottom, top = (edge[band] for edge in (starts, ends, low, high))
     corners = np.stack([np.stack(side, axis=1) for side in ((left, left, right, right), (bottom, top, top, bottom))], 2)
     axes.add_collection(
-        PolyCollection(corners, facecolors=style.BAND, linewidths=0, antialiased=False, zorder=0), autolim=True
+        PolyCollection(list(corners), facecolors=style.BAND, linewidths=0, antialiased=False, zorder=0), autolim=True
     )
     axes.hlines(rows["expected"], starts, ends, colors=style.QUIET, linestyles=DASHES, linewidth=1, zorder=1)
     below, above = values - rows["low"].to_numpy(), rows["high"].to_numpy() - values
