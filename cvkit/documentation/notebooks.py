@@ -241,6 +241,7 @@ def _tidy(notebook: Any, parameters: dict[str, str], folder: Path) -> None:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
+            pictures.keep_still(output.get("data", {}))
             pictures.make_small(output.get("data", {}))
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace(str(folder) + os.sep, "")
