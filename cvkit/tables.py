@@ -287,6 +287,7 @@ LEFT_OUT: Mapping[str, str] = {
 # --8<-- [end:tables]
 
 STATES = ("ok", "unknown", "warning", "critical")  # in rising order of attention
+SIGNS: Mapping[str, str] = {"ok": "●", "unknown": "?", "warning": "▲", "critical": "■"}  # so that no colour is needed
 
 
 def worst(states: list[str]) -> str:

@@ -102,7 +102,9 @@ def test_boxes_of_another_data_set_are_read_or_refused() -> None:
         interop.from_datasets(datasets.Dataset.from_dict({"picture": ["a"]}))
 
 
-@pytest.mark.parametrize("kind", [pytest.param("supervision", marks=supervision), pytest.param("datasets", marks=datasets)])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("supervision", marks=supervision), pytest.param("datasets", marks=datasets)]
+)
 def test_without_a_box_nothing_breaks(kind: str, tmp_path: Path) -> None:
     _, images = made(tmp_path)
     for shown in (images, images.iloc[:0]):
@@ -156,7 +158,14 @@ def test_arithmetic_of_fiftyones_relative_boxes(tmp_path: Path, monkeypatch: pyt
         interop.from_fiftyone([foreign], CLASSES, "ground_truth")
     foreign.metadata = Standin(width=100, height=200)
     told = interop.from_fiftyone([foreign], CLASSES, "ground_truth").to_dict("records")
-    assert [told[0][name] for name in ("image_id", "class_id", "x1", "y1", "x2", "y2")] == ["x.jpg", 0, 50, 100, 75, 150]
+    assert [told[0][name] for name in ("image_id", "class_id", "x1", "y1", "x2", "y2")] == [
+        "x.jpg",
+        0,
+        50,
+        100,
+        75,
+        150,
+    ]
     foreign.ground_truth.detections[0].label = "washer"
     with pytest.raises(DataError, match="no class"):
         interop.from_fiftyone([foreign], CLASSES, "ground_truth")

@@ -45,14 +45,16 @@ def from_supervision(detections: Mapping[str, Any]) -> pd.DataFrame:
         corners = pd.DataFrame(np.asarray(one.xyxy, dtype=float), columns=CORNERS)
         aside = one.data.get("aside", [""] * len(one))
         said = np.nan if one.confidence is None else np.asarray(one.confidence, dtype=float)
-        parts += [corners.assign(image_id=image_id, class_id=one.class_id, confidence=said, aside=aside)] * bool(len(one))
+        parts += [corners.assign(image_id=image_id, class_id=one.class_id, confidence=said, aside=aside)] * bool(
+            len(one)
+        )
     return _table(parts)
 
 
 def to_datasets(boxes: pd.DataFrame, images: pd.DataFrame, classes: Mapping[int, str]) -> Any:
     """A `datasets.Dataset`, a row per image: image_id, source, image, width, height and `objects`, as for training.
 
-    `objects` holds lists: bbox (x, y, width, height in pixels, as COCO's), category (a `ClassLabel`), confidence, aside.
+    `objects` holds lists: bbox (x, y, width, height in pixels, as COCO's), category (`ClassLabel`), confidence, aside.
     Pictures are named, not read; None where there is no file. Raises ConfigError without `cvkit[datasets]`.
     """
     need("datasets", extra="datasets")
@@ -78,8 +80,8 @@ def to_datasets(boxes: pd.DataFrame, images: pd.DataFrame, classes: Mapping[int,
 def from_datasets(dataset: Any) -> pd.DataFrame:
     """Table BOXES of a `datasets.Dataset` as `to_datasets` makes it: image_id and `objects`, with bbox and category.
 
-    Corners may differ in the last digit from those that went in, as COCO's boxes are told by width and height; not where
-    they are of single precision. Raises DataError where the columns are others.
+    Corners may differ in the last digit from those that went in, as COCO's boxes are told by width and height; not
+    where they are of single precision. Raises DataError where the columns are others.
     """
     lacking = sorted({"image_id", "objects"} - set(dataset.column_names))
     if lacking:

@@ -10,7 +10,6 @@ import ipywidgets
 import pandas as pd
 
 from cvkit.documentation import plots
-from cvkit.documentation.wording import SIGNS
 from cvkit.errors import ConfigError, CvkitError
 from cvkit.lab import places
 from cvkit.lab.alerts import Alerts
@@ -23,7 +22,7 @@ from cvkit.lab.part import Part, box, telling, with_picture
 from cvkit.lab.performance import Performance
 from cvkit.lab.thresholds import Thresholds
 from cvkit.lab.widgets import HERE, Picture
-from cvkit.tables import FEATURE_UNITS, Window, worst
+from cvkit.tables import FEATURE_UNITS, SIGNS, Window, worst
 
 PARTS: dict[str, type[Part]] = {
     "drift": Drift,

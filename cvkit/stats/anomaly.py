@@ -93,8 +93,8 @@ def fit(normal: ArrayLike, groups: ArrayLike | None = None, *, method: Method = 
 def score(normal: Normal, current: ArrayLike, *, align: bool = True) -> Floats:
     """Strangeness (m,) of the rows of one window, higher = stranger; in standard deviations, roughly.
 
-    The window is aligned first (see above) where it has `ALIGN_FROM` rows, unless `align` is False. NaN for rows without any finite value.
-    Raises ValueError where the columns are not those of the normal rows.
+    The window is aligned first (see above) where it has `ALIGN_FROM` rows, unless `align` is False. NaN for rows
+    without any finite value. Raises ValueError where the columns are not those of the normal rows.
     """
     rows = _rows(current, normal.model.centre.size)
     middle = _middle(rows, normal.model.centre, normal.model) if align else normal.model.centre

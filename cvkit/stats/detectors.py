@@ -36,9 +36,9 @@ class _Detector(BaseEstimator):  # type: ignore[misc]
 class AnomalyDetector(OutlierMixin, _Detector):  # type: ignore[misc]
     """Single rows unlike any that are normal (`anomaly.fit`, `anomaly.score`, `anomaly.p_values`).
 
-    method: "mahalanobis" or "neighbours". level: share of normal rows that `predict` may call odd. align: first move the
-    rows given together so that their median is the normal ones', as cvkit does with a window: then what is told of a row
-    depends on the others. seed: of the parts that the normal rows are divided into.
+    method: "mahalanobis" or "neighbours". level: share of normal rows that `predict` may call odd. align: first move
+    the rows given together so that their median is the normal ones', as cvkit does with a window: then what is told of
+    a row depends on the others. seed: of the parts that the normal rows are divided into.
 
     >>> normal = np.random.default_rng(0).normal(size=(200, 3))
     >>> AnomalyDetector().fit(normal).predict([[0, 0, 0], [9, 9, 9]])
@@ -117,13 +117,15 @@ class DriftDetector(_Detector):
         return self._told(X, groups, lambda found: _smallest(np.array([one.p_value for one in found])))
 
     def predict(self, X: ArrayLike, groups: ArrayLike | None = None) -> NDArray[np.int64]:  # noqa: N803
-        """1 for rows of windows as ever, -1 for those of shifted ones (n,); what cannot be told is not called shifted."""
+        """1 for rows of windows as ever, -1 for those of shifted ones (n,); what cannot be told is not shifted."""
         return np.where(self.p_values(X, groups) <= self.level, -1, 1)
 
     def _told(self, X: ArrayLike, groups: ArrayLike | None, of: Any) -> Floats:  # noqa: N803
         check_is_fitted(self)
         rows = self._rows(X)
-        windows = np.zeros(len(rows), int) if groups is None else np.unique(names(groups, len(rows)), return_inverse=True)[1]
+        windows = (
+            np.zeros(len(rows), int) if groups is None else np.unique(names(groups, len(rows)), return_inverse=True)[1]
+        )
         told = np.empty(len(rows))
         for window in range(int(windows.max(initial=0)) + 1):
             members = windows == window
