@@ -32,7 +32,7 @@ def observation(states: dict[str, str]) -> str:
         window=Window.day("2026-10-21"), verdicts=conform(pd.DataFrame(verdicts, columns=list(VERDICTS)), VERDICTS),
         features=conform(pd.DataFrame(features), FEATURES), findings=conform(pd.DataFrame(findings), FINDINGS),
     )  # fmt: skip
-    return Observation._repr_html_(cast(Any, known))
+    return Observation._repr_html_(cast("Any", known))
 
 
 def test_an_observation_says_how_each_source_is_the_worst_first() -> None:

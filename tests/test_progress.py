@@ -1,4 +1,4 @@
-"""Progress: silent while work is short, and a line now and then where there is no terminal; a bar where one looks on."""
+"""Progress: silent while work is short, a line now and then where there is no terminal, a bar where one looks on."""
 
 import sys
 from types import SimpleNamespace

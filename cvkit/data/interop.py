@@ -169,7 +169,7 @@ def _by_image(boxes: pd.DataFrame, images: pd.DataFrame) -> Iterator[tuple[str, 
 
 
 def _names(boxes: pd.DataFrame, classes: Mapping[int, str]) -> list[str]:
-    return [_name(number, classes) for number in boxes["class_id"]]
+    return [_name(number, classes) for number in boxes["class_id"].tolist()]
 
 
 def _name(number: int, classes: Mapping[int, str]) -> str:

@@ -45,6 +45,7 @@ class Desk(traitlets.HasTraits):
         if source and source not in self.sources:
             raise ConfigError("there is no such source", where=source, expected=", ".join(self.sources))
         self.source = source or self._worst_source()
+        self.feature = self._furthest()
 
     def reload(self) -> None:
         """Read the history anew: others may have written to it."""
@@ -117,6 +118,16 @@ class Desk(traitlets.HasTraits):
                 return window
         known = f"{self.windows[0]} to {self.windows[-1]}"
         raise ConfigError("this window was not measured", where=text, expected=f"one of {len(self.windows)}: {known}")
+
+    def _furthest(self) -> str:
+        """Of the features whose verdict is worst, the one that moved furthest."""
+        rows = self.history.measurements(
+            **self._whose(), start=self.window.start, end=self.window.end, source=self.source, metric="wasserstein"
+        )
+        lights = worst_by(self.verdicts_of_window(), "feature")
+        effect = dict(zip(rows["feature"], rows["effect"].fillna(0), strict=True))
+        known = [name for name in self.features() if name in effect]
+        return max(known, key=lambda name: (STATES.index(lights[name]), effect[name]), default=self.feature)
 
     def _worst_source(self) -> str:
         here = self.past[self.past["window_start"] == pd.Timestamp(self.window.start)]

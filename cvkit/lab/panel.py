@@ -35,7 +35,7 @@ PARTS: dict[str, type[Part]] = {
 }
 
 
-def explore(workspace: str | Path = ".", *parts: str, window: str = "", source: str = "") -> Panel | ipywidgets.HTML:
+def explore(workspace: str | Path = ".", *parts: str, window: str = "", source: str = "") -> Panel | Sentence:
     """Open the panel on a workspace; with names of `parts`, only these: a part alone is smaller.
 
     `window` and `source` are looked at first, else the newest window and the source that needs it most. The panel's
@@ -46,7 +46,18 @@ def explore(workspace: str | Path = ".", *parts: str, window: str = "", source: 
     try:
         return Panel(Desk(workspace, window=window, source=source), parts or tuple(PARTS))
     except CvkitError as error:
-        return ipywidgets.HTML(f"<style>{(HERE / 'lab.css').read_text()}</style>{box(str(error))}")
+        return Sentence(error)
+
+
+class Sentence(ipywidgets.HTML):
+    """Why a workspace cannot be looked at, in place of a panel: its `table` is empty."""
+
+    def __init__(self, error: CvkitError) -> None:
+        super().__init__(f"<style>{(HERE / 'lab.css').read_text()}</style>{box(str(error))}")
+        self.error, self.table = error, pd.DataFrame()
+
+    def _repr_mimebundle_(self, **more: Any) -> dict[str, Any]:
+        return {**super()._repr_mimebundle_(**more), "text/html": box(str(self.error))}
 
 
 class Panel(ipywidgets.VBox):
