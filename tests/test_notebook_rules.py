@@ -260,7 +260,7 @@ def test_tours_and_recipes_say_what_is_missing(
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """Two cameras and two measured days, of which one camera is dark on the second; half of the images have labels."""
+    """Two cameras and two measured days, of which one camera is dark on the second; all images have labels."""
     folder = tmp_path_factory.mktemp("measured")
     day = {"cam-1": 24, "cam $2$": 24}
     workspace(folder, dict.fromkeys(("2026-09-01", "2026-09-02", "2026-09-04", "2026-09-05"), day))
@@ -270,12 +270,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Config:
         label.write_text(f"{place % 2} 0.4 0.45 0.5 0.7\n")
         if file.parent.name == "2026-09-05" and file.parent.parent.name == "cam-1":
             cv2.imwrite(str(file), cv2.imread(str(file)) // 3)
-    text = (
-        (folder / "cvkit.yml")
-        .read_text()
-        .replace("  predictions:", '  labels: "labels/{source}/{date}/{time}.txt"\n  predictions:')
-    )
-    (folder / "cvkit.yml").write_text(text)
+    labels, settings = '  labels: "labels/{source}/{date}/{time}.txt"\n', folder / "cvkit.yml"
+    settings.write_text(settings.read_text().replace("  predictions:", f"{labels}  predictions:"))
     config = load_config(folder)
     assert not job.run(config, [Window.day("2026-09-04"), Window.day("2026-09-05")], notebooks=[]).failures
     return config
