@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cvkit.tables import SIGNS, STATES, worst, worst_by
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST = 20  # rows of one table
+ITEMS = 6  # of one list
 
 
 def text(word: object) -> str:
@@ -32,10 +33,11 @@ def signed(state: str) -> str:
     return f"{SIGNS.get(state, '')} <b>{text(state)}</b>".strip()
 
 
-def items(words: Iterable[object]) -> str:
-    """A list; "" where there is nothing in it."""
-    lines = "".join(f"<li>{text(word)}</li>" for word in words)
-    return f"<ul>{lines}</ul>" if lines else ""
+def items(words: Sequence[object]) -> str:
+    """A list of the first `ITEMS` words, the others counted; "" where there are none."""
+    lines = [text(word) for word in words[:ITEMS]]
+    lines += [f"and {len(words) - ITEMS} more"] if len(words) > ITEMS else []
+    return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>" if lines else ""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

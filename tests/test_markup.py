@@ -56,6 +56,9 @@ def test_nothing_and_many_are_said() -> None:
     many = observation({f"cam-{n}": "ok" for n in range(50)})
     assert "and 30 more" in many
     assert many.count("<tr>") == 21
+    assert markup.items([f"<{n}>" for n in range(9)]).count("<li>") == 7
+    assert "and 3 more" in markup.items(range(9))
+    assert markup.items([]) == ""
 
 
 def test_a_decision_says_why_and_what_would_change_it() -> None:
