@@ -112,9 +112,9 @@ def to_fiftyone(
 
     samples = []
     known = images[(images["path"] != "") & (images["width"] > 0) & (images["height"] > 0)]
-    about = known.set_index("image_id")[["path", "source", "width", "height"]]
-    for (image_id, rows), image in zip(_by_image(boxes, known), about.itertuples(index=False), strict=True):
-        spans = _spans(rows) / [image.width, image.height, image.width, image.height]
+    about = known[["path", "source", "width", "height"]].to_dict("records")
+    for (image_id, rows), image in zip(_by_image(boxes, known), about, strict=True):
+        spans = _spans(rows) / ([image["width"], image["height"]] * 2)
         found = [
             fiftyone.Detection(
                 label=name, bounding_box=span, confidence=None if said != said else said, class_id=number, aside=aside
@@ -124,8 +124,8 @@ def to_fiftyone(
                 rows["aside"].tolist(), strict=True,
             )
         ]  # fmt: skip
-        size = fiftyone.ImageMetadata(width=int(image.width), height=int(image.height))
-        sample = fiftyone.Sample(filepath=image.path, metadata=size, image_id=image_id, source=image.source)
+        size = fiftyone.ImageMetadata(width=int(image["width"]), height=int(image["height"]))
+        sample = fiftyone.Sample(filepath=image["path"], metadata=size, image_id=image_id, source=image["source"])
         sample[field] = fiftyone.Detections(detections=found)
         samples.append(sample)
     return samples

@@ -12,7 +12,7 @@ import traitlets
 
 from cvkit.config import Config, load_config
 from cvkit.errors import ConfigError, DataError
-from cvkit.monitoring import monitor, timeline
+from cvkit.monitoring import diagnosis, monitor, timeline
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
 from cvkit.monitoring.monitor import Observation
@@ -45,7 +45,7 @@ class Desk(traitlets.HasTraits):
         if source and source not in self.sources:
             raise ConfigError("there is no such source", where=source, expected=", ".join(self.sources))
         self.source = source or self._worst_source()
-        self.feature = self._furthest()
+        self.feature = self._telling()
 
     def reload(self) -> None:
         """Read the history anew: others may have written to it."""
@@ -119,15 +119,13 @@ class Desk(traitlets.HasTraits):
         known = f"{self.windows[0]} to {self.windows[-1]}"
         raise ConfigError("this window was not measured", where=text, expected=f"one of {len(self.windows)}: {known}")
 
-    def _furthest(self) -> str:
-        """Of the features whose verdict is worst, the one that moved furthest."""
-        rows = self.history.measurements(
-            **self._whose(), start=self.window.start, end=self.window.end, source=self.source, metric="wasserstein"
-        )
-        lights = worst_by(self.verdicts_of_window(), "feature")
-        effect = dict(zip(rows["feature"], rows["effect"].fillna(0), strict=True))
-        known = [name for name in self.features() if name in effect]
-        return max(known, key=lambda name: (STATES.index(lights[name]), effect[name]), default=self.feature)
+    def _telling(self) -> str:
+        """The feature that tells most of what has been the matter longest; where nothing is, the first."""
+        equal = {"source": self.source} if self.source else {}
+        found = diagnosis.diagnose(self.history.verdicts(**self._whose(), end=self.window.end, **equal))
+        lasting = reversed(found.loc[found["until"].isna(), "evidence"].tolist())
+        named = [one for words in lasting for one in words.split(", ") if one in FEATURE_UNITS]
+        return next(iter([*named, *self.features()]), str(self.feature))
 
     def _worst_source(self) -> str:
         here = self.past[self.past["window_start"] == pd.Timestamp(self.window.start)]

@@ -104,6 +104,7 @@ class History:
             if (run := _run_id(connection, model, version, window, status="done")) is None:
                 return
             given = ("source",) if prefix else ("source", "feature", "metric")
+            known: list[sa.ColumnElement[bool]]
             known = [MEASURED.c[name].in_(sorted(set(measurements[name]))) for name in given]
             known += [MEASURED.c.metric.startswith(prefix, autoescape=True)] if prefix else []
             connection.execute(MEASURED.delete().where(MEASURED.c.run == run, *known))
