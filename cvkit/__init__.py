@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from cvkit.monitoring.history import History as History
     from cvkit.monitoring.monitor import Observation as Observation
     from cvkit.monitoring.monitor import observe as observe
+    from cvkit.stats.detectors import AnomalyDetector as AnomalyDetector
+    from cvkit.stats.detectors import DriftDetector as DriftDetector
     from cvkit.tables import Window as Window
 
 _HOMES = {
+    "AnomalyDetector": "cvkit.stats.detectors",
     "Config": "cvkit.config",
     "CvkitError": "cvkit.errors",
+    "DriftDetector": "cvkit.stats.detectors",
     "History": "cvkit.monitoring.history",
     "Observation": "cvkit.monitoring.monitor",
     "Recorder": "cvkit.data.recorder",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 DONE = 0
 WINDOWS_FAILED = 4  # some windows or reports failed, all others are done
 VERDICT_REACHED = 8  # `--fail-on` asked for a failure at this verdict
@@ -26,6 +28,16 @@ class ConfigError(CvkitError):
     """`cvkit.yml` or the command line asks for something that cannot be."""
 
     exit_code = 2
+
+
+def need(*packages: str, extra: str) -> None:
+    """Raise ConfigError where packages are not installed that cvkit brings only with `cvkit[extra]`."""
+    lacking = [name for name in packages if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise ConfigError(
+            f"not installed: {', '.join(lacking)}", expected=", ".join(packages), found="no such package",
+            remedy=f"pip install 'cvkit[{extra}]'",
+        )  # fmt: skip
 
 
 class DataError(CvkitError):

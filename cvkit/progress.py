@@ -1,7 +1,8 @@
-"""Progress of long work: a bar at a terminal, and now and then a line where there is none, as in the log of a night."""
+"""Progress of long work: a bar at a terminal and in a notebook; elsewhere a line now and then, as in a night's log."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,15 +10,20 @@ from contextlib import contextmanager
 
 Progress = Callable[[int, int], None]  # done and in all
 EVERY_S = 60.0  # between two lines
+QUIET = "TQDM_DISABLE"  # a variable of tqdm's own: no bars
 
 
 @contextmanager
 def bar(words: str, unit: str, *, every_s: float = EVERY_S) -> Iterator[Progress]:
-    """What tells on standard error how far `words` has come; silent where it takes less than `every_s` seconds."""
-    if not sys.stderr.isatty():
+    """What tells how far `words` has come; where nobody looks on, silent for the first `every_s` seconds.
+
+    >>> with bar("measuring", "image") as progress:
+    ...     progress(3, 10)
+    """
+    if not (sys.stderr.isatty() or _in_notebook()):
         yield _lines(words, unit, every_s)
         return
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     with tqdm(desc=words, unit=unit, leave=False) as shown:
 
@@ -26,6 +32,12 @@ def bar(words: str, unit: str, *, every_s: float = EVERY_S) -> Iterator[Progress
             shown.update(done - shown.n)
 
         yield show
+
+
+def _in_notebook() -> bool:
+    """Whether a person's notebook runs this: not one that becomes a report, in which a bar would stay."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(shell, "kernel", None) is not None and not os.environ.get(QUIET)
 
 
 def _lines(words: str, unit: str, every_s: float) -> Progress:

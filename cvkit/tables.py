@@ -111,6 +111,8 @@ PREDICTION_FEATURES: Mapping[str, str] = {
 # Per-image numbers from labels.
 LABEL_FEATURES: Mapping[str, str] = {"f1": "F1 against labels, mean of images, 0-1"}
 
+OWN = "own"  # the feature under which numbers of people's own stand in the history
+
 NUMBERS = (*PROPERTIES, *PREDICTION_FEATURES)  # what every image has
 WATCHED = (*NUMBERS, *LABEL_FEATURES)
 
@@ -176,8 +178,8 @@ ANOMALIES: Mapping[str, str] = {
 # One row per number about one window. `effect` is the size that rules look at, in the unit the metric names.
 MEASUREMENTS: Mapping[str, str] = {
     "source": "str",
-    # A feature, a finding, "images" for the amount of data, "performance" by labels, "estimate", or of one class
-    # class_boxes (boxes per image) and class_confidence.
+    # A feature, a finding, "images" for the amount of data, "performance" by labels, "estimate", of one class
+    # class_boxes (boxes per image) and class_confidence, or "own" for a number of yours, whose name is the metric.
     "feature": "str",
     # mean, ks, psi, wasserstein, jensen_shannon, chi_square, embedding_shift; share, count; of the performance ap,
     # ap50, precision, recall, f1, and about labels coverage (share of images that have them), lag (median hours, low
@@ -288,6 +290,7 @@ LEFT_OUT: Mapping[str, str] = {
 # --8<-- [end:tables]
 
 STATES = ("ok", "unknown", "warning", "critical")  # in rising order of attention
+SIGNS: Mapping[str, str] = {"ok": "●", "unknown": "?", "warning": "▲", "critical": "■"}  # so that no colour is needed
 
 
 def worst(states: list[str]) -> str:

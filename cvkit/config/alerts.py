@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from cvkit.config.values import Names, Section, nearest
-from cvkit.tables import COUNTED_FINDINGS, FINDING_WORDS, WATCHED
+from cvkit.tables import COUNTED_FINDINGS, FINDING_WORDS, OWN, WATCHED
 
 Severity = Literal["info", "warning", "critical"]  # in rising order
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -35,6 +35,7 @@ STATISTICS: Mapping[
 OF_CLASSES = ("class_boxes", "class_confidence")  # metrics that are measured of each class
 # Statistics that have a value in the reference, of which others differ; the rest are distances from it.
 COMPARED = ("mean", "share", "count", "f1", "precision", "recall", "ap", "ap50")
+OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # of a number of people's own
 EVIDENTLY = ("evidently_ks", "evidently_psi", "evidently_jensen_shannon", "evidently_out_of_range")
 
 
@@ -51,13 +52,21 @@ def _metric(name: str) -> str:
     feature, dot, statistic = name.partition(".")
     if not dot and feature in (*GROUPS, "runs"):
         return name
+    if feature == OWN:
+        return _own(statistic, name)
     if feature not in STATISTICS:
-        known = (*GROUPS, "runs", *STATISTICS)
+        known = (*GROUPS, "runs", OWN, *STATISTICS)
         raise ValueError(f"a feature, a finding or a group; there is no metric `{name}`{nearest(feature, known)}")
     known = (*STATISTICS[feature], *EVIDENTLY)
     if dot and statistic not in known:
         near = nearest(statistic, known)
         raise ValueError(f"a statistic of {feature}, {' or '.join(known)}; there is no `{statistic}`{near}")
+    return name
+
+
+def _own(statistic: str, name: str) -> str:
+    if not OWN_NAME.fullmatch(statistic):
+        raise ValueError(f"{OWN}.NAME, with lower case letters, digits and _ in the name of your number")
     return name
 
 
@@ -104,7 +113,9 @@ class AlertRule(Section):
     model_config = ConfigDict(populate_by_name=True)
 
     name: Slug = Field(description="Lower case, words joined by dashes; one of a default rule takes its place.")
-    metric: Metric = Field(description="any, data, drift, quality, performance, runs; a feature; or FEATURE.STATISTIC.")
+    metric: Metric = Field(
+        description="any, data, drift, quality, performance, runs; a feature; FEATURE.STATISTIC; own.NAME."
+    )
     state: Literal["", "unknown", "warning", "critical"] = Field(
         "", description="Fires where cvkit's verdict is this, or worse; warning and critical are never unknown."
     )
@@ -141,7 +152,7 @@ class AlertRule(Section):
             raise ValueError("only `missing: true` for runs, of no source: it fires where a window was not measured")
         if self.classes and self.feature not in OF_CLASSES:
             raise ValueError(f"`classes` only for metrics of classes, {' and '.join(OF_CLASSES)}")
-        if self.change is not None and self.statistic not in COMPARED:
+        if self.change is not None and self.statistic not in COMPARED and self.feature != OWN:
             raise ValueError(f"`above` or `below` for {self.statistic}: it is how far the reference is, not a value")
         return self
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from cvkit.config import AlertRule, Config
 from cvkit.monitoring.prometheus import STATE_VALUES
-from cvkit.tables import LABEL_FEATURES
+from cvkit.tables import LABEL_FEATURES, OWN
 
 BY_SOURCE = "model, version, source"
 BY_MODEL = "model"
@@ -196,7 +196,7 @@ def _near_end(end: str, rule: AlertRule, config: Config) -> str:
     """
     value = _measured("cvkit_measurement", rule, config)
     known = f"({_measured(f'cvkit_measurement_{end}', rule, config)} or {value})" if rule.sure else value
-    if rule.statistic not in ("mean", "share"):
+    if rule.statistic not in ("mean", "share") and rule.feature != OWN:
         return known
     return f"{known} and {_measured('cvkit_measurement_values', rule, config)} >= {config.rules.minimum_images}"
 

@@ -10,7 +10,8 @@ from cvkit.config import Config
 from cvkit.documentation import documents, facts
 from cvkit.documentation.documents import CARD, Checked
 from cvkit.documentation.facts import Fact, Known
-from cvkit.documentation.wording import SIGNS, escape
+from cvkit.documentation.wording import escape
+from cvkit.tables import SIGNS
 
 MOST = 40  # rows of a list
 

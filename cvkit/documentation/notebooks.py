@@ -32,6 +32,7 @@ KERNEL_SETTINGS = {
     "DO_NOT_TRACK": "1",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a server's MPLBACKEND=agg would leave no figure
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "TQDM_DISABLE": "1",  # bars would stay in the report
 }
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\].*?(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")  # of terminals
 
@@ -241,6 +242,7 @@ def _tidy(notebook: Any, parameters: dict[str, str], folder: Path) -> None:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
+            pictures.keep_still(output.get("data", {}))
             pictures.make_small(output.get("data", {}))
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace(str(folder) + os.sep, "")

@@ -1,4 +1,4 @@
-"""Pictures of notebooks, small enough to keep a thousand reports."""
+"""Pictures of notebooks, small enough to keep a thousand reports, and standing still."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ WORTHWHILE = 8_000  # bytes; smaller pictures are left alone
 DRAWN_COLOURS = 4096  # a drawing has fewer colours than this, edges smoothed; a photo has more
 PHOTO_QUALITY = 80  # JPEG's, of 95
 ALMOST_WHITE = 252  # of 255: a palette's rounding must not make paper grey
+CONTROL = "application/vnd.jupyter.widget-view+json"  # what a kernel and a browser bring to life
 PALETTE = 3  # colour type in a PNG's header: it was made small already
+
+
+def keep_still(data: MutableMapping[str, Any]) -> None:
+    """Leave a control out of an output's data: the picture or table beside it stands for it, else a sentence."""
+    if data.pop(CONTROL, None) is not None and set(data) <= {"text/plain"}:
+        data["text/plain"] = "Open this notebook in JupyterLab to use what stands here."
 
 
 def make_small(data: MutableMapping[str, Any]) -> None:

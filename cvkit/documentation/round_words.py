@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from cvkit.config.retraining import RESERVED, RetrainingSettings
-from cvkit.documentation.wording import SIGNS, escape
+from cvkit.documentation.wording import escape
 from cvkit.maintenance import decisions
 from cvkit.maintenance.dataset import Prepared
 from cvkit.maintenance.decision import Decision
@@ -15,6 +15,7 @@ from cvkit.maintenance.gate import Result
 from cvkit.maintenance.gate_results import named
 from cvkit.maintenance.rounds import Trained
 from cvkit.maintenance.situation import Situation
+from cvkit.tables import SIGNS
 
 SHOWN = {"passed": "ok", "refused": "critical", "not enough": "unknown"}  # the sign of what the gate said
 

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from cvkit.monitoring import labels
-from cvkit.tables import STATES, worst_by
+from cvkit.tables import SIGNS, STATES, worst_by
 
-SIGNS = {"ok": "●", "unknown": "?", "warning": "▲", "critical": "■"}
 ALL_RULES = ("data", "quality", "drift")
 NAMED = 6  # sources named in a line; the table below it has all
 

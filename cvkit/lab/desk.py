@@ -45,6 +45,7 @@ class Desk(traitlets.HasTraits):
         if source and source not in self.sources:
             raise ConfigError("there is no such source", where=source, expected=", ".join(self.sources))
         self.source = source or self._worst_source()
+        self.feature = self._telling()
 
     def reload(self) -> None:
         """Read the history anew: others may have written to it."""
@@ -139,6 +140,14 @@ class Desk(traitlets.HasTraits):
                 return window
         known = f"{self.windows[0]} to {self.windows[-1]}"
         raise ConfigError("this window was not measured", where=text, expected=f"one of {len(self.windows)}: {known}")
+
+    def _telling(self) -> str:
+        """The feature that tells most of what has been the matter longest; where nothing is, the first."""
+        equal = {"source": self.source} if self.source else {}
+        found = diagnosis.diagnose(self.history.verdicts(**self._whose(), end=self.window.end, **equal))
+        lasting = reversed(found.loc[found["until"].isna(), "evidence"].tolist())
+        named = [one for words in lasting for one in words.split(", ") if one in FEATURE_UNITS]
+        return next(iter([*named, *self.features()]), str(self.feature))
 
     def _worst_source(self) -> str:
         by = self.window_states()

@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cvkit.documentation import plots
-from cvkit.documentation.wording import SIGNS
 from cvkit.errors import ConfigError, CvkitError
 from cvkit.lab import places
 from cvkit.lab.alerts import Alerts
@@ -24,7 +23,7 @@ from cvkit.lab.part import Part, box, later, telling, with_picture
 from cvkit.lab.performance import Performance
 from cvkit.lab.thresholds import Thresholds
 from cvkit.lab.widgets import HERE, Picture
-from cvkit.tables import FEATURE_UNITS, STATES, Window, worst
+from cvkit.tables import FEATURE_UNITS, SIGNS, STATES, Window, worst
 
 PARTS: dict[str, type[Part]] = {
     "drift": Drift,
@@ -37,9 +36,7 @@ PARTS: dict[str, type[Part]] = {
 }
 
 
-def explore(
-    workspace: str | Path = ".", *parts: str, window: Window | str = "", source: str = ""
-) -> Panel | ipywidgets.HTML:
+def explore(workspace: str | Path = ".", *parts: str, window: Window | str = "", source: str = "") -> Panel | Sentence:
     """Open the panel on a workspace; with names of `parts`, only these: a part alone is smaller.
 
     `window` and `source` are looked at first, else the newest window and the source that needs it most. The panel's
@@ -50,7 +47,18 @@ def explore(
     try:
         return Panel(Desk(workspace, window=str(window), source=source), parts or tuple(PARTS))
     except CvkitError as error:
-        return ipywidgets.HTML(f"<style>{(HERE / 'lab.css').read_text()}</style>{box(str(error))}")
+        return Sentence(error)
+
+
+class Sentence(ipywidgets.HTML):  # type: ignore[misc]
+    """Why a workspace cannot be looked at, in place of a panel: its `table` is empty."""
+
+    def __init__(self, error: CvkitError) -> None:
+        super().__init__(f"<style>{(HERE / 'lab.css').read_text()}</style>{box(str(error))}")
+        self.error, self.table = error, pd.DataFrame()
+
+    def _repr_mimebundle_(self, **more: Any) -> dict[str, Any]:
+        return {**super()._repr_mimebundle_(**more), "text/html": box(str(self.error))}
 
 
 class Panel(ipywidgets.VBox):  # type: ignore[misc]

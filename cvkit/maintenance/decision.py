@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, get_args
 
+from cvkit import markup
 from cvkit.config.retraining import ACTIONS, Policy, RetrainingSettings
 from cvkit.maintenance.facts import Evidence
 from cvkit.maintenance.situation import Aspect, Situation, situations
@@ -77,6 +78,14 @@ class Decision:
     also: tuple[Step, ...]  # what to do about the other sources
     rhythm: Rhythm
     evidence: str  # `Evidence.id`
+
+    def _repr_html_(self) -> str:
+        about = f" for {markup.text(self.source)}" if self.source else ""
+        also = [f"{one.action} for {one.source} ({one.policy}): {one.why}" for one in self.also]
+        parts = (("Also", markup.items(also)), ("What would change it", markup.items(self.would_change)))
+        more = "".join(f"<p>{words}:</p>{listed}" for words, listed in parts if listed)
+        policy, why = markup.text(self.policy), markup.text(self.why)
+        return f"<p><b>{markup.text(self.action)}</b>{about} (policy {policy})</p><p>{why}</p>{more}"
 
 
 def decide(evidence: Evidence, settings: RetrainingSettings) -> Decision:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pandas as pd
 from cvkit.config import Config
 from cvkit.config.champion import WEIGHTS
 from cvkit.data import yolo
-from cvkit.errors import ConfigError, DataError, StorageError
+from cvkit.errors import ConfigError, DataError, StorageError, need
 from cvkit.maintenance import versions
 from cvkit.maintenance.versions import Version
 from cvkit.stats.change.overlap import iou
@@ -45,7 +44,7 @@ def onnx(config: Config, version: Version, images: pd.DataFrame) -> Agreement:
     Boxes within `PIXELS` pixels, scores within `SCORE`. Raises ConfigError where onnx or onnxruntime is not installed,
     DataError where the two do not agree; then nothing is written.
     """
-    _need("onnx", "onnxruntime", extra="onnx")
+    need("onnx", "onnxruntime", extra="onnx")
     yolo.check_weights(version.weights)
     with tempfile.TemporaryDirectory(prefix="cvkit-export-") as folder:
         made = _exported(config, version, Path(folder))
@@ -68,7 +67,7 @@ def register(config: Config, version: Version, uri: str) -> str:
     The alias `champion` is of cvkit's champion, or of none where that was not handed over. Raises ConfigError where
     mlflow, or what it needs for this registry, is not installed; StorageError where the registry does not take it.
     """
-    _need("mlflow", extra="mlflow")
+    need("mlflow", extra="mlflow")
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -110,15 +109,6 @@ def _alias(client: Any, name: str, number: str, champion: str) -> None:
             client.set_registered_model_alias(name, alias, one)
         elif not one and alias in aliases:
             client.delete_registered_model_alias(name, alias)
-
-
-def _need(*packages: str, extra: str) -> None:
-    lacking = [name for name in packages if importlib.util.find_spec(name) is None]
-    if lacking:
-        raise ConfigError(
-            f"not installed: {', '.join(lacking)}", expected=", ".join(packages), found="no such package",
-            remedy=f"pip install 'cvkit[{extra}]'",
-        )  # fmt: skip
 
 
 def _exported(config: Config, version: Version, folder: Path) -> Path:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cvkit import markup
 from cvkit.config import Config
 from cvkit.data import label_plans
 from cvkit.data.features import copies
@@ -48,6 +49,13 @@ class Plan:
     half_width: float  # of the 95 % interval of mean F1 that is to be expected; NaN where nothing is known of spreads
     half_width_random: float  # the same of as many images drawn at random
     notes: tuple[str, ...]  # what limits the plan, in words
+
+    def _repr_html_(self) -> str:
+        counted = self.frame.groupby("source")["drawn"].agg(["sum", "size"])
+        rows = [(markup.text(source or "(no source)"), str(asked), str(of))
+                for source, (asked, of) in zip(counted.index, counted.to_numpy(), strict=True)]  # fmt: skip
+        asked = f"<p><b>{int(self.frame['drawn'].sum())}</b> of {len(self.frame)} images to label</p>"
+        return asked + markup.table(("source", "asked for", "of"), rows) + markup.items(self.notes)
 
 
 def newest_window(config: Config) -> Window:

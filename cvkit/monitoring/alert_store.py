@@ -14,6 +14,7 @@ import pandas as pd
 import sqlalchemy as sa
 from pydantic import ValidationError
 
+from cvkit import markup
 from cvkit.config.alerts import AlertRule, Severity
 from cvkit.monitoring.database import ALERT_LOG, ALERTS, JUDGED, MEASURED, OVERRIDES, RUNS, schema_table
 from cvkit.tables import LABEL_FEATURES, MEASUREMENTS, TIME, conform
@@ -57,6 +58,11 @@ class Alert:
     def open(self) -> bool:
         """Whether its condition holds."""
         return self.until is None and self.state != "resolved"
+
+    def _repr_html_(self) -> str:
+        name = markup.text(f"{self.rule}@{self.source}" if self.source else self.rule)
+        why = markup.text(self.facts.get("cause") or self.facts.get("reason") or "")
+        return f"<p>{markup.signed(self.severity)}, {self.state}: {name} since {self.since:%Y-%m-%d}. {why}</p>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cvkit.config.alerts import GROUPS, SEVERITIES, AlertRule, matches
 from cvkit.monitoring.diagnosis import telling
-from cvkit.tables import LABEL_FEATURES, LOOKS, STATES, conform, empty
+from cvkit.tables import LABEL_FEATURES, LOOKS, OWN, STATES, conform, empty
 
 LONGEST_QUIET = 4  # windows without it that an alert needs at most to be over, however often it came back
 KEY = ["source", "window_start", "window_end"]
@@ -162,7 +162,8 @@ def _of_numbers(rule: AlertRule, measurements: pd.DataFrame, minimum: int) -> pd
         rows = rows.loc[[matches(name, rule.classes) for name in rows["class_name"]]]
     if rule.missing:
         return _of_missing(rule, rows, measurements)
-    few = rows["n"] < minimum if rule.statistic in ("mean", "share") else pd.Series(False, index=rows.index)
+    of_images = rule.statistic in ("mean", "share") or rule.feature == OWN
+    few = rows["n"] < minimum if of_images else pd.Series(False, index=rows.index)
     rows = rows[rows["value"].notna() & ~few]
     met, known = beyond(rule, rows)
     rows = rows.assign(breached=met, over=~met)[known].sort_values([*KEY, "over"], kind="stable")

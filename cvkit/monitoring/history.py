@@ -33,7 +33,7 @@ from cvkit.monitoring.database import (
     connect,
     explained,
 )
-from cvkit.tables import MEASUREMENTS, VERDICTS, Window, conform
+from cvkit.tables import MEASUREMENTS, OWN, VERDICTS, Window, conform
 
 log = logging.getLogger(__name__)
 
@@ -93,17 +93,20 @@ class History:
                 _replace_streams(connection, model, version, reference_id, streams)
 
     def add_measurements(
-        self, *, model: str, version: str, window: Window, measurements: pd.DataFrame, prefix: str
+        self, *, model: str, version: str, window: Window, measurements: pd.DataFrame, prefix: str = ""
     ) -> None:
         """Add rows to a window that was measured, in place of its rows of the same sources and a metric so begun.
 
-        Nothing where the window was not measured.
+        Without `prefix`, in place of those of the same sources, features and metrics. Nothing where the window was not
+        measured. Rows of the feature `own` stay where it is measured again.
         """
         with self.writing() as connection:
             if (run := _run_id(connection, model, version, window, status="done")) is None:
                 return
-            sources = sorted(set(measurements["source"]))
-            known = MEASURED.c.metric.startswith(prefix, autoescape=True), MEASURED.c.source.in_(sources)
+            given = ("source",) if prefix else ("source", "feature", "metric")
+            known: list[sa.ColumnElement[bool]]
+            known = [MEASURED.c[name].in_(sorted(set(measurements[name]))) for name in given]
+            known += [MEASURED.c.metric.startswith(prefix, autoescape=True)] if prefix else []
             connection.execute(MEASURED.delete().where(MEASURED.c.run == run, *known))
             if rows := [{**_plain(record), "run": run} for record in measurements.to_dict("records")]:
                 connection.execute(MEASURED.insert(), rows)
@@ -306,13 +309,21 @@ def _frame(connection: sa.Connection, query: sa.Select[Any]) -> pd.DataFrame:
 def _replace_run(
     connection: sa.Connection, model: str, version: str, window: Window, row: dict[str, Any]
 ) -> int:  # fmt: skip
+    kept: list[dict[str, Any]] = []
     if (old := _run_id(connection, model, version, window)) is not None:
+        own = sa.select(*(MEASURED.c[name] for name in MEASUREMENTS)).where(
+            MEASURED.c.run == old, MEASURED.c.feature == OWN
+        )
+        kept = [dict(one) for one in connection.execute(own).mappings()]
         for table in (MEASURED, JUDGED):
             connection.execute(table.delete().where(table.c.run == old))
         connection.execute(RUNS.delete().where(RUNS.c.id == old))
     key = {"model": model, "version": version, "window_start": window.start, "window_end": window.end}
     values = {**key, **row, "finished": datetime.now(UTC), "cvkit_version": __version__}
-    return int(connection.execute(RUNS.insert().values(values).returning(RUNS.c.id)).scalar_one())
+    run = int(connection.execute(RUNS.insert().values(values).returning(RUNS.c.id)).scalar_one())
+    if kept:
+        connection.execute(MEASURED.insert(), [{**one, "run": run} for one in kept])
+    return run
 
 
 def _log_evaluations(

@@ -93,7 +93,7 @@ def with_silent(measurements: pd.DataFrame, known: Collection[str]) -> pd.DataFr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Basis:
+class Basis:
     """What a source is compared with: its part of the reference, made ready once."""
 
     features: pd.DataFrame  # all images
@@ -124,8 +124,8 @@ def readings(
     aside = anomalies.rare(empty(ANOMALIES) if odd is None else odd)
     found: dict[Key, Reading] = {}
     for source, current in features.groupby("source"):
-        basis = _basis(reference, str(source), window_length)
-        distinct = _distinct(current, aside)
+        basis = basis_of(reference, str(source), window_length)
+        distinct = distinct_images(current, aside)
         for name, sample in basis.samples.items():
             found[str(source), name] = _reading(distinct[name].dropna().to_numpy(), sample, reference.independent)
         if len(predicted := _predicted(distinct)) and len(basis.counts):
@@ -147,7 +147,7 @@ def _reading(values: Floats, sample: drift.Sample, independent: bool) -> Reading
     return Reading((), values.size, p_value=result.p_value, effect=result.effect)
 
 
-def _class_reading(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis, independent: bool) -> Reading:
+def _class_reading(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: Basis, independent: bool) -> Reading:
     now, then = _same_mix(predictions, predicted, basis)
     result = _chi_square(now, then, basis)
     chunks = basis.count_chunks
@@ -157,7 +157,7 @@ def _class_reading(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _B
     return Reading(found, len(now), kind=SHARES, p_value=result.p_value, effect=result.effect)
 
 
-def _embedding_reading(along: Floats, basis: _Basis) -> Reading:
+def _embedding_reading(along: Floats, basis: Basis) -> Reading:
     """Levels along the directions of the reference's embeddings; each has the same share of the evidence."""
     told = along[~np.isnan(along).any(axis=1)]
     if not told.size:
@@ -166,7 +166,7 @@ def _embedding_reading(along: Floats, basis: _Basis) -> Reading:
     return Reading(tuple(replace(one, weight=1 / len(levels)) for one in levels), len(told), kind=DIRECTIONS)
 
 
-def _along(images: pd.DataFrame, embeddings: pd.DataFrame, basis: _Basis) -> Floats:
+def _along(images: pd.DataFrame, embeddings: pd.DataFrame, basis: Basis) -> Floats:
     """Coordinates of images along the reference's directions (n, directions + 1), NaN rows without an embedding."""
     embedded = matrix(embeddings, images["image_id"])
     if basis.directions is None or not embedded.size:
@@ -174,31 +174,32 @@ def _along(images: pd.DataFrame, embeddings: pd.DataFrame, basis: _Basis) -> Flo
     return projection.project(basis.directions, embedded)
 
 
-def _chi_square(now: Floats, then: Floats, basis: _Basis) -> drift.Drift:
+def _chi_square(now: Floats, then: Floats, basis: Basis) -> drift.Drift:
     chunks = basis.count_chunks
     sample = then if chunks is None else class_mix.prepare_classes(then, chunks)
     deff = design_effect_counts(then) if chunks is None else 1.0  # boxes of one image are alike
     return class_mix.chi_square(now, sample, deff=deff)
 
 
-def _basis(reference: Reference, source: str, length: timedelta) -> _Basis:
+def basis_of(reference: Reference, source: str, length: timedelta) -> Basis:
+    """What a source is compared with, in windows of this `length`; prepared once."""
     part = reference.part(source)
     if (part, length) not in reference.prepared:
         reference.prepared[part, length] = _prepared(reference, part, length)
-    basis: _Basis = reference.prepared[part, length]
+    basis: Basis = reference.prepared[part, length]
     return basis
 
 
-def _prepared(reference: Reference, part: str | None, length: timedelta) -> _Basis:
+def _prepared(reference: Reference, part: str | None, length: timedelta) -> Basis:
     features, embeddings = ordinary_reference(reference)
     known = features[features["source"] == part] if part is not None else features[:0]
-    distinct = _distinct(known)
+    distinct = distinct_images(known)
     chunks, predicted = _chunks(distinct["time"], length), distinct["boxes"].notna().to_numpy()
     samples = {name: drift.prepare(distinct[name].to_numpy(), chunks) for name in WATCHED}
     embedded = matrix(embeddings, distinct["image_id"])
     directions = projection.fit(embedded) if embedded.size and chunks is not None else None
     along = projection.project(directions, embedded) if directions is not None else np.empty((0, 0))
-    return _Basis(
+    return Basis(
         known, distinct, chunks, {name: one for name, one in samples.items() if one.values.size},
         _boxes_by_class(reference.predictions, distinct[predicted]), None if chunks is None else chunks[predicted],
         classes.by_image(reference.predictions, distinct.loc[predicted, "image_id"]),
@@ -218,8 +219,8 @@ def _measure_source(
     odd: pd.DataFrame,
     false_flags: float,
 ) -> Iterator[Row]:
-    current, basis = features[features["source"] == source], _basis(reference, source, length)
-    distinct = _distinct(current, anomalies.rare(odd))
+    current, basis = features[features["source"] == source], basis_of(reference, source, length)
+    distinct = distinct_images(current, anomalies.rare(odd))
     here = {"source": source, "n": len(distinct), "n_reference": len(basis.distinct)}
     usual_count = _usual_count(basis.features, length)
     yield {**here, "feature": "images", "metric": "count", "value": len(current), "expected": usual_count}
@@ -244,7 +245,7 @@ def _measure_source(
         yield from ({**row, "source": source} for row in seen)
 
 
-def _drift(feature: str, current: pd.Series, basis: _Basis, sample: drift.Sample) -> Iterator[Row]:
+def _drift(feature: str, current: pd.Series, basis: Basis, sample: drift.Sample) -> Iterator[Row]:
     """How far one feature lies from the reference: its mean against a healthy window's, and every drift statistic."""
     now = current.to_numpy()
     n = int(np.count_nonzero(~np.isnan(now)))
@@ -255,7 +256,7 @@ def _drift(feature: str, current: pd.Series, basis: _Basis, sample: drift.Sample
         yield {**here, "metric": metric, "value": result.statistic, "p_value": result.p_value, "effect": result.effect}
 
 
-def _class_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis) -> Iterator[Row]:
+def _class_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: Basis) -> Iterator[Row]:
     """How far the shares of the predicted classes lie from the reference's."""
     now, then = _same_mix(predictions, predicted, basis)
     if not now.shape[1]:
@@ -265,7 +266,7 @@ def _class_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis
            "effect": result.effect, "n": len(now), "n_reference": len(then)}  # fmt: skip
 
 
-def _embedding(along: Floats, basis: _Basis) -> Iterator[Row]:
+def _embedding(along: Floats, basis: Basis) -> Iterator[Row]:
     """How far the mean of the unit embeddings lies from the reference's, 0..2; effect along what moved most."""
     reading = _embedding_reading(along, basis)
     if not reading.signals:
@@ -278,7 +279,7 @@ def _embedding(along: Floats, basis: _Basis) -> Iterator[Row]:
            "n": reading.n, "n_reference": len(basis.distinct)}  # fmt: skip
 
 
-def _same_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: _Basis) -> tuple[Floats, Floats]:
+def _same_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: Basis) -> tuple[Floats, Floats]:
     """Boxes per image and class of a window and the reference, with the classes of either, as in ordinary contexts."""
     current = _boxes_by_class(predictions, predicted)
     either = sorted({*current.columns, *basis.counts.columns})
@@ -303,7 +304,7 @@ def _predicted(images: pd.DataFrame) -> pd.DataFrame:
     return images[images["boxes"].notna()]
 
 
-def _distinct(features: pd.DataFrame, aside: Collection[str] = ()) -> pd.DataFrame:
+def distinct_images(features: pd.DataFrame, aside: Collection[str] = ()) -> pd.DataFrame:
     """Readable images but those `aside`, each content once."""
     readable = features[features["damage"].isin(["", "truncated"]) & ~features["image_id"].isin(list(aside))]
     return readable[~copies(readable)]
@@ -319,7 +320,7 @@ def _usual_count(known: pd.DataFrame, length: timedelta) -> float:
     return float(times.dt.floor(length).value_counts().median()) if len(times) else float("nan")
 
 
-def _shares(source: str, current: pd.DataFrame, findings: pd.DataFrame, basis: _Basis) -> Iterator[Row]:
+def _shares(source: str, current: pd.DataFrame, findings: pd.DataFrame, basis: Basis) -> Iterator[Row]:
     """Share of the source's images with each finding; what is no share of its images is counted."""
     n, n_reference, usual = len(current), len(basis.features), basis.usual
     untimed = n_reference and basis.features["time"].isna().all()  # then nothing says how long a pause may be

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from cvkit import markup
 from cvkit.config import Config
 from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
@@ -49,6 +50,9 @@ class Observation:
     verdicts: pd.DataFrame  # table VERDICTS
     confidence: float = 0.0  # that the deployed model cuts at
     weights: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))  # of images that a plan asked for
+
+    def _repr_html_(self) -> str:
+        return markup.window(self.window.label, self.verdicts, self.features, self.findings)
 
 
 def observe(

@@ -11,7 +11,7 @@ import pandas as pd
 from cvkit.config import RuleSettings
 from cvkit.monitoring.alarms import DAYS_A_YEAR, FEWEST, Alarm, Key
 from cvkit.monitoring.quality import LEARNT_FINDINGS
-from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, VERDICTS, conform, worst, worst_by
+from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, OWN, VERDICTS, conform, worst, worst_by
 
 DRIFT_TESTS = ("ks", "chi_square", "embedding_shift")  # a feature with one of them has a drift verdict
 GRADUAL = 0.8  # probability from which a change is called gradual, and below it sudden
@@ -29,7 +29,7 @@ def judge(
     """
     budget = settings.false_alarms_per_year * (1 - settings.drift_share)
     alpha = min(1.0, budget * window_days / DAYS_A_YEAR)
-    looked_at = measurements[~measurements["feature"].isin(settings.ignore)]
+    looked_at = measurements[~measurements["feature"].isin([*settings.ignore, OWN])]
     rows = [
         {"source": source, **verdict}
         for source, part in looked_at.groupby("source", sort=True)

@@ -90,14 +90,15 @@ def fit(normal: ArrayLike, groups: ArrayLike | None = None, *, method: Method = 
     return Normal(_learn(rows, labels, method), calibration)
 
 
-def score(normal: Normal, current: ArrayLike) -> Floats:
+def score(normal: Normal, current: ArrayLike, *, align: bool = True) -> Floats:
     """Strangeness (m,) of the rows of one window, higher = stranger; in standard deviations, roughly.
 
-    The window is aligned first (see above) where it has `ALIGN_FROM` rows. NaN for rows without any finite value.
-    Raises ValueError where the columns are not those of the normal rows.
+    The window is aligned first (see above) where it has `ALIGN_FROM` rows, unless `align` is False. NaN for rows
+    without any finite value. Raises ValueError where the columns are not those of the normal rows.
     """
     rows = _rows(current, normal.model.centre.size)
-    return _score(normal.model, rows, _middle(rows, normal.model.centre, normal.model))
+    middle = _middle(rows, normal.model.centre, normal.model) if align else normal.model.centre
+    return _score(normal.model, rows, middle)
 
 
 def p_values(normal: Normal, scores: ArrayLike) -> Floats:

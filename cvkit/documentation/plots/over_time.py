@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cvkit.documentation.plots import style
 from cvkit.documentation.plots.style import Item
-from cvkit.tables import FINDING_WORDS, STATES, Window, worst_by
+from cvkit.tables import FINDING_WORDS, OWN, STATES, Window, worst_by
 
 PANELS = 12  # sources drawn one by one; of more, those that stand out most
 DAYS_WITHOUT_CLOCK = 3.0  # from this many days on, ticks name days only
@@ -44,9 +44,10 @@ def trend(
     """
     rows = measurements[(measurements["feature"] == feature) & (measurements["metric"] == metric)]
     rows = rows.sort_values("window_start")
-    title = f"{style.name(feature).capitalize()}, window by window"
+    subject = style.name(metric if feature == OWN else feature)
+    title = f"{subject.capitalize()}, window by window"
     if rows["value"].isna().all():
-        return style.no_data(title, f"no window has a value of {style.name(feature)}")
+        return style.no_data(title, f"no window has a value of {subject}")
     states = _states(verdicts, feature)
     keys = zip(rows["source"], rows["window_start"], strict=True)
     unjudged = bool(states) and any(key not in states for key in keys)
@@ -177,8 +178,8 @@ def _states(verdicts: pd.DataFrame | None, feature: str) -> States:
 def _axis_words(feature: str, metric: str) -> str:
     if metric == "share":
         return f"share of images: {FINDING_WORDS.get(feature, style.name(feature))}"
-    if feature == "images":
-        return "images in the window"
+    if feature in ("images", OWN):
+        return "images in the window" if feature == "images" else f"{style.name(metric)}, a number of your own"
     return style.with_unit(feature) if metric == "mean" else f"{style.name(feature)}: {style.name(metric)}"
 
 

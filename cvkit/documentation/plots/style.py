@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 
-from cvkit.documentation.wording import SIGNS as SIGNS
 from cvkit.tables import FEATURE_UNITS
+from cvkit.tables import SIGNS as SIGNS
 
 WIDTH = 6.0  # inches: shown on a phone of 390 points, `FONT` is still 9 points high
 DPI = 130

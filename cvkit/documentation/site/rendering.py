@@ -177,6 +177,7 @@ def _output(output: dict[str, Any]) -> Iterator[_Part]:
         yield _framed(_plain(traceback), "application/vnd.jupyter.error", "the error's traceback")
     else:
         data = dict(output["data"])
+        pictures.keep_still(data)
         data.update({mime: _text(data[mime]) for mime in SHOWN if mime in data})
         pictures.make_small(data)
         mime = next((mime for mime in SHOWN if mime in data), None)
