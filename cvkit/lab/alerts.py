@@ -13,12 +13,11 @@ import pandas as pd
 from cvkit import moments
 from cvkit.commands.alerts import user
 from cvkit.documentation.plots.style import shorten
-from cvkit.documentation.wording import SIGNS
 from cvkit.errors import ConfigError, DataError
 from cvkit.lab.part import Part, rows
 from cvkit.monitoring import alert_actions, alert_text, alerts, conditions, notices, pages
 from cvkit.monitoring.alert_store import Alert
-from cvkit.tables import FEATURE_UNITS
+from cvkit.tables import FEATURE_UNITS, SIGNS
 
 HEADS = ("severity", "state", "source", "rule", "since", "by", "why")
 LONGEST = 28  # letters of a cell of the list

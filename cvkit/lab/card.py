@@ -15,8 +15,8 @@ from cvkit.documentation import documents, facts, sections
 from cvkit.documentation.facts import Fact, Known
 from cvkit.documentation.sections import Draft, Section
 from cvkit.documentation.site import safe_words
-from cvkit.documentation.wording import SIGNS
 from cvkit.lab.part import Part, later
+from cvkit.tables import SIGNS
 
 GUIDE = "<!-- guide:"
 

@@ -16,7 +16,7 @@ from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference
-from cvkit.tables import STATES, Window, worst
+from cvkit.tables import FEATURE_UNITS, STATES, Window, worst
 
 KEPT = 12  # observations that are kept, so that going back takes no time
 
@@ -117,11 +117,6 @@ class Desk(traitlets.HasTraits):
             if row["since"] <= start and (pd.isna(row["until"]) or start <= row["until"])
         ]
 
-    def verdicts_of_window(self) -> pd.DataFrame:
-        """Table VERDICTS of the window and source that are looked at."""
-        equal = {"source": self.source} if self.source else {}
-        return self.history.verdicts(**self._whose(), start=self.window.start, end=self.window.end, **equal)
-
     def of_all_sources(self, feature: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Tables MEASUREMENTS and VERDICTS of the window that is looked at about one feature, of every source."""
         about = {**self._whose(), "start": self.window.start, "end": self.window.end, "feature": feature}
@@ -143,11 +138,8 @@ class Desk(traitlets.HasTraits):
 
     def _telling(self) -> str:
         """The feature that tells most of what has been the matter longest; where nothing is, the first."""
-        equal = {"source": self.source} if self.source else {}
-        found = diagnosis.diagnose(self.history.verdicts(**self._whose(), end=self.window.end, **equal))
-        lasting = reversed(found.loc[found["until"].isna(), "evidence"].tolist())
-        named = [one for words in lasting for one in words.split(", ") if one in FEATURE_UNITS]
-        return next(iter([*named, *self.features()]), str(self.feature))
+        lasting = (row["evidence"].split(", ") for row in reversed(self.stood_out()))
+        return next((one for words in lasting for one in words if one in FEATURE_UNITS), str(self.feature))
 
     def _worst_source(self) -> str:
         by = self.window_states()

@@ -11,13 +11,12 @@ from matplotlib.figure import Figure
 
 from cvkit.documentation import drift_words, plots
 from cvkit.documentation.plots.overview import effects
-from cvkit.documentation.wording import SIGNS
 from cvkit.lab import tiles
 from cvkit.lab.part import Part
 from cvkit.lab.widgets import Bars, Gallery, Picture
 from cvkit.monitoring import changes, exemplars
 from cvkit.monitoring.monitor import Observation
-from cvkit.tables import FEATURE_UNITS, STATES, worst_by
+from cvkit.tables import FEATURE_UNITS, SIGNS, STATES, worst_by
 
 FEATURES_SAID = (
     "<b>Features</b>, worst verdict first. Bar: size of the change in this window, in standard deviations of the "

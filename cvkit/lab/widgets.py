@@ -18,8 +18,8 @@ from PIL import Image
 
 from cvkit.data.headers import BROKEN, words
 from cvkit.documentation.plots.tiles import small_picture
-from cvkit.documentation.wording import SIGNS
 from cvkit.lab.places import Place
+from cvkit.tables import SIGNS
 
 HERE = Path(__file__).parent
 SMALL, LARGE = 240, 1200  # pixels of a picture's longer side, in the gallery and enlarged
