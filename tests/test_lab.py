@@ -148,6 +148,20 @@ def test_every_part_can_be_shown(workspace: Config) -> None:
         assert isinstance(panel.table, pd.DataFrame)
 
 
+def test_what_others_measured_meanwhile_is_there_after_a_reload(tmp_path: Path) -> None:
+    config = measured(tmp_path, DAYS[:2])
+    panel: Any = cvkit.explore(config.path, "drift", window=DAYS[0], source="cam-1")
+    panel.feature.value = "noise"
+    take(tmp_path, "cam-1", DAYS[2])
+    with History.open(config.history_url) as history:
+        monitor.run(config, Window.day(DAYS[2]), history)
+    panel.reload.click()
+    assert [one.label for one in panel.desk.windows] == DAYS[:3]
+    assert [label for label, _ in panel.window.options] == DAYS[2::-1]
+    assert (panel.desk.window.label, panel.desk.source, panel.desk.feature) == (DAYS[0], "cam-1", "noise")
+    assert len(panel.trend.places) == 3
+
+
 @pytest.fixture(scope="module")
 def poor(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A workspace whose newest windows hold nothing, or next to nothing, and whose images have vanished since."""

@@ -81,7 +81,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.tabs = ipywidgets.Tab(holders, titles=[PARTS[name].title for name in names])
         style = ipywidgets.HTML(f"<style>{(HERE / 'lab.css').read_text()}</style>")
         below = self.tabs if len(names) > 1 else holders[0]
-        self.children = (style, self.head, self.pickers, self.trend, self.note, below)
+        self.head.layout = {"flex": "1 1 280px", "min_width": "0"}
+        over = ipywidgets.HBox([self.trend, self.head], layout={"flex_flow": "row wrap"})
+        self.children = (style, self.pickers, over, self.note, below)
         self.add_class("cvkit-lab")
         self.tabs.observe(lambda _: self._show_part(), "selected_index")
         desk.observe(lambda _: self._changed(), ["window", "source", "feature", "stretch"])
@@ -99,35 +101,46 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         return self._names[self.tabs.selected_index or 0]
 
     def _make_pickers(self) -> None:
-        desk, wide = self.desk, {"style": {"description_width": "initial"}}
-        self.source = ipywidgets.Dropdown(
-            options=[("all sources", ""), *((one or "(no source)", one) for one in desk.sources if one)],
-            description="Source", **wide,
-        )  # fmt: skip
-        self.window = ipywidgets.Dropdown(
-            options=[(one.label, one) for one in reversed(desk.windows)], description="Window", **wide
+        words = ("Source", "Window", "Feature")
+        self.source, self.window, self.feature = (
+            ipywidgets.Dropdown(description=one, style={"description_width": "initial"}) for one in words
         )
-        self.feature = ipywidgets.Dropdown(
-            options=[(name.replace("_", " "), name) for name in FEATURE_UNITS], description="Feature", **wide
-        )
+        self._name_options()
         self.back = ipywidgets.Button(icon="chevron-left", tooltip="the window before", layout={"width": "40px"})
         self.ahead = ipywidgets.Button(icon="chevron-right", tooltip="the window after", layout={"width": "40px"})
         self.reload = ipywidgets.Button(icon="refresh", tooltip="read the history anew", layout={"width": "40px"})
         for widget, name in ((self.source, "source"), (self.window, "window"), (self.feature, "feature")):
-            setattr(widget, "value", getattr(desk, name))  # noqa: B010
-            ipywidgets.link((desk, name), (widget, "value"))
+            ipywidgets.link((self.desk, name), (widget, "value"))
         self.back.on_click(lambda _: self._step(-1))
         self.ahead.on_click(lambda _: self._step(1))
+        self.reload.on_click(lambda _: self._reload())
         self.trend.observe(self._chose, "chosen")
         self.trend.observe(self._brushed, "brushed")
         self.pickers = ipywidgets.HBox(
-            [self.source, self.back, self.window, self.ahead, self.feature], layout={"flex_flow": "row wrap"}
+            [self.source, self.back, self.window, self.ahead, self.feature, self.reload],
+            layout={"flex_flow": "row wrap"},
         )
+
+    def _name_options(self) -> None:
+        desk = self.desk
+        self.source.options = [("all sources", ""), *((one, one) for one in desk.sources if one)]
+        self.window.options = [(one.label, one) for one in reversed(desk.windows)]
+        self.feature.options = [(name.replace("_", " "), name) for name in FEATURE_UNITS]
 
     def _step(self, by: int) -> None:
         place = self.desk.windows.index(self.desk.window) + by
         if 0 <= place < len(self.desk.windows):
             self.desk.window = self.desk.windows[place]
+
+    def _reload(self) -> None:
+        """Read the history anew, and look at the same window and source as far as they are still there."""
+        with telling(self.note):
+            window, source = self.desk.window, self.desk.source
+            self.desk.reload()
+            self._name_options()
+            self.desk.window = window if window in self.desk.windows else self.desk.windows[-1]
+            self.desk.source = source if source in self.desk.sources else ""
+            self._changed()
 
     def _chose(self, change: Any) -> None:
         if 0 <= change["new"] < len(self._drawn):
@@ -204,7 +217,8 @@ def head(desk: Desk) -> str:
             f"{SIGNS[one]} {one}: {_named(list(by.index[by == one]))}" for one in reversed(STATES) if (by == one).any()
         ]
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f"<h3>{title}</h3><p>{SIGNS[state]} <b>{state}</b>: {html.escape(about)}</p><ul>{items}</ul>"
+    words = f"<p><b>{title}</b></p><p>{SIGNS[state]} <b>{state}</b>: {html.escape(about)}</p><ul>{items}</ul>"
+    return f'<div class="cvkit-lines">{words}</div>'
 
 
 def _told(row: dict[Any, Any]) -> str:
