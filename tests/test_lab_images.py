@@ -317,10 +317,9 @@ def test_features_stand_worst_first_and_can_be_chosen(workspace: Path) -> None:
     assert [order.index(one) for one in states] == sorted(order.index(one) for one in states)
     assert row(part.features, "brightness")["state"] == "critical"
     assert part.features.rows[0]["sign"] == "■"
-    names = [one["name"] for one in part.features.rows]
-    assert names[part.features.chosen] == "brightness"
+    assert part.features.chosen == "brightness"
     before = part.spread.png
-    part.features.chosen = names.index("confidence")
+    part.features.chosen = "confidence"
     assert part.desk.feature == "confidence"
     assert part.spread.png != before
     assert set(part.table["feature"]) == {"confidence"}
@@ -355,16 +354,16 @@ def test_moved_images_stand_before_the_nearest_of_the_reference(workspace: Path)
 def test_a_source_is_chosen_among_all(workspace: Path) -> None:
     part = drift(workspace)
     assert [one["name"] for one in part.sources.rows] == ["cam-1", HOSTILE]
-    assert part.sources.chosen == 0
+    assert part.sources.chosen == "cam-1"
     assert row(part.sources, "cam-1")["words"].startswith("↓")
-    part.sources.chosen = 1
+    part.sources.chosen = HOSTILE
     assert part.desk.source == HOSTILE
     assert set(part.table["source"]) == {HOSTILE}
     assert HOSTILE not in part.numbers.value
     assert HOSTILE not in part.sources_said.value
     part.desk.source = ""
     assert part.desk.source == ""
-    assert part.sources.chosen == -1
+    assert part.sources.chosen is None
     assert set(part.table["source"]) == {"cam-1"}
     assert "the furthest" in part.sources_said.value
 

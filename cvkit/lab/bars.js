@@ -32,15 +32,19 @@ function render({ model, el }) {
   }
 
   function mark() {
-    const chosen = model.get("chosen");
     rows.forEach((line, place) => {
-      line.setAttribute("aria-selected", place === chosen);
-      line.tabIndex = place === Math.max(chosen, 0) ? 0 : -1;
+      line.setAttribute("aria-selected", place === chosen());
+      line.tabIndex = place === Math.max(chosen(), 0) ? 0 : -1;
     });
   }
 
+  // By key, not by number: the kernel may be about to put the rows into another order.
+  function chosen() {
+    return model.get("rows").findIndex((row) => row.key === model.get("chosen"));
+  }
+
   function choose(place) {
-    model.set("chosen", place);
+    model.set("chosen", model.get("rows")[place].key);
     model.save_changes();
   }
 
@@ -57,7 +61,7 @@ function render({ model, el }) {
   model.on("change:rows", () => {
     const inside = list.contains(document.activeElement);
     build();
-    if (inside) rows[Math.max(model.get("chosen"), 0)]?.focus();
+    if (inside) rows[Math.max(chosen(), 0)]?.focus();
   });
   model.on("change:chosen", mark);
   build();

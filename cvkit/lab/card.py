@@ -100,7 +100,9 @@ class Card(Part):
             columns=["section", "heading", "written", "draft"],
         )
         options = [(_label(one, one.name in typed), one.name) for one in self._found.values()]
-        todo = [one.name for one in self._found.values() if not one.written] or list(self._found)
+        # What somebody was at comes first, then what is not written yet.
+        todo = [name for name in self._found if name in typed]
+        todo += [one.name for one in self._found.values() if not one.written] or list(self._found)
         chosen = self.section.value if self.section.value in self._found else next(iter(todo), None)
         self._fill_options(self.section, options, chosen)
         self._ask()

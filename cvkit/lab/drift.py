@@ -43,8 +43,6 @@ class Drift(Part):
         self.images = Gallery(pickable=False)
         self._about: Observation | None = None  # that `features` show, and what its streams tell
         self._told = pd.DataFrame()
-        self._features: list[str] = []
-        self._sources: list[str] = []
         self.on(self.features, self._choose_feature, "chosen")
         self.on(self.sources, self._choose_source, "chosen")
         return (
@@ -59,7 +57,7 @@ class Drift(Part):
         if observation is not self._about:
             self._about, self._told = observation, changes.told(observation)
             self._show_features(observation, self._told)
-        self.features.chosen = self._features.index(feature)
+        self.features.chosen = feature
         source = self._show_sources()
         rows = observation.measurements
         self.table = rows[(rows["feature"] == feature) & (rows["source"] == source)].reset_index(drop=True)
@@ -69,7 +67,7 @@ class Drift(Part):
         mine = self._told[(self._told["source"] == source) & (self._told["feature"] == feature)]
         self.lines.value = _lines(observation, mine, feature, source)
         numbers = drift_words.numbers(self.table)
-        self.numbers.value = numbers.to_html(index=False, border=0, escape=True) if len(numbers) else ""
+        self.numbers.value = numbers.to_html(index=False, border=0, justify="left", escape=True) if len(numbers) else ""
         self._show_images(observation, feature, source)
 
     def _show_features(self, observation: Observation, streams: pd.DataFrame) -> None:
@@ -84,13 +82,12 @@ class Drift(Part):
             # What was not measured, such as F1 without labels, has no verdict, and stands last.
             rank=[STATES.index(states[name]) if name in states else -1 for name in rows["feature"]],
         ).sort_values(["rank", "evidence", "size"], ascending=False, kind="stable", na_position="last")  # fmt: skip
-        self._features = rows["feature"].tolist()
         told = rows.to_dict("records")
         shown = rows.assign(
-            name=rows["feature"].str.replace("_", " "), words=[_short(row) for row in told],
+            key=rows["feature"], name=rows["feature"].str.replace("_", " "), words=[_short(row) for row in told],
             more=[f"{row['feature']} ({FEATURE_UNITS[row['feature']]}): {row['state']}" for row in told],
         )  # fmt: skip
-        self.features.show(shown, "features; one can be chosen", self._features.index(self.desk.feature))
+        self.features.show(shown, "features; one can be chosen", self.desk.feature)
 
     def _show_sources(self) -> str:
         """Show how far each source moved; the one to look at: that which is chosen, or the furthest."""
@@ -102,20 +99,19 @@ class Drift(Part):
         rows["state"] = [states.get(name, "unknown") for name in rows["source"]]
         rows["rank"] = rows["state"].map(STATES.index)
         rows = rows.sort_values(["rank", "effect"], ascending=False, kind="stable", na_position="last")
-        self._sources = rows["source"].tolist()
-        source = desk.source or (self._sources[0] if self._sources else "")
+        names = rows["source"].tolist()
+        source = desk.source or (names[0] if names else "")
         told = rows.to_dict("records")
         shown = pd.DataFrame({
-            "name": [name or "(no source)" for name in self._sources], "size": rows["effect"].tolist(),
+            "key": names, "name": [name or "(no source)" for name in names], "size": rows["effect"].tolist(),
             "words": [WAYS.get(row["direction"], "") + _size(feature, row["effect"]) for row in told],
             "state": rows["state"].tolist(), "more": [f"{row.source}: {row.state}" for row in rows.itertuples()],
         })  # fmt: skip
-        chosen = self._sources.index(self.desk.source) if self.desk.source in self._sources else -1
-        self.sources.show(shown, f"sources and how far {feature} moved; one can be chosen", chosen)
+        self.sources.show(shown, f"sources and how far {feature} moved; one can be chosen", desk.source or None)
         about = f"<b>Sources</b> of this window, by how far {html.escape(feature.replace('_', ' '))} moved"
         all_of_them = "; none is chosen: below, the furthest" if not self.desk.source else ""
-        self.sources_said.value = f"{about}{all_of_them}." if len(self._sources) > 1 else ""
-        self.sources.layout.display = "" if len(self._sources) > 1 else "none"
+        self.sources_said.value = f"{about}{all_of_them}." if len(names) > 1 else ""
+        self.sources.layout.display = "" if len(names) > 1 else "none"
         return source
 
     def _show_images(self, observation: Observation, feature: str, source: str) -> None:
@@ -134,12 +130,12 @@ class Drift(Part):
         self.images.layout.display = "" if len(shown) else "none"
 
     def _choose_feature(self) -> None:
-        if 0 <= self.features.chosen < len(self._features):
-            self.desk.feature = self._features[self.features.chosen]
+        if self.features.chosen:
+            self.desk.feature = self.features.chosen
 
     def _choose_source(self) -> None:
-        if 0 <= self.sources.chosen < len(self._sources):
-            self.desk.source = self._sources[self.sources.chosen]
+        if self.sources.chosen:
+            self.desk.source = self.sources.chosen
 
 
 def _figure(observation: Observation, feature: str, source: str) -> Figure:

@@ -56,12 +56,15 @@ class Bars(anywidget.AnyWidget):
     _css = HERE / "lab.css"
     rows: traitlets.List[Any] = traitlets.List().tag(sync=True)
     words = traitlets.Unicode().tag(sync=True)  # what the rows are, for those who cannot see them
-    chosen = traitlets.Int(-1).tag(sync=True)  # a row's number; -1: none
+    chosen = traitlets.Unicode(None, allow_none=True).tag(sync=True)  # a row's key; None: none
 
-    def show(self, frame: pd.DataFrame, words: str, chosen: int = -1) -> None:
-        """Show `name`, `size` (from 0; NaN without a bar), `words` for it, `state` of STATES, `more` on hovering."""
+    def show(self, frame: pd.DataFrame, words: str, chosen: str | None = None) -> None:
+        """Show `name`, `size` (from 0; NaN without a bar), `words` for it, `state` of STATES, `more` on hovering.
+
+        `key` is what `chosen` names a row by.
+        """
         shares = (frame["size"].astype(float) / FULL_BAR).clip(0, 1).fillna(0.0)
-        texts = {name: frame[name].astype(str).tolist() for name in ("name", "words", "state", "more")}
+        texts = {name: frame[name].astype(str).tolist() for name in ("key", "name", "words", "state", "more")}
         signs = [SIGNS[state] for state in texts["state"]]
         columns = {**texts, "share": shares.tolist(), "sign": signs}
         with self.hold_sync():
