@@ -35,7 +35,7 @@ class Desk(traitlets.HasTraits):
 
     def __init__(self, workspace: str | Path, *, window: str = "", source: str = "") -> None:
         super().__init__()
-        self.config: Config = load_config(workspace)
+        self.config: Config = load_config(Path(workspace).resolve())
         self.history = History.open(self.config.history_url)
         self._reference: Reference | None = None
         self._kept: OrderedDict[tuple[Window, str], Observation] = OrderedDict()

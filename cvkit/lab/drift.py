@@ -67,7 +67,7 @@ class Drift(Part):
         mine = self._told[(self._told["source"] == source) & (self._told["feature"] == feature)]
         self.lines.value = _lines(observation, mine, feature, source)
         numbers = drift_words.numbers(self.table)
-        self.numbers.value = numbers.to_html(index=False, border=0, justify="left", escape=True) if len(numbers) else ""
+        self.numbers.value = numbers.to_html(index=False, border=0, escape=True) if len(numbers) else ""
         self._show_images(observation, feature, source)
 
     def _show_features(self, observation: Observation, streams: pd.DataFrame) -> None:

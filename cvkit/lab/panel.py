@@ -103,7 +103,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def _make_pickers(self) -> None:
         words = ("Source", "Window", "Feature")
         self.source, self.window, self.feature = (
-            ipywidgets.Dropdown(description=one, style={"description_width": "initial"}) for one in words
+            ipywidgets.Dropdown(description=one, style={"description_width": "initial"}, layout={"width": "250px"})
+            for one in words
         )
         self._name_options()
         self.back = ipywidgets.Button(icon="chevron-left", tooltip="the window before", layout={"width": "40px"})

@@ -280,7 +280,7 @@ def _numbers(
         {"0-1, higher is better": list(now), f"at {at:.2f}": [_interval(*now[name]) for name in now],
          f"deployed, at {deployed:g}": [_interval(*then[name]) for name in now]}
     ).replace("f1", "F1")  # fmt: skip
-    return frame.to_html(index=False, border=0, justify="left", escape=True)
+    return frame.to_html(index=False, border=0, escape=True)
 
 
 def _interval(value: float, low: float, high: float) -> str:
