@@ -121,6 +121,4 @@ def marked(text: str) -> str:
 
 def rows(frame: pd.DataFrame) -> str:
     """A small table as HTML; whatever is in it is shown as text."""
-    return frame.to_html(
-        index=False, border=0, escape=True, na_rep="-", float_format=lambda value: f"{value:.3g}"
-    )
+    return frame.to_html(index=False, border=0, escape=True, na_rep="-", float_format=lambda value: f"{value:.3g}")
