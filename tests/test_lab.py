@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -226,6 +227,25 @@ def test_a_workspace_without_measured_windows_is_said(tmp_path: Path) -> None:
     shown = cvkit.explore(tmp_path).value  # type: ignore[union-attr]
     assert "no window has been measured" in shown or "weights" in shown
     assert "cvkit run" in shown
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"), [("newer", "schema 999"), ("nonsense", "cannot be read"), ("empty", "0 bytes")]
+)
+def test_a_history_that_cannot_be_read_is_said(tmp_path: Path, damage: str, words: str) -> None:
+    config = measured(tmp_path, DAYS[:1])
+    file = tmp_path / "history.db"
+    if damage == "newer":
+        with sqlite3.connect(file) as connection:
+            connection.execute("update cvkit_schema set version = 999")
+        connection.close()
+    else:
+        file.write_bytes(b"no database" * 500 if damage == "nonsense" else b"")
+        for rest in ("history.db-wal", "history.db-shm"):
+            (tmp_path / rest).unlink(missing_ok=True)
+    shown = cvkit.explore(config.path)
+    assert words in shown.value  # type: ignore[union-attr]
+    assert shown.table.empty
 
 
 def test_a_fault_of_our_own_is_said_and_raised(workspace: Config) -> None:
