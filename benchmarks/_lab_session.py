@@ -67,10 +67,10 @@ def slides(panel: Any) -> dict[str, Callable[[Any], dict[str, Callable[[int], No
         "performance": lambda part: {
             "performance: confidence": lambda n: setattr(part.confidence, "value", 0.3 + 0.1 * n)
         },
-        "thresholds": lambda part: {
-            "thresholds: budget": lambda n: setattr(part.budget, "value", part.budget.options[n][1])
-        },
         "alerts": lambda part: {"alerts: refresh": lambda n: part.reread.click()},
+        "thresholds": lambda part: {
+            "thresholds: budget": lambda n: setattr(part.budget, "value", part.budget.options[n % 2][1])
+        },
     }
 
 
