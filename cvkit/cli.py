@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from cvkit import __version__, errors
 from cvkit.commands import alerts, documents, labels, metrics, retrain, site
-from cvkit.commands.typed import count, day, positive
+from cvkit.commands.typed import count, day, port, positive
 from cvkit.storage import storage_error
 from cvkit.tables import STATES
 
@@ -252,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     _workspace_command(commands, "schedule", serve_schedule)
     _workspace_command(commands, "status", status)
     command = _workspace_command(commands, "lab", lab)
-    command.add_argument("--port", type=count, default=8888, metavar="N", help="the first one tried (default: 8888)")
+    command.add_argument("--port", type=port, default=8888, metavar="N", help="the first one tried (default: 8888)")
     command.add_argument("--no-browser", dest="browser", action="store_false", help="print the address, open nothing")
     command.add_argument("--allow-root", dest="root", action="store_true", help="as Jupyter's: run though this is root")
     command = _workspace_command(commands, "backtest", backtest)

@@ -163,6 +163,26 @@ def test_what_others_measured_meanwhile_is_there_after_a_reload(tmp_path: Path) 
     assert len(panel.trend.places) == 3
 
 
+def test_a_reload_that_fails_says_why_and_changes_nothing(tmp_path: Path) -> None:
+    config = measured(tmp_path, DAYS[:2])
+    panel: Any = cvkit.explore(config.path, "drift")
+    before = (panel.desk.windows, panel.desk.window, panel.trend.png)
+    text = config.path.read_text()
+    config.path.write_text(text + "\nrules: {false_alarms_per_year: 12}\n")
+    panel.reload.click()
+    assert (panel.note.value, panel.desk.config.rules.false_alarms_per_year) == ("", 12)
+    config.path.write_text("rules: [\n")
+    panel.reload.click()
+    assert "cvkit.yml" in panel.note.value
+    config.path.write_text(text)
+    with sqlite3.connect(tmp_path / "history.db") as connection:
+        connection.execute("update cvkit_schema set version = 999")
+    connection.close()
+    panel.reload.click()
+    assert "schema 999" in panel.note.value
+    assert (panel.desk.windows, panel.desk.window, panel.trend.png) == before
+
+
 @pytest.fixture(scope="module")
 def poor(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A workspace whose newest windows hold nothing, or next to nothing, and whose images have vanished since."""

@@ -263,7 +263,8 @@ def test_a_window_without_images_or_findings(workspace: Path, empty: bool) -> No
     part = Images(desk)
     part.refresh()
     assert part.note.value == ""
-    assert part.count.value == ("no image came in this window" if empty else "1 to 36 of 36")
+    gone = "36 images were measured, but their files are not there now"
+    assert part.count.value == (gone if empty else "1 to 36 of 36")
     assert len(part.finding.options) == 1
     part.by.value = "strangeness"
     assert part.note.value == ""

@@ -19,6 +19,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A port of this machine, for argparse."""
+    if not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: these are 1 to 65535")
+    return int(text)
+
+
 def positive(text: str) -> float:
     """A number above 0, for argparse."""
     try:

@@ -174,6 +174,7 @@ class Card(Part):
         self.seen.value = f'<div class="cvkit-preview"><h3>{html.escape(section.heading)}</h3>{page}</div>'
 
     def _save(self) -> None:
+        self.said.value = ""
         self._typed()  # where that fails nothing else is done
         section, draft, name = self._found[self.section.value], self._draft, self.document.value
         body = section.body if draft is None else draft.body

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import traitlets
 
-from cvkit.config import Config, load_config
-from cvkit.errors import ConfigError, DataError
+from cvkit.config import load_config
+from cvkit.errors import ConfigError, CvkitError, DataError
 from cvkit.monitoring import diagnosis, monitor, timeline
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
@@ -35,11 +35,8 @@ class Desk(traitlets.HasTraits):
 
     def __init__(self, workspace: str | Path, *, window: str = "", source: str = "") -> None:
         super().__init__()
-        self.config: Config = load_config(Path(workspace).resolve())
-        self.history = History.open(self.config.history_url)
-        self._reference: Reference | None = None
-        self._kept: OrderedDict[tuple[Window, str], Observation] = OrderedDict()
-        self.read = 0  # how often the history was read: rises with every `reload`
+        self._place = Path(workspace).resolve()
+        self.read = 0  # how often the workspace was read: rises with every `reload`
         self.reload()
         self.window = self._named(window) if window else self.windows[-1]
         if source and source not in self.sources:
@@ -48,21 +45,31 @@ class Desk(traitlets.HasTraits):
         self.feature = self._telling()
 
     def reload(self) -> None:
-        """Read the history anew: others may have written to it."""
-        self.version = self.history.current_version(self.config)
-        past = timeline.past(self.history, self.config.model.name)
-        self.past = past[(past["version"] == self.version) & (past["state"] != "failed")]
-        pairs = self.past.drop_duplicates("window_start")[["window_start", "window_end"]]
+        """Read settings and history anew: others may have written to them. Where that fails, nothing changes."""
+        config = load_config(self._place)
+        history = History.open(config.history_url)
+        try:
+            version = history.current_version(config)
+            past = timeline.past(history, config.model.name)
+            past = past[(past["version"] == version) & (past["state"] != "failed")]
+            if past.empty:
+                raise DataError(
+                    "no window has been measured yet", where=str(config.path), expected="measured windows",
+                    remedy="run `cvkit run`, or `cvkit demo` to try cvkit on made-up cameras",
+                )  # fmt: skip
+        except CvkitError:
+            history.close()
+            raise
+        if self.read:
+            self.history.close()
+        self.config, self.history, self.version, self.past = config, history, version, past
+        pairs = past.drop_duplicates("window_start")[["window_start", "window_end"]]
         self.windows = [Window(start.to_pydatetime(), end.to_pydatetime()) for start, end in pairs.to_numpy(object)]
-        self.sources = sorted(set(self.past["source"]))
-        self._kept.clear()
+        self.sources = sorted(set(past["source"]))
+        self._reference: Reference | None = None
+        self._kept: OrderedDict[tuple[Window, str], Observation] = OrderedDict()
         self._stood_out: dict[str, list[dict[Any, Any]]] = {}
         self.read += 1
-        if not self.windows:
-            raise DataError(
-                "no window has been measured yet", where=str(self.config.path), expected="measured windows",
-                remedy="run `cvkit run`, or `cvkit demo` to try cvkit on made-up cameras",
-            )  # fmt: skip
 
     @property
     def reference(self) -> Reference:

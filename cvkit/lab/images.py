@@ -170,7 +170,15 @@ class Images(Part):
         self._say_picked()
 
     def _nothing(self) -> str:
-        return "no image is left by these filters" if len(self._all) else "no image came in this window"
+        if len(self._all):
+            return "no image is left by these filters"
+        counts = self._shown.measurements.query("feature == 'images' and metric == 'count'")
+        came = int(counts["value"].sum())
+        return (
+            f"{came:,} images were measured, but their files are not there now"
+            if came
+            else "no image came in this window"
+        )
 
     def _caption(self, row: Any) -> str:
         by, lines = self.by.value, [exemplars.whence(row)]
@@ -239,9 +247,8 @@ def _images_with(values: pd.Series, name: str) -> int:
 
 def _limit(field: ipywidgets.Text, by: str, nothing: float) -> float:
     """The number in a field; `nothing` where it is empty. Raises ConfigError where it is no number."""
-    text = field.value.strip().replace(",", ".")
-    try:
-        number = float(text or nothing)
+    try:  # a comma is a decimal one to some and divides thousands to others: neither is guessed
+        number = float(field.value.strip() or nothing)
     except ValueError:
         number = np.nan
     if np.isnan(number):

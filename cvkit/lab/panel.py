@@ -134,13 +134,14 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self.desk.window = self.desk.windows[place]
 
     def _reload(self) -> None:
-        """Read the history anew, and look at the same window and source as far as they are still there."""
+        """Read settings and history anew, and look at the same window and source as far as they are still there."""
+        window, source, before = self.desk.window, self.desk.source, self.desk.read
         with telling(self.note):
-            window, source = self.desk.window, self.desk.source
             self.desk.reload()
             self._name_options()
             self.desk.window = window if window in self.desk.windows else self.desk.windows[-1]
             self.desk.source = source if source in self.desk.sources else ""
+        if self.desk.read > before:
             self._changed()
 
     def _chose(self, change: Any) -> None:
