@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from test_notebook_rules import NOTEBOOKS, of_day, run
+from test_notebook_rules import NOTEBOOKS, REPORTS, of_day, run
 
 import cvkit
 from cvkit import demo_world
@@ -127,7 +127,8 @@ def test_notebooks_run_without_a_single_picture(
     recorded_only: Config, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = run(path, monkeypatch, config=str(recorded_only.path), **of_day(DAY))
-    assert sum(isinstance(thing, Figure) for thing in shown) >= 3
+    if path in REPORTS:  # tours and recipes show other things, or nothing but words where there is no history
+        assert sum(isinstance(thing, Figure) for thing in shown) >= 3
 
 
 def test_a_dark_recorded_camera_is_found(recorded_only: Config, tmp_path: Path) -> None:
