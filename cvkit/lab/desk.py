@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import traitlets
 
-from cvkit.config import load_config
+from cvkit.config import Config, load_config
 from cvkit.errors import ConfigError, CvkitError, DataError
 from cvkit.monitoring import diagnosis, monitor, timeline
 from cvkit.monitoring import reference as reference_step
@@ -32,6 +32,12 @@ class Desk(traitlets.HasTraits):
     source = traitlets.Unicode("")
     feature = traitlets.Unicode("brightness")
     stretch = traitlets.Tuple()
+    config: Config
+    history: History
+    version: str
+    past: pd.DataFrame  # the worst verdict of each window and source, as `timeline.past` has it
+    windows: list[Window]
+    sources: list[str]
 
     def __init__(self, workspace: str | Path, *, window: str = "", source: str = "") -> None:
         super().__init__()
