@@ -66,7 +66,7 @@ def _workspace(folder: Path) -> None:
         window = Window.day(day)
         images = sources.load_captures(config, window).images
         known = features.VERSION if day == DAY else f"reference/{identity.settings_id(config)}"
-        cache.by_image(folder / "features" / known, images, lambda new: _facts(new, rng), features.FACTS, chunk=10**9)
+        cache.by_image(folder / "features" / known, images, lambda new: facts(new, rng), features.FACTS, chunk=10**9)
 
 
 def _capture(folder: Path, source: str, day: str, count: int, rng: np.random.Generator) -> None:
@@ -91,7 +91,8 @@ def _capture(folder: Path, source: str, day: str, count: int, rng: np.random.Gen
     table.to_parquet(file)
 
 
-def _facts(images: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def facts(images: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """What reading `images` would have told, made up: rows of the cache of features."""
     n = len(images)
     numbers = {name: rng.normal(10, 1, n) for name in PROPERTIES}
     return pd.DataFrame(

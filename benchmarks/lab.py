@@ -20,11 +20,12 @@ import pandas as pd
 from PIL import Image
 
 from benchmarks import Figure, at_most, observed
+from benchmarks.flow import facts
 from cvkit.config import Config, load_config
 from cvkit.data import cache, features, sources
 from cvkit.monitoring import alarms, identity, measure, monitor, reference
 from cvkit.monitoring.history import History
-from cvkit.tables import PROPERTIES, Window
+from cvkit.tables import Window
 
 SOURCES, DAYS, EACH = 50, 365, 55  # 1,003,750 images
 REFERENCE_DAYS, KNOWN_DAYS = 14, 12  # at the start; newest, whose images are looked at
@@ -74,7 +75,7 @@ def make(folder: Path) -> None:
     for day in [*range(REFERENCE_DAYS), *range(DAYS - KNOWN_DAYS, DAYS)]:
         images = sources.load_captures(config, _window(day)).images
         known = f"reference/{identity.settings_id(config)}" if day < REFERENCE_DAYS else features.VERSION
-        cache.by_image(folder / "features" / known, images, lambda new: _facts(new, rng), features.FACTS, chunk=10**9)
+        cache.by_image(folder / "features" / known, images, lambda new: facts(new, rng), features.FACTS, chunk=10**9)
     _record(config, rng)
 
 
@@ -129,18 +130,6 @@ def _coco(ids: list[str], boxes: pd.DataFrame, rng: np.random.Generator) -> dict
         ],
         "categories": [{"id": n, "name": name} for n, name in enumerate(("bolt", "nut", "washer"))],
     }  # fmt: skip
-
-
-def _facts(images: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    n = len(images)
-    numbers = {name: rng.normal(10, 1, n) for name in PROPERTIES}
-    return pd.DataFrame(
-        {
-            "image_id": images["image_id"], "content": [f"{value:032x}" for value in rng.integers(0, 2**62, n)],
-            "dhash": rng.integers(0, 2**63, n, dtype=np.uint64), "mode": "RGB", "file_format": "JPEG", "damage": "",
-            "damage_detail": "", "width": 640.0, "height": 480.0, **numbers,
-        }
-    )  # fmt: skip
 
 
 def _record(config: Config, rng: np.random.Generator) -> None:

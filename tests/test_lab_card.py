@@ -59,6 +59,18 @@ def test_words_are_saved_where_people_write_and_nowhere_else(folder: Path) -> No
     assert path.read_text() == before
 
 
+def test_words_that_are_no_answer_yet_stay_in_the_field(folder: Path) -> None:
+    part, words = opened(folder), "<!-- ask Bob: which licence? -->"
+    part.section.value = "limitations"
+    part.words.value = words
+    part.buttons["save"].click()
+    assert part.words.value == words
+    assert not part.table.set_index("section").loc["limitations", "written"]
+    part.words.value = f"{words}\n\nReal words."
+    part.buttons["save"].click()
+    assert f"{words}\n\nReal words." in (folder / "docs" / "model-card.md").read_text()
+
+
 def test_what_is_typed_outlives_the_kernel_until_it_is_saved(folder: Path) -> None:
     part = opened(folder)
     part.section.value = "ethics"

@@ -379,3 +379,20 @@ def test_features_that_lack_something_say_so(workspace: Path, feature: str, word
     if feature != "class_mix":
         assert row(part.features, feature)["words"] == "not measured"
         assert "No verdict: too little is known" in part.lines.value
+
+
+def test_a_limit_that_is_no_number_is_told_beside_the_images_of_the_window(workspace: Path) -> None:
+    part = Images(Desk(workspace, window=DARK, source="cam-1"))
+    part.refresh()
+    part.by.value = "brightness"
+    for text in ("abc", "1,000"):
+        part.low.value = text
+        assert "no number" in part.note.value
+        assert part.low.value == text
+    other = next(one for one in part.desk.windows if one.label != DARK)
+    part.desk.window = other
+    part.refresh()
+    assert "no number" in part.note.value
+    ids = set(part.desk.observation().records.images["image_id"])
+    assert {tile["key"] for tile in part.gallery.tiles} <= ids
+    assert len(part.table) == len(ids)

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cvkit.data.labelled import CORNERS
 from cvkit.errors import DataError, need
 from cvkit.tables import BOXES, conform
-
-CORNERS = ["x1", "y1", "x2", "y2"]
 
 
 def to_supervision(boxes: pd.DataFrame, images: pd.DataFrame, classes: Mapping[int, str]) -> dict[str, Any]:

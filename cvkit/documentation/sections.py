@@ -26,12 +26,8 @@ class Section:
     question: str
     guide: str  # what a good answer looks like
     words: str  # "" where nobody wrote any yet
+    written: bool  # whether these are an answer: a comment, or "tbd", is none
     body: str  # as it stands in the file
-
-    @property
-    def written(self) -> bool:
-        """Whether people wrote something."""
-        return bool(self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +115,9 @@ def _draft_file(config: Config, name: str, author: str) -> Path:
 def _section(part: Part, above: list[str]) -> Section:
     headings = [line.strip("# ").strip() for line in above if line.startswith("#")]
     questions = [line.strip("* ").strip() for line in above if line.startswith("*")]
-    words = part.body.strip() if part.answered else ""
-    return Section(part.name, (headings or [""])[-1], (questions or [""])[-1], part.guide, words, part.body)
+    words = "" if part.body.strip() == TODO else part.body.strip()
+    heading, question = (headings or [""])[-1], (questions or [""])[-1]
+    return Section(part.name, heading, question, part.guide, words, part.answered, part.body)
 
 
 def _with(part: Part, words: str) -> Part:

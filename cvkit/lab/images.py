@@ -131,8 +131,13 @@ class Images(Part):
         by = self.by.value
         limited = by != "time"  # which the window's picker limits
         self.low.layout.display = self.high.layout.display = "" if limited else "none"
-        low = _limit(self.low, by, -math.inf) if limited else -math.inf
-        high = _limit(self.high, by, math.inf) if limited else math.inf
+        limits, wrong = [-math.inf, math.inf], None
+        for place, field in enumerate((self.low, self.high) if limited else ()):
+            try:
+                limits[place] = _limit(field, by, limits[place])
+            except ConfigError as error:  # told once the window's images are shown: those before would be another's
+                wrong = error
+        low, high = limits
         inside = None
         if self.cut.value and self.value.value is not None:
             values = self._cuts[self.cut.value]
@@ -146,6 +151,8 @@ class Images(Part):
         self.unit.value = html.escape(f"{browsing.SORTS[by]}{span}" if len(known) else "no image has a value")
         self._page = 0
         self._show()
+        if wrong is not None:
+            raise wrong
 
     def _unlimited(self) -> None:
         self._setting = True

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cvkit.data.labelled import CORNERS
 from cvkit.monitoring.monitor import Observation
-
-CORNERS = ["x1", "y1", "x2", "y2"]
 
 
 def of_window(rows: pd.DataFrame, observation: Observation, confidence: float | None = None) -> pd.DataFrame:

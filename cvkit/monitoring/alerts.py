@@ -125,6 +125,17 @@ def replay(config: Config, history: History) -> list[Replayed]:
     return [Replayed(rule.name, _sentence(rule, holding), found[rule.name]) for rule in rules]
 
 
+def tried(config: Config, history: History, rule: AlertRule) -> pd.DataFrame:
+    """When `rule` alone would have fired, whether it is in the settings or not: a row for each stretch of a source.
+
+    source, first_window and last_window (their starts), and whether it is `lasting`.
+    """
+    only = config.alerts.model_copy(update={"rules": (rule,), "defaults": False})
+    found = replay(config.model_copy(update={"alerts": only}), history)
+    rows = [(source, *stretch) for one in found for source, part in one.stretches.items() for stretch in part]
+    return pd.DataFrame(rows, columns=["source", "first_window", "last_window", "lasting"])
+
+
 def _sentence(rule: AlertRule, overrides: Iterable[Override]) -> str:
     words = [f"; overridden until {one.until:%Y-%m-%d %H:%M} UTC by {one.author}: {one.why}"
              for one in overrides if one.rule == rule.name]  # fmt: skip
