@@ -119,6 +119,19 @@ def changes(lab: Lab, what: str, do: Any) -> None:
     lab.page.wait_for_function(f"before => ({read})({what!r}) !== before", arg=before)
 
 
+def pictures_come(lab: Lab) -> None:
+    """Look at the gallery that is seen until a picture of it is there, as its reader would.
+
+    Figures above it may still change their height, and move it out of sight.
+    """
+    lab.page.wait_for_function(
+        """() => { const seen = [...document.querySelectorAll('.cvkit-gallery figure')].filter(f => f.offsetParent);
+                   seen[0]?.scrollIntoView({ block: 'center' });
+                   return seen.some(f => f.querySelector('img')?.naturalWidth > 50); }""",
+        polling=500,
+    )
+
+
 def tab(lab: Lab, title: str) -> None:
     lab.page.locator(".widget-tab .lm-TabBar-tab", has_text=title).first.click()
 
@@ -174,17 +187,14 @@ def test_drift_is_chosen_from_lists(panel: Lab) -> None:
     tab(panel, "Drift")
     page = panel.page
     changes(panel, SOME, lambda: page.locator(".cvkit-bars [role=option]", has_text="brightness").first.click())
-    page.locator(".cvkit-gallery figure:visible").first.scroll_into_view_if_needed()
-    page.wait_for_function("() => [...document.querySelectorAll('.cvkit-gallery img')].some(i => i.naturalWidth > 50)")
+    pictures_come(panel)
     assert "Kolmogorov" in page.locator(".widget-tab").inner_text()
 
 
 def test_images_are_sorted_walked_and_picked(panel: Lab) -> None:
     tab(panel, "Images")
     page = panel.page
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.cvkit-gallery img')].some(i => i.offsetParent && i.naturalWidth > 50)"
-    )
+    pictures_come(panel)
     first = ".cvkit-gallery figure figcaption"
     changes(
         panel,

@@ -103,9 +103,11 @@ def losses(records: Path) -> list[Loss]:
     return [loss for _, loss in _dead(records) if loss.lost or loss.dropped]
 
 
-def sweep(records: Path) -> list[Loss]:
-    """The losses that no recorder has told yet, which are told now; files that have nothing to tell are removed."""
-    found = []
+def sweep(records: Path) -> Iterator[Loss]:
+    """The losses that no recorder has told yet: to be told as they come, as each counts as told from then on.
+
+    Files that have nothing to tell are removed.
+    """
     for path, loss in _dead(records):
         if path.suffix == LIVING:
             for part in records.glob(f"*/*/.{loss.process}-*.part"):  # what it was writing when it died
@@ -113,10 +115,9 @@ def sweep(records: Path) -> list[Loss]:
             with suppress(OSError):  # another recorder was first
                 if loss.lost or loss.dropped:
                     path.rename(path.with_suffix(TOLD))
-                    found.append(loss)
+                    yield loss
                 else:
                     path.unlink()
-    return found
 
 
 def _dead(records: Path) -> Iterator[tuple[Path, Loss]]:

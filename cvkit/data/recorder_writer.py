@@ -194,10 +194,13 @@ class Writer:
             records, source = self.store.records, self.store.source
             self._counters = self._timed(lambda: Counters(records, self._process, source))
             self._note(recorder_counters.ACCEPTED, self.counts.accepted)
-            self.found += (found := self._timed(lambda: recorder_counters.sweep(records)))
-            for loss in found:
-                log.warning("%s: %s", ascii(loss.source or "recorder")[1:-1], loss.words)
+            self._timed(lambda: self._tell_losses(records))
         self._note_losses()
+
+    def _tell_losses(self, records: Path) -> None:
+        for loss in recorder_counters.sweep(records):
+            self.found.append(loss)
+            log.warning("%s: %s", ascii(loss.source or "recorder")[1:-1], loss.words)
 
     def _note_losses(self) -> None:
         self._note(recorder_counters.REFUSED, self.counts.refused + self.counts.failed)

@@ -107,7 +107,7 @@ def filled(parts: Sequence[Part], facts: Mapping[str, str], today: str) -> tuple
 def to_do(text: str) -> list[str]:
     r"""Lines that say that something is left to do, such as `To do: name and number`; not those in comments.
 
-    >>> to_do("To do: the deputy\nSee what is to do.\\n- **To do**")
+    >>> to_do("To do: the deputy\nSee what is to do.\n- **To do**")
     ['To do: the deputy', '- **To do**']
     """
     return [found[0].strip() for found in LEFT.finditer(COMMENT.sub("", text))]
