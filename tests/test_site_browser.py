@@ -28,6 +28,7 @@ PAGES = (
     "model-card/",
     "help/glossary/",
     "help/community/",
+    "help/python/",
     "404.html",
 )
 AXE = Path(os.environ.get("AXE_CORE") or Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js")

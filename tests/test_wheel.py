@@ -46,3 +46,15 @@ def test_init_works_from_the_wheel_alone(installed: Path, tmp_path: Path) -> Non
 
 def test_the_demo_model_travels_in_the_wheel(installed: Path) -> None:
     assert (installed / "cvkit" / "demo.pt").stat().st_size < 6 * 2**20
+
+
+def test_the_help_pages_travel_in_the_wheel(installed: Path, tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(installed)!r})\n"
+        "from cvkit.documentation.site import handbook\n"
+        "pages = dict(handbook.pages()); assert set(pages) == {handbook.address(name) for name in handbook.PAGES}\n"
+        "print(pages['help/python.md'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "#### `ks`" in done.stdout

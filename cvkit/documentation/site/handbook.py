@@ -9,15 +9,17 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from cvkit.storage import packaged
+from cvkit.documentation.site import python_words
+from cvkit.storage import PACKAGE, packaged
 
 FOLDER = "help"  # below the site
 PAGES = (  # in the order in which they are read
     "tutorial.md", "how-to/read-a-verdict.md", "how-to/alerts.md", "how-to/labels.md", "how-to/label-next.md",
     "how-to/decide.md", "how-to/versions.md", "how-to/documents.md", "reference/commands.md", "reference/tables.md",
-    "reference/glossary.md", "community.md",
+    "reference/glossary.md", "reference/python.md", "community.md",
 )  # fmt: skip
 LINK = re.compile(r"\[([^\]]+)\]\(([^():\s]+\.md)(#[^)\s]*)?\)")
+MODULE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
 SNIPPET = re.compile(r'^--8<-- "docs/([^"]+)"$', re.MULTILINE)
 
 
@@ -46,4 +48,4 @@ def _here(text: str, docs: Path) -> str:
         return f"[{words}]({name}{anchor})" if name in beside else words
 
     text = SNIPPET.sub(lambda match: (docs / match[1]).read_text(encoding="utf-8").rstrip("\n"), text)
-    return LINK.sub(link, text)
+    return MODULE.sub(lambda match: python_words.module(match[1], PACKAGE), LINK.sub(link, text))
