@@ -57,12 +57,10 @@ def slides(panel: Any) -> dict[str, Callable[[Any], dict[str, Callable[[int], No
     """The same within each part."""
     return {
         "images": lambda part: {
-            "images: sort": lambda n: setattr(
-                part.sort, "value", ("brightness", "noise", "boxes", "time", "contrast")[n]
-            )
+            "images: sort": lambda n: setattr(part.by, "value", ("brightness", "noise", "boxes", "time", "contrast")[n])
         },
         "anomalies": lambda part: {
-            "anomalies: share": lambda n: setattr(part.level, "value", part.level.options[2 * n + 1][1])
+            "anomalies: share": lambda n: setattr(part.level, "value", part.level.options[n % len(part.level.options)][1])
         },
         "performance": lambda part: {
             "performance: confidence": lambda n: setattr(part.confidence, "value", 0.3 + 0.1 * n)

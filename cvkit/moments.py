@@ -52,4 +52,6 @@ def end(text: str, now: datetime) -> datetime:
         raise ConfigError("this needs an end", expected="a length such as 8h, 3d or 2w, or a time", found="nothing")
     if text[-1] in UNITS:
         return now + length(text)
+    if text.isdecimal():
+        raise ConfigError("this end has no unit", expected=f"{text}h, {text}d or {text}w, or a time", found=text)
     return asked(text)

@@ -13,8 +13,8 @@ from cvkit.config import Config
 from cvkit.errors import ConfigError, DataError, StorageError
 from cvkit.monitoring import alert_actions, alerts, outbox
 from cvkit.monitoring.alert_store import Alert
-from cvkit.monitoring.database import ALERT_LOG
 from cvkit.monitoring.history import History
+from cvkit.monitoring.schema import ALERT_LOG
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 ME = {"author": "Ann", "why": "cleaning the lens"}

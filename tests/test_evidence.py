@@ -25,7 +25,7 @@ from cvkit.maintenance.decisions import decisions, record
 from cvkit.maintenance.evidence import collect
 from cvkit.maintenance.facts import Evidence, Source, plain
 from cvkit.maintenance.updates import attempts, updates
-from cvkit.monitoring import database
+from cvkit.monitoring import schema
 from cvkit.monitoring.history import History
 from cvkit.tables import BOXES, FINDINGS, IMAGES, MEASUREMENTS, VERDICTS, Window, conform, empty
 
@@ -352,7 +352,7 @@ def test_an_older_history_learns_to_hold_decisions(world: Any, tmp_path: Path) -
         assert len(opened.runs()) == 10
         assert record(opened, found, decide(found, settings.retraining))
     with sqlite3.connect(tmp_path / "history.db") as connection:
-        assert connection.execute("SELECT version FROM cvkit_schema").fetchall() == [(database.SCHEMA,)]
+        assert connection.execute("SELECT version FROM cvkit_schema").fetchall() == [(schema.SCHEMA,)]
         with pytest.raises(sqlite3.IntegrityError):
             connection.execute("DELETE FROM decisions")
     connection.close()

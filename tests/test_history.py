@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from cvkit.errors import StorageError
-from cvkit.monitoring import database
+from cvkit.monitoring import schema
 from cvkit.monitoring.history import History
 from cvkit.tables import MEASUREMENTS, VERDICTS, Window, conform
 
@@ -236,7 +236,7 @@ def test_many_may_open_a_new_history_at_once(tmp_path: Path) -> None:
         address = url(tmp_path / str(number))
         assert at_once(lambda address=address: History.open(address).close()) == []  # type: ignore[misc]
         with sqlite3.connect(tmp_path / str(number) / "history.db") as connection:
-            assert connection.execute("select version from cvkit_schema").fetchall() == [(database.SCHEMA,)]
+            assert connection.execute("select version from cvkit_schema").fetchall() == [(schema.SCHEMA,)]
             assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
         connection.close()
 

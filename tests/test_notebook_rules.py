@@ -20,8 +20,8 @@ from cvkit import job
 from cvkit.config import Config, load_config
 from cvkit.documentation import notebooks
 from cvkit.documentation.site import rendering
-from cvkit.monitoring.database import MEASURED
 from cvkit.monitoring.history import History
+from cvkit.monitoring.schema import MEASURED
 from cvkit.tables import Window
 
 ROOT = Path(__file__).parents[1]

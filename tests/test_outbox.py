@@ -19,9 +19,9 @@ from cvkit.config import Config
 from cvkit.config.alerts import Channel
 from cvkit.monitoring import alert_actions, alerts, outbox
 from cvkit.monitoring.channels import DeliveryError
-from cvkit.monitoring.database import OUTBOX
 from cvkit.monitoring.history import History
 from cvkit.monitoring.messages import Message
+from cvkit.monitoring.schema import OUTBOX
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 KILLS = 50

@@ -61,6 +61,11 @@ def write(config: Config, name: str, section: str, words: str, *, body: str) -> 
     Without words it is to do again. Raises DataError where somebody else changed the section since, or it is gone, and
     ConfigError where the words hold a mark of the document.
     """
+    try:
+        words.encode()
+    except UnicodeEncodeError as error:  # half of a character, as browsers can send it
+        found = ascii(words[error.start : error.end])
+        raise ConfigError("these words hold what is no character", where=section, found=found) from None
     path = documents.path_of(config, name)
     with lock(config.workspace / "locks" / "documents.lock", "saving a document", WAIT_S):
         text = documents.read(path)

@@ -19,7 +19,7 @@ from cvkit.lab.card import Card
 from cvkit.lab.desk import Desk
 from cvkit.lab.drift import Drift
 from cvkit.lab.images import Images
-from cvkit.lab.part import Part, box, later, telling, with_picture
+from cvkit.lab.part import Part, box, later, telling, with_still
 from cvkit.lab.performance import Performance
 from cvkit.lab.thresholds import Thresholds
 from cvkit.lab.widgets import HERE, Picture
@@ -42,7 +42,7 @@ def explore(workspace: str | Path = ".", *parts: str, window: Window | str = "",
     `window` and `source` are looked at first, else the newest window and the source that needs it most. The panel's
     `table` is what it shows, as a DataFrame. Where a workspace cannot be looked at, a sentence says why.
     """
-    if unknown := [one for one in parts if one not in PARTS]:
+    if unknown := [str(one) for one in parts if not isinstance(one, str) or one not in PARTS]:
         raise ConfigError("there is no such part", found=", ".join(unknown), expected=", ".join(PARTS))
     try:
         return Panel(Desk(workspace, window=str(window), source=source), parts or tuple(PARTS))
@@ -195,8 +195,12 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _repr_mimebundle_(self, **more: Any) -> dict[str, Any]:
         self._show_part()
-        shown = self.parts[self._visible].figure or trend(self.desk)
-        return with_picture(super()._repr_mimebundle_(**more), shown)
+        part = self.parts[self._visible]
+        bundle = super()._repr_mimebundle_(**more)
+        try:
+            return with_still(bundle, part.figure or trend(self.desk), part.table)
+        except CvkitError as error:  # the panel says it too, to those who have a browser
+            return {**(bundle or {}), "text/html": box(str(error))}
 
 
 def trend(desk: Desk) -> Figure:

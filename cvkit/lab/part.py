@@ -16,6 +16,8 @@ from cvkit.errors import CvkitError
 from cvkit.lab.desk import Desk
 from cvkit.lab.widgets import png
 
+MOST_ROWS = 30  # of a table that stands for a part
+
 
 class Part(ipywidgets.VBox):  # type: ignore[misc]
     """One part of the panel. It is brought up to date when it is seen, and not before.
@@ -62,16 +64,18 @@ class Part(ipywidgets.VBox):  # type: ignore[misc]
             widget.observe(changed, name)
 
     def _repr_mimebundle_(self, **more: Any) -> dict[str, Any]:
-        return with_picture(super()._repr_mimebundle_(**more), self.figure)
+        return with_still(super()._repr_mimebundle_(**more), self.figure, self.table)
 
 
-def with_picture(widget: Any, figure: Figure | None) -> dict[str, Any]:
-    """A widget's mime bundle, and the figure that stands for it where no browser runs widgets."""
+def with_still(widget: Any, figure: Figure | None, table: pd.DataFrame) -> dict[str, Any]:
+    """A widget's mime bundle, and what stands for it where no browser runs widgets: a figure, else a table."""
     import base64
 
     bundle: dict[str, Any] = dict(widget or {})
     if figure is not None:
         bundle["image/png"] = base64.b64encode(png(figure)).decode()
+    elif len(table):
+        bundle["text/html"] = rows(table.head(MOST_ROWS))
     return bundle
 
 

@@ -14,8 +14,8 @@ from cvkit.config.retraining import RetrainingSettings
 from cvkit.maintenance.decision import CONDITIONS, Decision, Rhythm, spoken
 from cvkit.maintenance.facts import Evidence, plain
 from cvkit.maintenance.situation import Situation, situations
-from cvkit.monitoring.database import DECISIONS
 from cvkit.monitoring.history import History
+from cvkit.monitoring.schema import DECISIONS
 
 MOST_KEYS = 6  # measurements that are named in a terminal
 

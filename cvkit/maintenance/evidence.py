@@ -17,8 +17,8 @@ from cvkit.maintenance import recalibration, updates
 from cvkit.maintenance.facts import Change, Evidence, Fault, Number, Restored, Source, plain
 from cvkit.monitoring import alarms
 from cvkit.monitoring.alarms import Key, State
-from cvkit.monitoring.database import DECISIONS
 from cvkit.monitoring.history import History
+from cvkit.monitoring.schema import DECISIONS
 from cvkit.stats import intervals
 from cvkit.stats.quality.decay import decay
 from cvkit.tables import FINDING_WORDS, Window

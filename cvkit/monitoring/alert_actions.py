@@ -18,8 +18,8 @@ from cvkit.errors import ConfigError, DataError
 from cvkit.monitoring import alert_store as store
 from cvkit.monitoring.alert_store import Action, Alert, Entry, Override, State
 from cvkit.monitoring.alerts import fingerprint_of
-from cvkit.monitoring.database import ALERT_LOG, MEASURED, OVERRIDES, RUNS
 from cvkit.monitoring.history import History
+from cvkit.monitoring.schema import ALERT_LOG, MEASURED, OVERRIDES, RUNS
 
 CHANGEABLE = ("above", "below", "change", "state", "severity", "for_windows", "sure")  # of a rule, for a while
 TYPED = {"above": float, "below": float, "change": float, "state": str, "severity": str, "for": int,
@@ -127,11 +127,13 @@ def setting(text: str) -> tuple[str, Any]:
     (('for_windows', 2), ('below', 40.0))
     """
     name, _, value = text.partition("=")
+    if name not in TYPED:
+        raise ConfigError("this cannot be set", expected=f"NAME=VALUE with a name of {', '.join(TYPED)}", found=text)
     try:
         return ("for_windows" if name == "for" else name), TYPED[name](value)  # type: ignore[operator]
     except (KeyError, ValueError):
-        names = ", ".join(TYPED)
-        raise ConfigError("this cannot be set", expected=f"NAME=VALUE with a name of {names}", found=text) from None
+        value_of = {"for": "a whole number", "sure": "true or false"}.get(name, "a number")
+        raise ConfigError(f"{name} cannot be this", expected=value_of, found=value or "nothing") from None
 
 
 def end_overrides(config: Config, history: History, rule: str, *, author: str) -> int:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from cvkit import markup
 from cvkit.config.alerts import AlertRule, Severity
-from cvkit.monitoring.database import ALERT_LOG, ALERTS, JUDGED, MEASURED, OVERRIDES, RUNS, schema_table
+from cvkit.monitoring.schema import ALERT_LOG, ALERTS, JUDGED, MEASURED, OVERRIDES, RUNS, schema_table
 from cvkit.tables import LABEL_FEATURES, MEASUREMENTS, TIME, conform
 
 _logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The history's database: its tables, how it is opened, and what its errors mean.
+"""The history's database: how it is opened, and what its errors mean.
 
 SQLite in WAL mode by default, any other database SQLAlchemy speaks by URL.
 """
@@ -13,180 +13,20 @@ import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from cvkit.errors import StorageError
-from cvkit.tables import MEASUREMENTS, VERDICTS
+from cvkit.monitoring.schema import MIGRATIONS, SCHEMA, metadata, migrate, schema_table
 
 log = logging.getLogger(__name__)
-SCHEMA = 6  # raised by every change of the tables below
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
 DRIVERS = {"psycopg": "'cvkit[postgresql]'"}  # what to install where this module is missing
-BY_FEATURE = "CREATE INDEX IF NOT EXISTS {0}_by_feature ON {0} (feature, source)"
-# What brings a history of a schema up to the next one, tables apart, which are made where they are not there.
-MIGRATIONS: dict[int, tuple[str, ...]] = {
-    3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",),
-    4: (),
-    5: tuple(BY_FEATURE.format(name) for name in ("measurements", "verdicts")),
-}
 QUEUE = 0x63766B6974  # PostgreSQL's number of the lock that writers queue for: "cvkit"
 WRITING = {"cvkit_writes": True}  # option of a connection that will write: it queues for the lock before it reads
-
-
-class Moment(sa.TypeDecorator[datetime]):
-    """A time in UTC: databases without zones give back what was put in."""
-
-    impl = sa.DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """What the database gets: UTC, without a zone."""
-        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """What comes back: with the zone again."""
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-class Words(sa.TypeDecorator[str]):
-    """Text a database can hold: file names that are no Unicode, and NUL, would be refused."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        """What the database gets: Unicode without NUL."""
-        return None if value is None else value.replace("\0", "").encode("utf-8", "backslashreplace").decode()
-
-
-TYPES: dict[str, Any] = {"str": Words, "int64": sa.BigInteger, "float64": sa.Double}
-_metadata = sa.MetaData()
-schema_table = sa.Table("cvkit_schema", _metadata, sa.Column("version", sa.Integer, primary_key=True))
-RUNS = sa.Table(
-    "runs", _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("model", Words, nullable=False), sa.Column("version", Words, nullable=False),
-    sa.Column("window_start", Moment, nullable=False), sa.Column("window_end", Moment, nullable=False),
-    sa.Column("reference_id", Words, nullable=False), sa.Column("rules_id", Words, nullable=False),
-    sa.Column("labels", Words, nullable=False),
-    sa.Column("status", Words, nullable=False), sa.Column("started", Moment), sa.Column("finished", Moment),
-    sa.Column("images", sa.Integer), sa.Column("bad_images", sa.Integer),
-    sa.Column("error", Words, nullable=False), sa.Column("cvkit_version", Words, nullable=False),
-    sa.UniqueConstraint("model", "version", "window_start", "window_end"),
-)  # fmt: skip
-
-
-def _child(name: str, columns: dict[str, str]) -> sa.Table:
-    run: sa.Column[int] = sa.Column("run", sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True)
-    made = sa.Table(name, _metadata, run, *(sa.Column(key, TYPES[dtype]) for key, dtype in columns.items()))
-    sa.Index(f"{name}_by_feature", made.c.feature, made.c.source)  # one feature over years, without reading all of it
-    return made
-
-
-MEASURED = _child("measurements", dict(MEASUREMENTS))
-JUDGED = _child("verdicts", dict(VERDICTS))
-REPORTS = sa.Table(
-    "reports", _metadata,
-    sa.Column("model", Words, primary_key=True), sa.Column("version", Words, primary_key=True),
-    sa.Column("notebook", Words, primary_key=True), sa.Column("source", Words, primary_key=True),
-    sa.Column("window_start", Moment, primary_key=True), sa.Column("window_end", Moment, primary_key=True),
-    sa.Column("status", Words, nullable=False), sa.Column("path", Words, nullable=False),
-    sa.Column("started", Moment), sa.Column("finished", Moment), sa.Column("error", Words, nullable=False),
-)  # fmt: skip
-STREAMS = sa.Table(
-    "streams", _metadata,
-    sa.Column("model", Words, primary_key=True), sa.Column("version", Words, primary_key=True),
-    sa.Column("reference_id", Words, primary_key=True), sa.Column("source", Words, primary_key=True),
-    sa.Column("feature", Words, primary_key=True), sa.Column("state", sa.JSON, nullable=False),
-)  # fmt: skip
-EVALUATIONS = sa.Table(  # every one that was ever made: what was believed, and when
-    "evaluations", _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("model", Words, nullable=False), sa.Column("version", Words, nullable=False),
-    sa.Column("window_start", Moment, nullable=False), sa.Column("window_end", Moment, nullable=False),
-    sa.Column("source", Words, nullable=False), sa.Column("made", Moment, nullable=False),
-    sa.Column("labelled", sa.Integer, nullable=False), sa.Column("numbers", sa.JSON, nullable=False),
-)  # fmt: skip
-SLOTS = sa.Table(
-    "slots", _metadata,
-    sa.Column("job", Words, primary_key=True), sa.Column("slot", Moment, primary_key=True),
-    sa.Column("status", Words, nullable=False), sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("started", Moment), sa.Column("finished", Moment), sa.Column("error", Words, nullable=False),
-)  # fmt: skip
-ALERTS = sa.Table(  # one row for each model, source and rule that ever had an alert: how it stands
-    "alerts", _metadata,
-    sa.Column("fingerprint", Words, primary_key=True),
-    sa.Column("model", Words, nullable=False), sa.Column("version", Words, nullable=False),
-    sa.Column("source", Words, nullable=False), sa.Column("rule", Words, nullable=False),
-    sa.Column("severity", Words, nullable=False), sa.Column("state", Words, nullable=False),
-    sa.Column("since", Moment, nullable=False), sa.Column("until", Moment),
-    sa.Column("seen_start", Moment, nullable=False), sa.Column("seen_end", Moment, nullable=False),
-    sa.Column("returns", sa.Integer, nullable=False), sa.Column("changed", Moment, nullable=False),
-    sa.Column("author", Words, nullable=False), sa.Column("why", Words, nullable=False),
-    sa.Column("hushed", Words, nullable=False), sa.Column("snoozed_until", Moment),
-    sa.Column("inhibited", sa.Boolean, nullable=False),
-    sa.Column("told_severity", Words, nullable=False), sa.Column("sent", Moment),
-    sa.Column("facts", sa.JSON, nullable=False),
-)  # fmt: skip
-ALERT_LOG = sa.Table(  # every transition; rows are added, never changed
-    "alert_log", _metadata,
-    sa.Column("id", sa.Integer, primary_key=True), sa.Column("time", Moment, nullable=False),
-    sa.Column("fingerprint", Words, nullable=False, index=True), sa.Column("model", Words, nullable=False),
-    sa.Column("source", Words, nullable=False), sa.Column("rule", Words, nullable=False),
-    sa.Column("action", Words, nullable=False), sa.Column("severity", Words, nullable=False),
-    sa.Column("author", Words, nullable=False), sa.Column("why", Words, nullable=False), sa.Column("until", Moment),
-)  # fmt: skip
-DECISIONS = sa.Table(  # what was to be done, and why; rows are added, never changed
-    "decisions", _metadata,
-    sa.Column("id", sa.Integer, primary_key=True), sa.Column("made", Moment, nullable=False),
-    sa.Column("model", Words, nullable=False), sa.Column("version", Words, nullable=False),
-    sa.Column("window_start", Moment), sa.Column("window_end", Moment),  # the newest that was looked at
-    sa.Column("evidence", Words, nullable=False), sa.Column("action", Words, nullable=False),
-    sa.Column("policy", Words, nullable=False), sa.Column("source", Words, nullable=False),
-    sa.Column("why", Words, nullable=False),
-    sa.Column("decision", sa.JSON, nullable=False), sa.Column("facts", sa.JSON, nullable=False),
-)  # fmt: skip
-for _log, _words in ((ALERT_LOG, "the log of alerts"), (DECISIONS, "the list of decisions")):
-    _function = f"{_log.name}_grows"
-    _refusals = {
-        "sqlite": [
-            f"CREATE TRIGGER IF NOT EXISTS {_log.name}_{change.lower()} BEFORE {change} ON {_log.name} "
-            f"BEGIN SELECT RAISE(ABORT, '{_words} can only grow'); END" for change in ("UPDATE", "DELETE")
-        ],
-        "postgresql": [
-            f"CREATE OR REPLACE FUNCTION {_function}() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE EXCEPTION '{_words} can only grow'; END $$",
-            f"CREATE TRIGGER {_function} BEFORE UPDATE OR DELETE OR TRUNCATE ON {_log.name} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {_function}()",
-        ],
-    }  # fmt: skip
-    for _dialect, _statements in _refusals.items():
-        for _statement in _statements:
-            _trigger = sa.DDL(_statement)  # type: ignore[no-untyped-call]
-            sa.event.listen(_log, "after_create", _trigger.execute_if(dialect=_dialect))
-OVERRIDES = sa.Table(
-    "alert_overrides", _metadata,
-    sa.Column("id", sa.Integer, primary_key=True), sa.Column("made", Moment, nullable=False),
-    sa.Column("model", Words, nullable=False), sa.Column("rule", Words, nullable=False),
-    sa.Column("changes", sa.JSON, nullable=False), sa.Column("author", Words, nullable=False),
-    sa.Column("why", Words, nullable=False), sa.Column("until", Moment, nullable=False),
-)  # fmt: skip
-OUTBOX = sa.Table(
-    "outbox", _metadata,
-    sa.Column("place", sa.Integer, primary_key=True), sa.Column("id", Words, nullable=False, unique=True),
-    sa.Column("model", Words, nullable=False), sa.Column("channel", Words, nullable=False),
-    sa.Column("fingerprints", sa.JSON, nullable=False),
-    sa.Column("body", sa.JSON, nullable=False), sa.Column("status", Words, nullable=False),
-    sa.Column("made", Moment, nullable=False), sa.Column("due", Moment, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False), sa.Column("leased_until", Moment),
-    sa.Column("sent", Moment), sa.Column("error", Words, nullable=False),
-)  # fmt: skip
 
 
 def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
@@ -262,7 +102,7 @@ def _check_schema(engine: sa.Engine) -> None:
     if found is None:
         try:
             with engine.execution_options(**WRITING).begin() as connection:
-                _metadata.create_all(connection)
+                metadata.create_all(connection)
                 if connection.execute(sa.select(schema_table.c.version)).first() is None:
                     connection.execute(schema_table.insert(), {"version": SCHEMA})
         except DBAPIError:
@@ -271,24 +111,22 @@ def _check_schema(engine: sa.Engine) -> None:
         found = _found_schema(engine)
     if found is not None and found in MIGRATIONS:
         with engine.execution_options(**WRITING).begin() as connection:
-            found = _migrate(connection)
+            found = migrate(connection)
+    _expect_schema(found, engine.url)
+
+
+def check_schema(connection: sa.Connection) -> None:
+    """Raise StorageError where a newer cvkit has changed the database since it was opened, so that nobody writes."""
+    _expect_schema(connection.execute(sa.select(sa.func.max(schema_table.c.version))).scalar(), connection.engine.url)
+
+
+def _expect_schema(found: int | None, url: sa.URL) -> None:
     if found != SCHEMA:
         raise StorageError(
-            "the history was written by another version of cvkit", where=_shown(engine.url),
+            "the history was written by another version of cvkit", where=_shown(url),
             expected=f"schema {SCHEMA}", found=f"schema {found}",
             remedy="use the cvkit that wrote it, or a newer one",
         )  # fmt: skip
-
-
-def _migrate(connection: sa.Connection) -> int:
-    """Bring an older history up to date, step by step, in one transaction; another process may have been faster."""
-    version = int(connection.execute(sa.select(sa.func.max(schema_table.c.version))).scalar_one())
-    for step in range(version, SCHEMA):
-        for statement in MIGRATIONS[step]:
-            connection.exec_driver_sql(statement)
-    _metadata.create_all(connection)
-    connection.execute(schema_table.update().values(version=SCHEMA))
-    return SCHEMA
 
 
 def _found_schema(engine: sa.Engine) -> int | None:

@@ -19,20 +19,8 @@ import sqlalchemy as sa
 from cvkit import __version__
 from cvkit.config import Config
 from cvkit.errors import DataError
-from cvkit.monitoring.database import (
-    BUSY_SECONDS,
-    EVALUATIONS,
-    JUDGED,
-    MEASURED,
-    REPORTS,
-    RUNS,
-    SLOTS,
-    STREAMS,
-    WRITING,
-    Moment,
-    connect,
-    explained,
-)
+from cvkit.monitoring.database import BUSY_SECONDS, WRITING, check_schema, connect, explained
+from cvkit.monitoring.schema import EVALUATIONS, JUDGED, MEASURED, REPORTS, RUNS, SLOTS, STREAMS, WORST, Moment, sum_up
 from cvkit.tables import MEASUREMENTS, OWN, VERDICTS, Window, conform
 
 log = logging.getLogger(__name__)
@@ -86,6 +74,7 @@ class History:
             for table, frame in ((MEASURED, measurements), (JUDGED, verdicts)):
                 if rows := [{**_plain(record), "run": run} for record in frame.to_dict("records")]:
                     connection.execute(table.insert(), rows)
+            connection.execute(sum_up(run))
             for other, changed in (later or {}).items():
                 _replace_verdicts(connection, _run_id(connection, model, version, other, status="done"), changed)
             _log_evaluations(connection, model, version, window, measurements)
@@ -274,6 +263,7 @@ class History:
     def writing(self) -> Iterator[sa.Connection]:
         """A connection whose transaction holds back other writers, and is kept whole or not at all."""
         with explained(self._engine.url), self._engine.execution_options(**WRITING).begin() as connection:
+            check_schema(connection)
             yield connection
 
     def _of_windows(
@@ -315,7 +305,7 @@ def _replace_run(
             MEASURED.c.run == old, MEASURED.c.feature == OWN
         )
         kept = [dict(one) for one in connection.execute(own).mappings()]
-        for table in (MEASURED, JUDGED):
+        for table in (MEASURED, JUDGED, WORST):
             connection.execute(table.delete().where(table.c.run == old))
         connection.execute(RUNS.delete().where(RUNS.c.id == old))
     key = {"model": model, "version": version, "window_start": window.start, "window_end": window.end}
@@ -355,9 +345,11 @@ def _replace_streams(
 
 
 def _replace_verdicts(connection: sa.Connection, run: int | None, verdicts: pd.DataFrame) -> None:
-    connection.execute(JUDGED.delete().where(JUDGED.c.run == run))
+    for table in (JUDGED, WORST):
+        connection.execute(table.delete().where(table.c.run == run))
     if run is not None and len(verdicts):
         connection.execute(JUDGED.insert(), [{**_plain(record), "run": run} for record in verdicts.to_dict("records")])
+        connection.execute(sum_up(run))
 
 
 def _run_id(connection: sa.Connection, model: str, version: str, window: Window, **equal: str) -> int | None:

@@ -17,8 +17,8 @@ from cvkit.monitoring import pages
 from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.causes import MISTAKES, PROCEDURES, Standing, advice, of_rule
 from cvkit.monitoring.conditions import NUMBERS, explain
-from cvkit.monitoring.database import REPORTS
 from cvkit.monitoring.messages import Event, Notice
+from cvkit.monitoring.schema import REPORTS
 from cvkit.tables import COUNTED_FINDINGS, FEATURE_UNITS, FINDING_WORDS, LABEL_FEATURES, STATES, Window
 
 MOST_DETAILS = 8  # lines of further evidence in one notice

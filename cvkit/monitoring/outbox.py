@@ -24,11 +24,11 @@ from cvkit.errors import ConfigError
 from cvkit.monitoring import alert_store as store
 from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.channels import DeliveryError, send
-from cvkit.monitoring.database import ALERTS, OUTBOX
 from cvkit.monitoring.history import History
 from cvkit.monitoring.messages import Event, Message, Notice, test_message
 from cvkit.monitoring.notices import Context
 from cvkit.monitoring.renewal import renew
+from cvkit.monitoring.schema import ALERTS, OUTBOX
 
 MOST_NOTICES = 10  # of one message
 FIRST_WAIT_S = 30.0  # after a failure; doubled each time

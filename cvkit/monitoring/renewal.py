@@ -16,9 +16,9 @@ from cvkit.config.alerts import Channel
 from cvkit.monitoring import alert_store as store
 from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.channels import alertmanager
-from cvkit.monitoring.database import OUTBOX
 from cvkit.monitoring.history import History
 from cvkit.monitoring.messages import Message, Notice
+from cvkit.monitoring.schema import OUTBOX
 
 
 def renew(channel: Channel, history: History, model: str, now: datetime) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from cvkit.errors import StorageError
 from cvkit.monitoring import alerts, outbox
-from cvkit.monitoring.database import JUDGED, MEASURED, RUNS, connect, explained
+from cvkit.monitoring.database import connect, explained
 from cvkit.monitoring.history import History
 from cvkit.monitoring.prometheus import (
     ALERTS,
@@ -28,6 +28,7 @@ from cvkit.monitoring.prometheus import (
 from cvkit.monitoring.prometheus import JUDGED as OF_VERDICT
 from cvkit.monitoring.prometheus import MEASURED as OF_MEASUREMENT
 from cvkit.monitoring.prometheus import RUNS as RUN_COLUMNS
+from cvkit.monitoring.schema import JUDGED, MEASURED, RUNS
 from cvkit.tables import MEASUREMENTS, VERDICTS, conform
 
 BUSY_SECONDS = 2.0  # how long a scrape waits for the history: Prometheus itself gives up after 10

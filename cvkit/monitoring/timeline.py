@@ -6,12 +6,19 @@ import pandas as pd
 import sqlalchemy as sa
 
 from cvkit.config import Config
-from cvkit.monitoring.database import JUDGED, RUNS
 from cvkit.monitoring.history import History
 from cvkit.monitoring.monitor import Observation
+from cvkit.monitoring.schema import RUNS, WORST
 from cvkit.tables import STATES
 
 PAST = ("window_start", "window_end", "source", "version", "state", "rule", "feature")  # columns of `past`
+ABOUT = (
+    "window_start",
+    "window_end",
+    "version",
+    "finished",
+    "status",
+)  # what of a run says which of its verdicts count
 
 
 def timeline(
@@ -41,14 +48,11 @@ def past(history: History, model: str) -> pd.DataFrame:
     Of a window that several versions were measured on, the one measured last. Windows that could not be measured have
     the source "" and the state "failed".
     """
-    about = [RUNS.c[name] for name in ("window_start", "window_end", "version", "finished", "status")]
-    told = [JUDGED.c.source, JUDGED.c.state, JUDGED.c.rule, sa.func.min(JUDGED.c.feature).label("feature")]
-    query = sa.select(*about, *told).join_from(RUNS, JUDGED, isouter=True).where(RUNS.c.model == model)
+    runs = history.runs(model=model)[["id", *ABOUT]]
+    query = sa.select(WORST).join(RUNS).where(RUNS.c.model == model)
     with history.reading() as connection:
-        rows = connection.execute(query.group_by(*about, *told[:-1])).all()
-    table = pd.DataFrame(rows, columns=[*(one.name for one in about), "source", "state", "rule", "feature"])
-    for name in ("window_start", "window_end", "finished"):
-        table[name] = pd.to_datetime(table[name], utc=True).astype("datetime64[us, UTC]")
+        rows = pd.DataFrame(connection.execute(query).all(), columns=[one.name for one in WORST.columns])
+    table = runs.astype({"id": "int64"}).merge(rows.astype({"run": "int64"}), how="left", left_on="id", right_on="run")
     failed = table["status"] != "done"
     table.loc[failed, ["source", "state", "rule", "feature"]] = ["", "failed", "", ""]
     table = table[failed | table["state"].notna()]
