@@ -19,9 +19,9 @@ import pandas as pd
 import pytest
 
 from cvkit.errors import StorageError
-from cvkit.monitoring import schema
+from cvkit.monitoring import schema, timeline
 from cvkit.monitoring.history import History
-from cvkit.tables import MEASUREMENTS, VERDICTS, Window, conform
+from cvkit.tables import MEASUREMENTS, STATES, VERDICTS, Window, conform
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
 WINDOW = Window.day("2026-10-01")
@@ -263,6 +263,17 @@ def test_a_newer_history_is_left_as_it_is(tmp_path: Path) -> None:
     assert tables == [("cvkit_schema",)]
 
 
+def test_who_has_it_open_does_not_write_into_a_history_that_became_newer(tmp_path: Path) -> None:
+    with History.open(url(tmp_path)) as history:
+        put(history)
+        with sqlite3.connect(tmp_path / "history.db") as other:
+            other.execute("update cvkit_schema set version = 999")
+        other.close()
+        with pytest.raises(StorageError, match="schema 999"):
+            put(history, WINDOW, "other")
+        assert len(history.runs()) == 1
+
+
 def test_a_locked_history_is_explained_in_time(tmp_path: Path) -> None:
     with History.open(url(tmp_path), busy_s=0.5) as history:
         put(history)
@@ -346,17 +357,54 @@ def test_windows_with_unfinished_reports_are_known_until_they_are_done(tmp_path:
             assert history.unfinished_reports("m", "v", ["other"]) == []
 
 
-def test_a_history_of_schema_5_gets_its_indexes(tmp_path: Path) -> None:
-    History.open(url(tmp_path)).close()
-    indexes = "select name from sqlite_master where type = 'index' and name like '%_by_feature' order by name"
+@pytest.mark.parametrize("version", [5, 6])
+def test_an_older_history_gets_its_indexes_and_worst_verdicts(tmp_path: Path, version: int) -> None:
+    with History.open(url(tmp_path)) as history:
+        put(history)
+        put(history, Window(WINDOW.end, WINDOW.end + timedelta(days=1)))
+        known = timeline.past(history, "m")
+    indexes = "select name, sql from sqlite_master where type = 'index' and name like '%_by_%' order by name"
     with sqlite3.connect(tmp_path / "history.db") as connection:
         made = connection.execute(indexes).fetchall()
-        for (name,) in made:
+        for name, _ in made:
             connection.execute(f"drop index {name}")
-        connection.execute("update cvkit_schema set version = 5")
-    History.open(url(tmp_path)).close()
-    assert len(made) == 2
+        for table in ("measurements", "verdicts"):
+            connection.execute(f"create index ix_{table}_run on {table} (run)")
+            connection.execute(f"create index {table}_by_feature on {table} (feature, source)")
+        connection.execute("drop table worst")
+        connection.execute(f"update cvkit_schema set version = {version}")
+    with History.open(url(tmp_path)) as history:
+        pd.testing.assert_frame_equal(timeline.past(history, "m"), known)
+    assert len(made) == 4
     assert connection.execute(indexes).fetchall() == made
-    plan = connection.execute("explain query plan select * from measurements where feature = 'f' and source = 's'")
-    assert "measurements_by_feature" in str(plan.fetchall())
+    for wanted in ("feature = 'f' and run = 3", "run = 3 and source = 's'"):
+        plan = connection.execute(f"explain query plan select * from measurements where {wanted}").fetchall()
+        assert "USING INDEX measurements_by_" in str(plan)
     connection.close()
+
+
+def test_the_worst_verdict_of_a_window_and_source_is_kept_up(tmp_path: Path) -> None:
+    """Against the verdicts themselves, as windows are measured, judged anew and fail."""
+    rng = np.random.default_rng(0)
+    windows = [Window(WINDOW.start + timedelta(days=n), WINDOW.end + timedelta(days=n)) for n in range(4)]
+
+    def judged() -> pd.DataFrame:
+        rows = [
+            {"source": f"cam-{rng.integers(2)}", "rule": f"rule-{rng.integers(3)}", "feature": f"f{rng.integers(3)}",
+             "state": str(rng.choice(STATES)), "reason": "r"} for _ in range(rng.integers(8))
+        ]  # fmt: skip
+        return conform(pd.DataFrame(rows, columns=list(VERDICTS)), VERDICTS)
+
+    with History.open(url(tmp_path)) as history:
+        for number in range(40):
+            window = windows[rng.integers(4)]
+            later = {windows[rng.integers(4)]: judged()} if number % 3 else {}
+            put(history, window, verdicts=judged(), later=later)
+            expected = history.verdicts(model="m")
+            rank = expected["state"].map(STATES.index)
+            order = expected.assign(rank=rank).sort_values(
+                ["window_start", "source", "rank", "rule", "feature"], ascending=[True, True, True, True, False]
+            )
+            last = order.drop_duplicates(["window_start", "source"], keep="last")[list(timeline.PAST)]
+            found = timeline.past(history, "m").sort_values(["window_start", "source"])
+            assert found.astype(str).values.tolist() == last.astype(str).values.tolist()

@@ -218,6 +218,14 @@ def test_without_a_browser_a_picture_stands_for_the_panel(panel: Any) -> None:
     assert Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))).width > 400
 
 
+def test_without_a_browser_a_part_s_table_stands_for_it_where_it_has_no_figure(workspace: Config) -> None:
+    bundle = cvkit.explore(workspace.path, "alerts")._repr_mimebundle_()
+    assert "text/html" in bundle or "image/png" in bundle
+    part = cvkit.explore(workspace.path, "drift").parts["drift"]  # type: ignore[union-attr]
+    part.figure, part.table = None, pd.DataFrame({"a": ["<b>"] * 99})
+    assert part._repr_mimebundle_()["text/html"].count("&lt;b&gt;") == 30
+
+
 # -- what is wrong is said ------------------------------------------------------------------------------------------
 
 
@@ -239,6 +247,8 @@ def test_what_cannot_be_looked_at_is_said(workspace: Config, arguments: dict[str
 def test_an_unknown_part_is_named(workspace: Config) -> None:
     with pytest.raises(ConfigError, match=r"drift, images(.|\n)*drfit"):
         cvkit.explore(workspace.path, "drfit")
+    with pytest.raises(ConfigError, match=r"found: \['drift'\]"):
+        cvkit.explore(workspace.path, ["drift"])  # type: ignore[arg-type]
 
 
 def test_a_workspace_without_measured_windows_is_said(tmp_path: Path) -> None:

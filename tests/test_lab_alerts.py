@@ -101,7 +101,7 @@ def test_an_alert_is_acknowledged_with_a_reason(part: Alerts, said: Say) -> None
 
 @pytest.mark.parametrize(
     ("typed", "words"),
-    [("", "needs an end"), ("8", "not a date"), ("0h", "a length such as 8h"), ("soon", "not a date"),
+    [("", "needs an end"), ("8", "8h, 8d or 8w"), ("0h", "a length such as 8h"), ("soon", "not a date"),
      ("2020-01-01", "has passed")],
 )  # fmt: skip
 def test_an_end_that_cannot_be_is_said_and_what_was_typed_stays(part: Alerts, typed: str, words: str) -> None:
@@ -141,7 +141,8 @@ def test_an_alert_is_disabled_and_enabled(part: Alerts, said: Say) -> None:
 def test_a_threshold_is_changed_for_a_while_and_back(part: Alerts, said: Say) -> None:
     choose(part, "dark", "cam-1")
     part.why.value, part.until.value = "new lamp", "2w"
-    for typed, words in (("", "what shall be changed"), ("below", "NAME=VALUE"), ("below=nan", "finite"),
+    for typed, words in (("", "what shall be changed"), ("below", "a number"), ("below=abc", "a number"),
+                         ("below=nan", "finite"),
                          ("colour=red", "above, below, change"), ("change=0.1", "one condition")):  # fmt: skip
         part.change.value = typed
         part.buttons["Change for a while"].click()

@@ -149,6 +149,16 @@ def test_words_that_are_marks_are_refused_and_kept(folder: Path, words: str) -> 
     assert part.words.value == words
 
 
+def test_half_a_character_is_refused_and_kept(folder: Path) -> None:
+    part = opened(folder)
+    before = (folder / "docs" / "model-card.md").read_bytes()
+    part.words.value = "fine \ud83d"
+    part.buttons["save"].click()
+    assert "no character" in part.note.value
+    assert part.words.value == "fine \ud83d"
+    assert (folder / "docs" / "model-card.md").read_bytes() == before
+
+
 def test_documents_are_started_and_facts_written_anew(folder: Path) -> None:
     (folder / "docs" / "model-card.md").unlink()
     part = opened(folder)

@@ -74,6 +74,7 @@ class Desk(traitlets.HasTraits):
         self.sources = sorted(set(past["source"]))
         self._reference: Reference | None = None
         self._kept: OrderedDict[tuple[Window, str], Observation] = OrderedDict()
+        self._streams: dict[str, dict[Any, Any]] = {}
         self._stood_out: dict[str, list[dict[Any, Any]]] = {}
         self.read += 1
 
@@ -88,7 +89,13 @@ class Desk(traitlets.HasTraits):
         """The window and source that are looked at, as the history has them, with their images."""
         key = (self.window, self.source)
         if key not in self._kept:
-            self._kept[key] = monitor.recall(self.config, self.window, self.history, self.reference, self.source)
+            if self.source not in self._streams:  # the newest only: of many sources they take memory
+                of = {"source": self.source} if self.source else {}
+                known = self.history.streams(**self._whose(), reference_id=self.reference.id, **of)
+                self._streams = {self.source: known}
+            self._kept[key] = monitor.recall(
+                self.config, self.window, self.history, self.reference, self.source, self._streams[self.source]
+            )
         self._kept.move_to_end(key)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)

@@ -19,7 +19,7 @@ from cvkit.lab.card import Card
 from cvkit.lab.desk import Desk
 from cvkit.lab.drift import Drift
 from cvkit.lab.images import Images
-from cvkit.lab.part import Part, box, later, telling, with_still
+from cvkit.lab.part import Part, box, later, picture, telling
 from cvkit.lab.performance import Performance
 from cvkit.lab.thresholds import Thresholds
 from cvkit.lab.widgets import HERE, Picture
@@ -71,7 +71,6 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._names = names
         self._stale = set(names)
         self._about: tuple[Any, ...] = ()
-        self._opened = False
         self._drawn: list[Window] = []
         self.note = ipywidgets.HTML()
         self.head = ipywidgets.HTML()
@@ -88,7 +87,6 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.tabs.observe(lambda _: self._show_part(), "selected_index")
         desk.observe(lambda _: self._changed(), ["window", "source", "feature", "stretch"])
         self._changed()
-        self._opened = True
 
     @property
     def table(self) -> pd.DataFrame:
@@ -164,7 +162,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self.head.value = head(self.desk)
             self._show_trend()
         # The part, which may have images to read, comes a moment later: who steps on waits for the last window only.
-        if not self._opened or not later(self.note, self._show_part):
+        if not later(self.note, self._show_part):
             self._show_part()
 
     def _show_part(self) -> None:
@@ -194,13 +192,16 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.trend.chosen = self._drawn.index(desk.window) if desk.window in self._drawn else -1
 
     def _repr_mimebundle_(self, **more: Any) -> dict[str, Any]:
-        self._show_part()
-        part = self.parts[self._visible]
-        bundle = super()._repr_mimebundle_(**more)
-        try:
-            return with_still(bundle, part.figure or trend(self.desk), part.table)
-        except CvkitError as error:  # the panel says it too, to those who have a browser
-            return {**(bundle or {}), "text/html": box(str(error))}
+        return dict(super()._repr_mimebundle_(**more) or {}) | self._still()
+
+    def _still(self) -> dict[str, str]:
+        """What stands for the panel where no browser runs widgets: the trend, or all that a part alone shows."""
+        if len(self._names) == 1:
+            with telling(self.note):
+                self._show_part()
+                if still := self.parts[self._visible].still():
+                    return still
+        return {"text/html": self.note.value} if self.note.value else picture(self.trend.png)
 
 
 def trend(desk: Desk) -> Figure:

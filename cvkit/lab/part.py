@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import html
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,19 +65,18 @@ class Part(ipywidgets.VBox):  # type: ignore[misc]
             widget.observe(changed, name)
 
     def _repr_mimebundle_(self, **more: Any) -> dict[str, Any]:
-        return with_still(super()._repr_mimebundle_(**more), self.figure, self.table)
+        return dict(super()._repr_mimebundle_(**more) or {}) | self.still()
+
+    def still(self) -> dict[str, str]:
+        """What stands for it where no browser runs widgets, by mime type: its figure, else its table."""
+        if self.figure is not None:
+            return picture(png(self.figure))
+        return {"text/html": rows(self.table.head(MOST_ROWS))} if len(self.table) else {}
 
 
-def with_still(widget: Any, figure: Figure | None, table: pd.DataFrame) -> dict[str, Any]:
-    """A widget's mime bundle, and what stands for it where no browser runs widgets: a figure, else a table."""
-    import base64
-
-    bundle: dict[str, Any] = dict(widget or {})
-    if figure is not None:
-        bundle["image/png"] = base64.b64encode(png(figure)).decode()
-    elif len(table):
-        bundle["text/html"] = rows(table.head(MOST_ROWS))
-    return bundle
+def picture(content: bytes) -> dict[str, str]:
+    """A PNG by its mime type, as notebooks keep it."""
+    return {"image/png": base64.b64encode(content).decode()}
 
 
 @contextmanager

@@ -117,7 +117,9 @@ def _shortened(evidence: str, most: int = 3) -> str:
 
 
 def _diagnose_source(source: str, verdicts: pd.DataFrame) -> list[dict[str, object]]:
-    odd = verdicts[verdicts["feature"].isin(verdicts.loc[verdicts["state"].isin(BAD), "feature"])]
+    judged = verdicts[verdicts["state"] != "unknown"].sort_values("window_start", kind="stable")
+    judged = judged.assign(bad=judged["state"].isin(BAD))
+    odd = judged[judged["feature"].isin(judged.loc[judged["bad"], "feature"])]
     stretches = [stretch for feature, part in odd.groupby("feature") for stretch in _stretches(str(feature), part)]
     lag = LAG * (verdicts["window_end"] - verdicts["window_start"]).max()
     rows: list[dict[str, Any]] = []
@@ -156,15 +158,13 @@ class _Stretch:
     lasts: bool
 
 
-def _stretches(feature: str, verdicts: pd.DataFrame) -> Iterator[_Stretch]:
-    ordered = verdicts.sort_values("window_start")
-    judged = ordered[ordered["state"] != "unknown"]
-    bad = judged["state"].isin(BAD)
+def _stretches(feature: str, judged: pd.DataFrame) -> Iterator[_Stretch]:
+    """Of the verdicts on one feature, in the order of time, without those that are unknown."""
+    bad, newest = judged["bad"], judged["window_start"].iloc[-1]
     what = CAUSES[telling(feature)][0]
     for _, run in judged[bad].groupby((~bad).cumsum()[bad]):
-        first, final = run["window_start"].min(), run["window_start"].max()
-        lasts = bool(final == judged["window_start"].max())
-        yield _Stretch(feature, what, worst(list(run["state"])), first, final, lasts)
+        first, final = run["window_start"].iloc[0], run["window_start"].iloc[-1]
+        yield _Stretch(feature, what, worst(list(run["state"])), first, final, lasts=bool(final == newest))
 
 
 def _not_judged(verdicts: pd.DataFrame) -> Iterator[_Stretch]:

@@ -87,12 +87,14 @@ def observe(
 
 
 def recall(
-    config: Config, window: Window, history: History, reference: Reference | None = None, source: str = ""
-) -> Observation:
+    config: Config, window: Window, history: History, reference: Reference | None = None, source: str = "",
+    streams: dict[Key, State] | None = None,
+) -> Observation:  # fmt: skip
     """A measured window as the history has it, with its images at hand; of one `source` only, where it is given.
 
     Measurements, verdicts and evidence are as they were recorded, and nothing is measured but images that the caches do
-    not know: so this takes a fraction of `observe`. Raises DataError where the window was not measured.
+    not know: so this takes a fraction of `observe`. `streams` are the history's, where they were read before, as they
+    are the same for all windows. Raises DataError where the window was not measured.
     """
     reference = reference or reference_step.load(config)
     whose, of = {"model": config.model.name, "version": config.version}, {"source": source} if source else {}
@@ -106,9 +108,11 @@ def recall(
         )  # fmt: skip
     records, new = seen(config, window, source=source or None)
     looked = _look(config, window, reference, records, new)
+    if streams is None:
+        streams = history.streams(**whose, reference_id=reference.id, **of)
     return _observation(
-        config, window, reference, records, looked, conform(measured[list(MEASUREMENTS)], MEASUREMENTS),
-        history.streams(**whose, reference_id=reference.id, **of), conform(judged[list(VERDICTS)], VERDICTS),
+        config, window, reference, records, looked, conform(measured[list(MEASUREMENTS)], MEASUREMENTS), streams,
+        conform(judged[list(VERDICTS)], VERDICTS),
     )  # fmt: skip
 
 

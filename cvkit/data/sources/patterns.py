@@ -93,7 +93,7 @@ def matching(pattern: Pattern, date_wanted: Callable[[str], bool], unlisted: lis
         if size is None and _is_device(entry):
             unlisted.append((entry.path, "it is no file but a device or a pipe"))
         if size is not None:
-            source, date, time = (fields.get(name, "") for name in FIELDS)
+            source, date, time = fields.get("source", ""), fields.get("date", ""), fields.get("time", "")
             found[entry.path] = Found(entry.path, *size, source, date, time, deep)
     return [found[path] for path in sorted(found)]
 
@@ -194,8 +194,11 @@ def _read(segment: re.Pattern[str], name: str, fields: dict[str, str]) -> dict[s
     if (name.startswith(".") and not segment.pattern.startswith("\\.")) or name.endswith(UNFINISHED):
         return None
     own = _own(segment, name)
-    if own is None or any(fields.get(key, value) != value for key, value in own.items()):
+    if own is None:
         return None
+    for key, value in own.items():  # a hot path: without a generator
+        if fields.get(key, value) != value:
+            return None
     return {**fields, **own} if own else fields
 
 
