@@ -120,7 +120,17 @@ def test_what_is_not_installed_is_said(kind: str, monkeypatch: pytest.MonkeyPatc
         getattr(interop, f"to_{kind}")(*made(tmp_path), CLASSES)
 
 
-# -- FiftyOne is not installed where this is tested: its classes are stand-ins, so only our own arithmetic is ----------
+def test_fiftyone_and_back(tmp_path: Path) -> None:
+    fiftyone = pytest.importorskip("fiftyone", reason="FiftyOne is not installed")
+    boxes, images = made(tmp_path)
+    samples = interop.to_fiftyone(boxes, images, CLASSES)
+    assert all(isinstance(one, fiftyone.Sample) for one in samples)
+    assert [type(one.predictions) for one in samples] == [fiftyone.Detections] * 3
+    back = interop.from_fiftyone(samples, CLASSES)
+    pd.testing.assert_frame_equal(back, boxes.iloc[:4], check_exact=False, rtol=0, atol=1e-9)
+
+
+# -- FiftyOne brings a database of its own, and is seldom installed: with stand-ins for its classes -------------------
 
 
 class Standin(SimpleNamespace):
