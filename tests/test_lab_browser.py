@@ -144,8 +144,9 @@ def test_drift_is_chosen_from_lists(panel: Lab) -> None:
     tab(panel, "Drift")
     page = panel.page
     changes(panel, SOME, lambda: page.locator(".cvkit-bars [role=option]", has_text="brightness").first.click())
+    page.locator(".cvkit-gallery figure:visible figcaption", has_text="brightness").first.wait_for()
     pictures_come(panel)
-    assert "Kolmogorov" in page.locator(".widget-tab").inner_text()
+    page.locator(".widget-tab", has_text="Kolmogorov").first.wait_for()
 
 
 def test_images_are_sorted_walked_and_picked(panel: Lab) -> None:
