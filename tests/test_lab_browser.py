@@ -108,6 +108,7 @@ def test_a_newcomer_s_tour_runs_to_its_end(lab: Lab) -> None:
     lab.run("notebooks/00-start-here.ipynb")
     lab.page.wait_for_function("() => document.querySelector('.cvkit-picture img')?.naturalWidth > 300")
     assert "light changed" in lab.page.locator(".jp-Notebook").inner_text()
+    assert lab.page.locator(".Toastify__toast").count() == 0  # no question about news
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cvkit.config import Config
 from cvkit.storage import packaged
 from cvkit.workspace import copy_missing
 
 FIRST_PAGE = "notebooks/00-start-here.ipynb"
+NEWS = "@jupyterlab/apputils-extension:announcements"  # asks every newcomer whether to get any
 QUIET = (
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -24,10 +26,18 @@ def serve(config: Config, port: int = 8888, *, browser: bool = True, root: bool 
 
     With jupyter-scheduler, notebooks run as jobs as `cvkit run` runs them.
     """
+    from jupyter_server.serverapp import ServerApp
     from jupyterlab.labapp import LabApp
 
     copy_missing(packaged("notebooks"), config.workspace / "notebooks")
-    LabApp.launch_instance(list(arguments(config.workspace, port, browser=browser, root=root)))
+    given = list(arguments(config.workspace, port, browser=browser, root=root))
+    ServerApp.instance(tornado_settings={"page_config_hook": without_news})  # the one that LabApp extends
+    LabApp.launch_instance(given)
+
+
+def without_news(_: object, page: dict[str, Any]) -> dict[str, Any]:
+    """JupyterLab's own settings of its page, without its question about news."""
+    return {**page, "disabledExtensions": [*page.get("disabledExtensions", ()), NEWS]}
 
 
 def arguments(workspace: Path, port: int, *, browser: bool, root: bool) -> Iterator[str]:
