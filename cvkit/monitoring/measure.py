@@ -103,7 +103,7 @@ class Basis:
     counts: pd.DataFrame  # boxes per image and class, of those of `distinct` that have predictions
     count_chunks: NDArray[np.intp] | None  # of `counts`
     classes: classes.ByImage  # boxes and their confidence on these images
-    usual: pd.DataFrame  # its own findings
+    usual: dict[str, int]  # images with each finding
     directions: projection.Projection | None  # of its embeddings
     along: list[drift.Sample]  # of the embeddings, for each direction
     contexts: Contexts | None  # within which the class mix is compared
@@ -203,7 +203,7 @@ def _prepared(reference: Reference, part: str | None, length: timedelta) -> Basi
         known, distinct, chunks, {name: one for name, one in samples.items() if one.values.size},
         _boxes_by_class(reference.predictions, distinct[predicted]), None if chunks is None else chunks[predicted],
         classes.by_image(reference.predictions, distinct.loc[predicted, "image_id"]),
-        reference.findings[reference.findings["image_id"].isin(known["image_id"])],
+        _images_by_finding(reference.findings, known),
         directions, [drift.prepare(column, chunks) for column in along.T], context(reference, part or ""),
     )  # fmt: skip
 
@@ -322,19 +322,24 @@ def _usual_count(known: pd.DataFrame, length: timedelta) -> float:
 
 def _shares(source: str, current: pd.DataFrame, findings: pd.DataFrame, basis: Basis) -> Iterator[Row]:
     """Share of the source's images with each finding; what is no share of its images is counted."""
-    n, n_reference, usual = len(current), len(basis.features), basis.usual
+    n, n_reference = len(current), len(basis.features)
     untimed = n_reference and basis.features["time"].isna().all()  # then nothing says how long a pause may be
+    counts, bad = findings["finding"].value_counts(), _images_by_finding(findings, current)
     for finding in FINDING_WORDS:
-        rows = findings[findings["finding"] == finding]
         here = {"source": source, "feature": finding, "n": n, "n_reference": n_reference}
         if finding == "strange" or (finding == "gap" and untimed):
             continue
         if finding in COUNTED_FINDINGS:
-            yield {**here, "metric": "count", "value": len(rows), "expected": 0.0}
+            yield {**here, "metric": "count", "value": int(counts.get(finding, 0)), "expected": 0.0}
         elif n:
-            bad = int(current["image_id"].isin(rows["image_id"]).sum())
-            bad_usual = usual.loc[usual["finding"] == finding, "image_id"].nunique()
-            yield {**here, "metric": "share", **_share(bad, n, bad_usual, n_reference, finding in CHANCE_FINDINGS)}
+            both = bad.get(finding, 0), n, basis.usual.get(finding, 0), n_reference
+            yield {**here, "metric": "share", **_share(*both, finding in CHANCE_FINDINGS)}
+
+
+def _images_by_finding(findings: pd.DataFrame, images: pd.DataFrame) -> dict[str, int]:
+    """How many of the images have each finding."""
+    here = findings[findings["image_id"].isin(images["image_id"])]
+    return {str(name): int(n) for name, n in here.groupby("finding")["image_id"].nunique().items()}
 
 
 def _strange(odd: pd.DataFrame, false_flags: float) -> dict[str, float] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +13,6 @@ import pandas as pd
 from cvkit.tables import FINDINGS, Window, conform, empty
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from cvkit.data.records import Records
@@ -80,84 +80,79 @@ def find(
     (the reference itself) pauses are not looked at; without `predicts` no prediction is missed. Table FINDINGS, at
     most one row per image and finding from pixels.
     """
-    parts = [records.findings, _damaged(features)] + ([_unpredicted(records)] if predicts else [])
-    for source, group in features.groupby("source", sort=True):
+    parts = [records.findings, *_damaged(features), *(_unpredicted(records) if predicts else ())]
+    suffixes = features.assign(
+        named=_named_formats(features["image_id"])
+    )  # of all at once: of each source it takes long
+    for source, group in suffixes.groupby("source", sort=True):
         if (known := limits.get(str(source), limits.get(""))) is None:
             continue
         ordered = group.sort_values(["time", "image_id"])
-        parts += [_out_of_range(ordered, known), _unexpected_kind(ordered, known), _repeated(ordered, known)]
+        parts += [*_out_of_range(ordered, known), *_unexpected_kind(ordered, known), *_repeated(ordered, known)]
         if window is not None:
-            parts.append(_gaps(ordered, known, window))
+            parts += _gaps(ordered, known, window)
     rows = [part for part in parts if len(part)]
     return pd.concat(rows, ignore_index=True) if rows else empty(FINDINGS)
 
 
-def _damaged(features: pd.DataFrame) -> pd.DataFrame:
-    bad = features[features["damage"] != ""]
-    return _findings(bad, bad["damage"], detail=bad["damage_detail"])
+def _damaged(features: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    bad = features["damage"] != ""
+    yield from _findings(features, bad, features.loc[bad, "damage"], detail=features.loc[bad, "damage_detail"])
 
 
-def _unpredicted(records: Records) -> pd.DataFrame:
-    return _findings(records.images[~records.images["predicted"]], "missing_prediction")
+def _unpredicted(records: Records) -> Iterator[pd.DataFrame]:
+    yield from _findings(records.images, ~records.images["predicted"], "missing_prediction")
 
 
-def _out_of_range(features: pd.DataFrame, limits: Limits) -> pd.DataFrame:
-    parts = []
+def _named_formats(ids: pd.Series) -> pd.Series:
+    """The file format that each image's name promises, "" where it promises none."""
+    return pd.Series([SUFFIX_FORMATS.get(PurePosixPath(one).suffix.lower(), "") for one in ids], index=ids.index)
+
+
+def _out_of_range(features: pd.DataFrame, limits: Limits) -> Iterator[pd.DataFrame]:
     for finding, (name, side) in RANGE_FINDINGS.items():
         low, high = limits.ranges[name]
-        limit = low if side == "low" else high
-        bad = features[features[name] < limit] if side == "low" else features[features[name] > limit]
+        values, limit = features[name].to_numpy(), low if side == "low" else high
+        bad = values < limit if side == "low" else values > limit
         words = f"{name} {'below' if side == 'low' else 'above'} the reference's range"
-        parts.append(_findings(bad, finding, value=bad[name], limit=limit, detail=words))
-    return pd.concat(parts)
+        yield from _findings(features, bad, finding, value=values[bad], limit=limit, detail=words)
 
 
-def _unexpected_kind(features: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+def _unexpected_kind(features: pd.DataFrame, limits: Limits) -> Iterator[pd.DataFrame]:
     read = features[features["damage"].isin(["", "truncated"])]
-    suffix = read["image_id"].str.extract(r"(\.[^./]+)$", expand=False).str.lower()
-    named = suffix.map(SUFFIX_FORMATS)
-    misnamed = read[named.notna() & (named != read["file_format"]) & (read["file_format"] != "")]
-    mode = read[~read["mode"].isin([*limits.modes, ""])]  # of a frame that came without a file nothing says it
-    pairs = pd.Series(list(zip(read["width"], read["height"], strict=True)), index=read.index, dtype=object)
-    size = read[~pairs.isin(list(limits.sizes)) & read["width"].notna()] if limits.sizes else read.iloc[:0]
-    expected_size = ", ".join(f"{w:.0f}x{h:.0f}" for w, h in limits.sizes)
-    size_words = [
-        f"{w:.0f}x{h:.0f} pixels, expected {expected_size}"
-        for w, h in zip(size["width"], size["height"], strict=True)
-    ]  # fmt: skip
-    return pd.concat(
-        [
-            _findings(misnamed, "wrong_format", detail="the content is " + misnamed["file_format"]),
-            _findings(mode, "wrong_mode", detail=mode["mode"] + ", expected " + ", ".join(limits.modes)),
-            _findings(size, "wrong_size", detail=size_words),
-        ]
-    )
+    named, form, mode = (read[name].to_numpy(dtype=str) for name in ("named", "file_format", "mode"))
+    misnamed = (named != "") & (named != form) & (form != "")
+    yield from _findings(read, misnamed, "wrong_format", detail=[f"the content is {one}" for one in form[misnamed]])
+    odd = ~np.isin(mode, [*limits.modes, ""])  # of a frame that came without a file nothing says it
+    expected = ", ".join(limits.modes)
+    yield from _findings(read, odd, "wrong_mode", detail=[f"{one}, expected {expected}" for one in mode[odd]])
+    if not limits.sizes:
+        return
+    sizes = read[["width", "height"]].to_numpy(float)
+    wrong = ~(sizes[:, None] == np.array(limits.sizes)).all(axis=2).any(axis=1) & ~np.isnan(sizes[:, 0])
+    expected = ", ".join(f"{w:.0f}x{h:.0f}" for w, h in limits.sizes)
+    words = [f"{w:.0f}x{h:.0f} pixels, expected {expected}" for w, h in sizes[wrong]]
+    yield from _findings(read, wrong, "wrong_size", detail=words)
 
 
-def _repeated(ordered: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+def _repeated(ordered: pd.DataFrame, limits: Limits) -> Iterator[pd.DataFrame]:
     """Exact and near duplicates of earlier images, and runs of unchanging frames (`ordered` by time)."""
     readable = ordered[ordered["content"] != ""]
-    exact = readable[readable["content"].duplicated()]
-    fresh = readable[~readable["content"].duplicated() & (readable["damage"] == "")]
-    near = fresh[_has_earlier_twin(fresh["dhash"].to_numpy(), limits.near_bits)]
+    again = readable["content"].duplicated().to_numpy()
+    yield from _findings(readable, again, "exact_duplicate")
+    fresh = np.flatnonzero(~again & (readable["damage"] == "").to_numpy())
+    near = fresh[_has_earlier_twin(readable["dhash"].to_numpy(dtype=np.uint64)[fresh], limits.near_bits)]
+    yield from _findings(readable, near, "near_duplicate", limit=limits.near_bits)
     runs = _run_lengths(_unchanged(readable, limits.near_bits))
     allowed = 2 * limits.longest_run + 1  # twice as still as the reference ever was
-    frozen = runs > allowed
-    return pd.concat(
-        [
-            _findings(exact, "exact_duplicate"),
-            _findings(near, "near_duplicate", limit=limits.near_bits),
-            _findings(
-                readable[frozen], "frozen", value=runs[frozen], limit=allowed, detail="frames in a row without change"
-            ),
-        ]
-    )
+    frozen, words = runs > allowed, "frames in a row without change"
+    yield from _findings(readable, frozen, "frozen", value=runs[frozen], limit=allowed, detail=words)
 
 
-def _gaps(ordered: pd.DataFrame, limits: Limits, window: Window, slack: float = 1.5) -> pd.DataFrame:
+def _gaps(ordered: pd.DataFrame, limits: Limits, window: Window, slack: float = 1.5) -> Iterator[pd.DataFrame]:
     """Pauses `slack` times longer than the reference's longest, the window's edges included."""
     if not len(ordered) or np.isnan(limits.longest_pause_s):
-        return empty(FINDINGS)
+        return
     times = [pd.Timestamp(window.start), *ordered["time"].dropna(), pd.Timestamp(window.end)]
     pauses = np.diff(np.array([moment.timestamp() for moment in times]))
     limit = slack * limits.longest_pause_s
@@ -167,12 +162,16 @@ def _gaps(ordered: pd.DataFrame, limits: Limits, window: Window, slack: float = 
                    f"{limits.longest_pause_s / 3600:.1f} hours"}
         for i in np.flatnonzero(pauses > limit)
     ]  # fmt: skip
-    return conform(pd.DataFrame(rows), FINDINGS)
+    if rows:
+        yield conform(pd.DataFrame(rows), FINDINGS)
 
 
-def _findings(rows: pd.DataFrame, finding: Any, **columns: Any) -> pd.DataFrame:
-    known = rows[["image_id", "source", "time"]]
-    return conform(known.assign(finding=finding, **columns), FINDINGS)
+def _findings(images: pd.DataFrame, which: Any, finding: Any, **columns: Any) -> Iterator[pd.DataFrame]:
+    """A table of findings on `which` (a mask, or places) of the images; nothing where it is none."""
+    places = np.flatnonzero(which) if np.asarray(which).dtype == bool else which
+    if len(places):
+        rows = images.iloc[places][["image_id", "source", "time"]]
+        yield conform(rows.assign(finding=finding, **columns), FINDINGS)
 
 
 def _fences(values: NDArray[np.float64], fence: float, margin: float) -> tuple[float, float]:
