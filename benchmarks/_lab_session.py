@@ -95,7 +95,7 @@ async def timed(panel: Any, work: Callable[[int], None]) -> tuple[float, float]:
         answered.append(time.perf_counter() - start)
         await _free()
         settled.append(time.perf_counter() - start)
-        notes = [panel.note.value, *(part.note.value for part in panel.parts.values())]
+        notes = [panel.note.value, *(part.note.value for part in panel.made.values())]
         assert not any(notes), notes
     return 1000 * statistics.median(answered), 1000 * statistics.median(settled)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from cvkit import __version__, errors
 from cvkit.commands import alerts, documents, labels, metrics, retrain, site
+from cvkit.commands.parser import Parser
 from cvkit.commands.typed import count, day, port, positive
 from cvkit.storage import storage_error
 from cvkit.tables import STATES
@@ -54,7 +55,7 @@ def demo(options: argparse.Namespace) -> int:
     """Make a workspace with a generated production line and do the whole job on it."""
     from cvkit import demo
 
-    demo.run(options.folder, seed=options.seed, say=_say)
+    demo.run(options.folder, seed=options.seed, say=_say, anew=options.anew)
     return errors.DONE
 
 
@@ -152,7 +153,8 @@ def status(options: argparse.Namespace) -> int:
     with History.open(config.history_url) as history:
         model, version = config.model.name, history.current_version(config)
         verdicts, runs = (read(model=model, version=version) for read in (history.verdicts, history.runs))
-        _say(diagnosis.text(verdicts, runs, identity.judged_by(config)))
+        behind = diagnosis.behind(history.runs(model=model), version)
+        _say(diagnosis.text(verdicts, runs, identity.judged_by(config), behind))
         others = sorted(set(history.runs()["model"]) - {model}) if verdicts.empty else []
     if others:
         _say(f"the history knows of {', '.join(others)}: was model.name changed? it is kept under the old name")
@@ -236,7 +238,7 @@ def _say(text: str, stream: TextIO | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="cvkit",
         description="Keeps computer-vision models healthy after deployment.",
         epilog="Exit codes: 0 done, 2 settings or command line, 3 data or weights, 4 some windows or reports failed, "
@@ -297,6 +299,7 @@ def _demo_arguments(command: argparse.ArgumentParser) -> None:
     words = "where to (default: %(default)s)"
     command.add_argument("folder", nargs="?", type=Path, default=Path("cvkit-demo"), metavar="FOLDER", help=words)
     command.add_argument("--seed", type=int, default=0, help="another seed, another production line (default: 0)")
+    command.add_argument("--anew", action="store_true", help="make it anew where there is one: what is in it goes")
 
 
 def _init_arguments(command: argparse.ArgumentParser) -> None:

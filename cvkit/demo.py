@@ -25,17 +25,19 @@ MARK = ".cvkit-demo"  # a folder with this file was made by the demo and may be 
 
 
 def run(
-    folder: Path, seed: int = 0, reported_days: int = 1, say: Callable[[str], None] = lambda line: None
-) -> job.Outcome:
+    folder: Path, seed: int = 0, reported_days: int = 1, say: Callable[[str], None] = lambda line: None,
+    *, anew: bool = False,
+) -> job.Outcome:  # fmt: skip
     """Make a workspace at `folder`, measure its 21 days, decide, train, write the last day's reports, build the site.
 
     `say` hears what it does. The version that is trained challenges only: promoting it is left to whoever looks on. The
-    same seed gives the same result. Raises ConfigError where `folder` holds other things.
+    same seed gives the same result. Raises ConfigError where `folder` holds anything: an earlier demo goes only where
+    one is to be made `anew`.
     """
     started = time.perf_counter()
     say(f"A generated production line, three cameras, {demo_world.DAYS} days, in {folder}")
     say("It is measured, a version is trained and judged, reports and site are written: some minutes.")
-    config = prepare(folder, seed)
+    config = prepare(folder, seed, anew=anew)
     with History.open(config.history_url) as history:
         windows = monitor.due(config, history, demo_world.END)
     outcome = job.run(config, windows, reports=0)
@@ -53,6 +55,8 @@ def run(
     if done.result.outcome == "passed":
         why = "--why 'sees through the dirt' --config"
         say(f"Let the new version in:\n  {_command()} retrain promote {done.version.name} {why} {folder}")
+    else:
+        say(f"The version in use stays, for the reasons above:\n  {_command()} retrain status --config {folder}")
     return replace(outcome, failures=(*outcome.failures, *reported.failures))
 
 
@@ -67,9 +71,9 @@ def _retrain(config: Config, say: Callable[[str], None]) -> rounds.Round:
     return rounds.run(config, windows, "incremental", agree=lambda result: False, by="demo", why=made.action, say=say)
 
 
-def prepare(folder: Path, seed: int = 0) -> Config:
+def prepare(folder: Path, seed: int = 0, *, anew: bool = False) -> Config:
     """The demo's workspace, before anything was measured."""
-    _clear(folder)
+    _clear(folder, anew)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
     with bar("generating images", "image") as step:
@@ -96,13 +100,18 @@ def prepare(folder: Path, seed: int = 0) -> Config:
     )
 
 
-def _clear(folder: Path) -> None:
+def _clear(folder: Path, anew: bool) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / MARK).exists():
         raise ConfigError(
             "this folder holds something else", where=str(folder), expected="a folder that the demo may write anew",
             remedy="name another: cvkit demo FOLDER",
+        )  # fmt: skip
+    if not anew:
+        raise ConfigError(
+            "there is a demo already, and what people did in it", where=str(folder), expected="an empty folder",
+            remedy="name another: cvkit demo FOLDER; with --anew it is made anew, and all that is in it goes",
         )  # fmt: skip
     shutil.rmtree(folder)
 

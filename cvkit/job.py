@@ -79,7 +79,9 @@ def run(
         finally:
             told, undelivered = tell(config, history)
         verdicts = history.verdicts(model=model, version=version)
-        summary = diagnosis.text(verdicts, history.runs(model=model, version=version), identity.judged_by(config))
+        behind = diagnosis.behind(history.runs(model=model), version)
+        runs = history.runs(model=model, version=version)
+        summary = diagnosis.text(verdicts, runs, identity.judged_by(config), behind)
     return Outcome(tuple(states), worst(list(states.values())), tuple(failures), summary, told, undelivered)
 
 

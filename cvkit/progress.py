@@ -21,7 +21,7 @@ def bar(words: str, unit: str, *, every_s: float = EVERY_S) -> Iterator[Progress
     ...     progress(3, 10)
     """
     if not (sys.stderr.isatty() or _in_notebook()):
-        yield _lines(words, unit, every_s)
+        yield from _lines(words, unit, every_s)
         return
     from tqdm.auto import tqdm
 
@@ -40,14 +40,22 @@ def _in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None and not os.environ.get(QUIET)
 
 
-def _lines(words: str, unit: str, every_s: float) -> Progress:
-    last = time.monotonic()
+def _lines(words: str, unit: str, every_s: float) -> Iterator[Progress]:
+    """A line now and then; where there was one, a last one too, or it would look as if the rest had failed."""
+    last, told, newest = time.monotonic(), (0, 0), (0, 0)
+
+    def say() -> None:
+        nonlocal last, told
+        last, told = time.monotonic(), newest
+        sys.stderr.write(f"{words}: {told[0]:,} of {told[1]:,} {unit}s\n")
+        sys.stderr.flush()
 
     def show(done: int, total: int) -> None:
-        nonlocal last
+        nonlocal newest
+        newest = done, total
         if time.monotonic() - last >= every_s:
-            last = time.monotonic()
-            sys.stderr.write(f"{words}: {done:,} of {total:,} {unit}s\n")
-            sys.stderr.flush()
+            say()
 
-    return show
+    yield show
+    if told != newest and told[1]:
+        say()

@@ -48,6 +48,7 @@ def measured(
     verdicts: Iterable[dict[str, str]] = (),
     numbers: Iterable[dict[str, Any]] = (),
     images: dict[str, int] | None = None,
+    version: str = "external",
 ) -> None:
     """Put one day into the history; `images` by source, of which each that is not named in it sent 50."""
     told, verdicts, numbers = dict(images or {}), list(verdicts), list(numbers)
@@ -55,7 +56,7 @@ def measured(
         told.setdefault(row["source"], 50)
     counts = [number(source, "images", n, "count", n=n) for source, n in told.items()]
     history.record(
-        model="m", version="external", window=day(window), reference_id="r", rules_id="r",
+        model="m", version=version, window=day(window), reference_id="r", rules_id="r",
         measurements=conform(pd.DataFrame([*numbers, *counts]), MEASUREMENTS),
         verdicts=conform(pd.DataFrame(verdicts, columns=list(VERDICTS)), VERDICTS), images=sum(told.values()),
         bad_images=0, started=START,

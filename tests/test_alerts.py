@@ -48,6 +48,25 @@ def test_an_alert_is_told_once_then_repeated_then_told_to_be_over(settings: Conf
     assert actions(settings, history) == ["fired", "told", "told", "resolved", "told"]
 
 
+def test_a_new_champion_that_measured_old_windows_only_ends_nothing(
+    settings: Config, history: History, tmp_path: Path
+) -> None:
+    """Else the first day that is measured with it, weeks old and healthy, would end every alert of now."""
+    drift(history, "ooooc")
+    before = only(settings, history)
+    (tmp_path / "new.pt").write_bytes(b"weights")
+    champion = settings.with_weights(str(tmp_path / "new.pt"))
+
+    def measure(place: int) -> list[str]:
+        measured(history, place, [verdict("cam-1", "brightness", "ok")], version=champion.version)
+        return [entry.action for entry in alerts.update(champion, history, NOW).entries]
+
+    assert measure(1) == measure(2) == []
+    assert only(champion, history) == before
+    assert only(settings, history) == before  # back to the champion before
+    assert measure(4) == ["resolved"]
+
+
 def test_a_fresh_install_on_old_data_tells_what_is_so_now_not_the_past(settings: Config, history: History) -> None:
     for place, (first, second) in enumerate(zip("wwoooooooooooow", "wwooooooooooooo", strict=True)):
         words = {"w": "warning", "o": "ok"}

@@ -151,6 +151,18 @@ def test_the_demo_leaves_other_folders_alone(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
+def test_a_demo_that_is_there_goes_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "line"
+    folder.mkdir()
+    for name in (demo.MARK, "model-card.md"):
+        (folder / name).write_text("mine")
+    with pytest.raises(ConfigError, match="--anew"):
+        demo.prepare(folder)
+    assert (folder / "model-card.md").read_text() == "mine"
+    demo._clear(folder, anew=True)
+    assert not folder.exists()
+
+
 # -- the generated world ----------------------------------------------------------------------------------------------
 
 DAY = date(2026, 10, 20)

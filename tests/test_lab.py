@@ -138,7 +138,7 @@ def test_a_part_alone_has_no_tabs(workspace: Config) -> None:
     with_all, alone = cvkit.explore(workspace.path), cvkit.explore(workspace.path, "drift")
     assert any(isinstance(child, ipywidgets.Tab) for child in with_all.children)
     assert not any(isinstance(child, ipywidgets.Tab) for child in alone.children)
-    assert list(with_all.parts) == ["drift"], "parts are made when they are first seen"
+    assert list(with_all.made) == ["drift"], "parts are made when they are first seen"
 
 
 def test_every_part_can_be_shown(workspace: Config) -> None:

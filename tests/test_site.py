@@ -130,7 +130,8 @@ def test_pages_load_nothing_from_elsewhere(built: Path) -> None:
         html = file.read_text(encoding="utf-8")
         assert "Content-Security-Policy" in html
         assert "cdnjs" not in html
-        assert len(html) < 200_000, "mkdocs-jupyter's style sheets are back in every page"
+        most = 500_000 if file.parent.name == "python" else 200_000  # that is all of cvkit's docstrings
+        assert len(html) < most, "mkdocs-jupyter's style sheets are back in every page"
 
 
 def test_the_index_lists_every_report_with_its_state(built: Path) -> None:

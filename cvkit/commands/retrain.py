@@ -66,10 +66,26 @@ def retrain(options: argparse.Namespace) -> int:
     _card(config, done.version)
     if done.promoted:
         _keep(config, options)
+        _tell(options)
     if not done.promoted and done.result.outcome == "passed":
         where = shlex.quote(str(options.config))
         options.say(f"Not promoted. Then: cvkit retrain promote {done.version.name} --why ... --config {where}")
     return errors.DONE
+
+
+def _tell(options: argparse.Namespace) -> None:
+    """Bring alerts to what the windows of the new champion say, and say which windows it has not measured."""
+    from cvkit import job
+    from cvkit.config import load_config
+    from cvkit.monitoring import diagnosis
+    from cvkit.monitoring.history import History
+
+    config = load_config(options.config)
+    with History.open(config.history_url) as history:
+        for error in job.tell(config, history)[1]:
+            options.say(f"not delivered, will be tried again: {error}")
+        if behind := diagnosis.behind(history.runs(model=config.model.name), config.version):
+            options.say(f"{behind}. Until then alerts stay as they are.")
 
 
 def _agreed(policy: str, options: argparse.Namespace) -> bool:
@@ -151,6 +167,7 @@ def promote(options: argparse.Namespace) -> int:
     _card(config, version)
     options.say(f"{version.name} is the champion. `cvkit run` measures with it from now on.")
     _keep(config, options)
+    _tell(options)
     return errors.DONE
 
 
@@ -164,6 +181,7 @@ def rollback(options: argparse.Namespace) -> int:
     _card(config, version)
     options.say(f"{version.name} is the champion again, with the reference and the evidence that belong to it.")
     _keep(config, options)
+    _tell(options)
     return errors.DONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import hashlib
 from datetime import date, timedelta
@@ -140,6 +141,14 @@ class Config(Section):
         return Window.between(start, hours=self.window_hours)
 
 
+def _meant(folder: Path) -> str:
+    """A word where a folder beside `folder` has settings, and nearly its name."""
+    beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    names = [one.name for one in beside if (one / "cvkit.yml").is_file()]
+    close = difflib.get_close_matches(folder.name, names, n=1)
+    return f"did you mean {close[0]}? else " if close and close[0] != folder.name else ""
+
+
 def load_config(path: str | Path) -> Config:
     """Read `cvkit.yml`, or the one in the folder `path`; what belongs to the champion takes the place of what it says.
 
@@ -156,8 +165,8 @@ def load_config(path: str | Path) -> Config:
             "no settings to read",
             where=str(file),
             expected="a cvkit.yml",
-            found=str(error),
-            remedy="run `cvkit init DIR`, or name the file with --config",
+            found="there is none" if isinstance(error, FileNotFoundError) else str(error),
+            remedy=f"{_meant(file.parent)}run `cvkit init FOLDER`, or name the file with --config",
         ) from None
     return with_champion(parse_config(text, file))
 

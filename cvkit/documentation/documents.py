@@ -77,8 +77,12 @@ def template_of(name: str) -> str:
     """
     found = [one for one in templates() if name == one or name.startswith(f"{one}-")]
     if not found or not NAME.fullmatch(name):
-        raise ConfigError("there is no such template", found=name, expected=", ".join(templates()), remedy="choose one")
+        raise _no_template(name)
     return max(found, key=len)
+
+
+def _no_template(name: str) -> ConfigError:
+    return ConfigError("there is no such template", found=name, expected=", ".join(templates()), remedy="choose one")
 
 
 def named(template: str, label: str) -> str:
@@ -92,7 +96,7 @@ def named(template: str, label: str) -> str:
             expected=f"a to z, digits, . _ and -, at most {LONGEST}", remedy="take a date, or a short name",
         )  # fmt: skip
     if template not in templates():
-        template_of(f"/{template}")
+        raise _no_template(template)
     return f"{template}-{label}" if label else template
 
 

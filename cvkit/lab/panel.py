@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ PARTS: dict[str, type[Part]] = {
 def explore(workspace: str | Path = ".", *parts: str, window: Window | str = "", source: str = "") -> Panel | Sentence:
     """Open the panel on a workspace; with names of `parts`, only these: a part alone is smaller.
 
+    The parts are drift, images, anomalies, performance, thresholds, alerts and card.
+
     `window` and `source` are looked at first, else the newest window and the source that needs it most. The panel's
     `table` is what it shows, as a DataFrame. Where a workspace cannot be looked at, a sentence says why.
     """
@@ -57,17 +60,36 @@ class Sentence(ipywidgets.HTML):  # type: ignore[misc]
         super().__init__(f"<style>{(HERE / 'lab.css').read_text()}</style>{box(str(error))}")
         self.error, self.table = error, pd.DataFrame()
 
+    def __repr__(self) -> str:
+        return f"nothing to look at: {self.error}"
+
     def _repr_mimebundle_(self, **more: Any) -> dict[str, Any]:
         return {**super()._repr_mimebundle_(**more), "text/html": box(str(self.error))}
 
 
+class Parts(Mapping[str, Part]):
+    """The parts of a panel by name: each is made, and brought up to date, when it is asked for."""
+
+    def __init__(self, panel: Panel, names: tuple[str, ...]) -> None:
+        self._panel, self._names = panel, names
+
+    def __getitem__(self, name: str) -> Part:
+        return self._panel.part(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 class Panel(ipywidgets.VBox):  # type: ignore[misc]
-    """The panel over a desk. `parts` are its parts by name; `table` is what the visible one shows."""
+    """The panel over a desk. `parts` are its parts by name, `made` those seen yet; `table` is the visible one's."""
 
     def __init__(self, desk: Desk, names: tuple[str, ...]) -> None:
         super().__init__()
         self.desk = desk
-        self.parts: dict[str, Part] = {}
+        self.parts, self.made = Parts(self, names), dict[str, Part]()
         self._names = names
         self._stale = set(names)
         self._about: tuple[Any, ...] = ()
@@ -166,14 +188,19 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             self._show_part()
 
     def _show_part(self) -> None:
-        name = self._visible
-        if name not in self.parts:
-            self.parts[name] = PARTS[name](self.desk)
-            holder = self.tabs.children[self._names.index(name)]
-            holder.children = (self.parts[name],)
+        self.part(self._visible)
+
+    def part(self, name: str) -> Part:
+        """A part of the panel, made where it was not looked at yet, and brought up to date."""
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self.made:
+            self.made[name] = PARTS[name](self.desk)
+            self.tabs.children[self._names.index(name)].children = (self.made[name],)
         if name in self._stale:
             self._stale.discard(name)
-            self.parts[name].refresh()
+            self.made[name].refresh()
+        return self.made[name]
 
     def _show_trend(self) -> None:
         """Draw the trend where it is another, and mark the window in it."""

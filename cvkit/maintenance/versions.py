@@ -257,7 +257,7 @@ def _missing(config: Config, name: str, folder: Path) -> DataError:
     words = "`cvkit retrain rollback` goes back to the champion before, or restore the folder"
     return DataError(
         "the champion's folder is gone" if serving else "there is no such version", where=str(folder.parent),
-        expected=name, found="no folder of this name that is whole",
+        expected="a whole folder of this name", found=name,
         remedy=words if serving else "`cvkit retrain status` lists the versions",
     )  # fmt: skip
 

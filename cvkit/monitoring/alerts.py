@@ -204,6 +204,8 @@ def judge(
     by_name = {rule.name: rule for rule in rules}
     for name, source, mine in _by_rule_and_source(looks):
         fingerprint = fingerprint_of(model, source, name)
+        if _is_ahead(known.get(fingerprint), version, mine):
+            continue
         course = conditions.course(mine["breached"].tolist(), by_name[name].for_windows, flap)
         identity = fingerprint, model, version, source, name
         after, happened = _after(known.get(fingerprint), identity, course, mine, now)
@@ -217,6 +219,16 @@ def judge(
             found[fingerprint] = gone
             entries.append(_entry(gone, "resolved", now, why=why))
     return found, entries
+
+
+def _is_ahead(alert: Alert | None, version: str, looked: Looked) -> bool:
+    """Whether an open alert is about a newer window than any that this version, another than its own, has measured.
+
+    A new champion that has measured old windows only says nothing of what its forerunner saw in newer ones.
+    """
+    if alert is None or not alert.open or alert.version == version:
+        return False
+    return _time(looked["window_start"][-1]) < alert.seen_start
 
 
 def _by_rule_and_source(looks: pd.DataFrame) -> Iterator[tuple[str, str, Looked]]:

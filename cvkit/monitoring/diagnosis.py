@@ -65,13 +65,13 @@ def diagnose(verdicts: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["source", "since"], ascending=[True, False], ignore_index=True)
 
 
-def text(verdicts: pd.DataFrame, runs: pd.DataFrame, settings: Mapping[str, str]) -> str:
+def text(verdicts: pd.DataFrame, runs: pd.DataFrame, settings: Mapping[str, str], behind: str = "") -> str:
     """What stood out on every source, as a table for a terminal; `verdicts` as for `diagnose`, `runs` of the same.
 
-    `settings` are the `reference_id` and `rules_id` that hold now.
+    `settings` are the `reference_id` and `rules_id` that hold now, `behind` words of the function of that name.
     """
     if verdicts.empty:
-        return "nothing has been measured yet: run `cvkit run`"
+        return behind or "nothing has been measured yet: run `cvkit run`"
     found = diagnose(verdicts)
     newest = verdicts["window_start"].max()
     lines = [("source", "state", "since", "until", "what")]
@@ -88,7 +88,26 @@ def text(verdicts: pd.DataFrame, runs: pd.DataFrame, settings: Mapping[str, str]
     table = "\n".join(
         "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[4]]) for line in lines
     )
-    return "\n".join(filter(None, [f"up to the window of {newest:%Y-%m-%d}", table, *judged_otherwise(runs, settings)]))
+    parts = [f"up to the window of {newest:%Y-%m-%d}", table, behind, *judged_otherwise(runs, settings)]
+    return "\n".join(filter(None, parts))
+
+
+def behind(runs: pd.DataFrame, version: str) -> str:
+    """A word where the newest windows were measured with another version than `version`; "" where they were not.
+
+    `runs`: of all versions of a model, as the history gives them.
+    """
+    done = runs[runs["status"] == "done"]
+    mine, others = done[done["version"] == version], done[done["version"] != version]
+    if others.empty or (len(mine) and mine["window_start"].max() >= others["window_start"].max()):
+        return ""
+    last = others.sort_values(["window_start", "finished"]).iloc[-1]
+    missing = others[~others["window_start"].isin(mine["window_start"])]
+    command = _again(missing["window_start"].min(), last["window_end"])
+    return (
+        f"The windows up to {last['window_start']:%Y-%m-%d} were measured with version {last['version']}, not with "
+        f"{version}, the champion: `{command}` measures them with it"
+    )
 
 
 def judged_otherwise(runs: pd.DataFrame, settings: Mapping[str, str]) -> Iterator[str]:
@@ -106,9 +125,13 @@ def judged_otherwise(runs: pd.DataFrame, settings: Mapping[str, str]) -> Iterato
         many = (
             f"{n} windows, {first:%Y-%m-%d} to {last:%Y-%m-%d}, were" if n > 1 else f"1 window, {first:%Y-%m-%d}, was"
         )
-        until = done.loc[done["window_start"] == last, "window_end"].max()
-        command = f"cvkit run --from {first:%Y-%m-%d} --to {until + timedelta(days=until.time() > MIDNIGHT):%Y-%m-%d}"
+        command = _again(first, done.loc[done["window_start"] == last, "window_end"].max())
         yield f"{many} judged {words[column]} than now holds: `{command}` judges anew"
+
+
+def _again(first: pd.Timestamp, end: pd.Timestamp) -> str:
+    """The command that measures the windows of a stretch."""
+    return f"cvkit run --from {first:%Y-%m-%d} --to {end + timedelta(days=end.time() > MIDNIGHT):%Y-%m-%d}"
 
 
 def _shortened(evidence: str, most: int = 3) -> str:
@@ -175,8 +198,8 @@ def _not_judged(verdicts: pd.DataFrame) -> Iterator[_Stretch]:
         unknown = unknown[unknown["feature"] == "images"]
     for feature, reason in zip(unknown["feature"], unknown["reason"], strict=True):
         past = verdicts[verdicts["feature"] == feature]
-        known = past.loc[past["state"] != "unknown", "window_start"].max()
-        since = past.loc[~(past["window_start"] <= known), "window_start"].min()
+        other = past.loc[(past["state"] != "unknown") | (past["reason"] != reason), "window_start"].max()
+        since = past.loc[~(past["window_start"] <= other), "window_start"].min()
         yield _Stretch(feature, f"cannot be judged: {reason}", "unknown", since, newest, lasts=True)
 
 

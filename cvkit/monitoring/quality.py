@@ -80,7 +80,7 @@ def find(
     (the reference itself) pauses are not looked at; without `predicts` no prediction is missed. Table FINDINGS, at
     most one row per image and finding from pixels.
     """
-    parts = [records.findings, *_damaged(features), *(_unpredicted(records) if predicts else ())]
+    parts = [records.findings, *_damaged(features), *(_unpredicted(records, features) if predicts else ())]
     suffixes = features.assign(
         named=_named_formats(features["image_id"])
     )  # of all at once: of each source it takes long
@@ -100,8 +100,11 @@ def _damaged(features: pd.DataFrame) -> Iterator[pd.DataFrame]:
     yield from _findings(features, bad, features.loc[bad, "damage"], detail=features.loc[bad, "damage_detail"])
 
 
-def _unpredicted(records: Records) -> Iterator[pd.DataFrame]:
-    yield from _findings(records.images, ~records.images["predicted"], "missing_prediction")
+def _unpredicted(records: Records, features: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Images that a model could have looked at, and did not."""
+    no_images = features.loc[~features["damage"].isin(["", "truncated"]), "image_id"]
+    images = records.images
+    yield from _findings(images, ~images["predicted"] & ~images["image_id"].isin(no_images), "missing_prediction")
 
 
 def _named_formats(ids: pd.Series) -> pd.Series:

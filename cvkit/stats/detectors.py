@@ -85,6 +85,9 @@ class DriftDetector(_Detector):
     statistic: one of `drift.NUMERIC`; `predict` needs one with a p-value, "ks" or "cramer_von_mises". level: p-value up
     to which a window is called shifted.
 
+    A window is what is judged: `groups` name each row's, a day of a camera for instance, and all rows of one get one
+    answer. Without `groups` the rows given together are one window.
+
     >>> reference = np.random.default_rng(0).normal(size=(300, 2))
     >>> detector = DriftDetector().fit(reference)
     >>> detector.predict(reference[:50] + 1)[:3]

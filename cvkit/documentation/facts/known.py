@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -57,6 +57,7 @@ class Known:
     decisions: pd.DataFrame
     alerts: pd.DataFrame
     outcomes: Mapping[str, str]  # of the gate, by version
+    latency_ms: float | None = None  # an image takes, where the gate compared the version last, on either side
 
 
 def know(config: Config, now: datetime) -> Known:
@@ -83,7 +84,15 @@ def know(config: Config, now: datetime) -> Known:
         quality.on_reference(config, reference) if reference else empty(quality.QUALITY),
         _or(lambda: test_set.load(config, verify=False), None),
         built, runs, measured, judged, decided, alarms, {name: one.outcome for name, one in results.items() if one},
+        _latency([one for one in results.values() if one], version),
     )  # fmt: skip
+
+
+def _latency(results: Sequence[Result], version: str) -> float | None:
+    """What an image takes with the version, by the newest gate that compared it with another."""
+    both = [(one, (one.champion, one.challenger)) for one in results]
+    told = [(one.made, one.latency_ms[sides.index(version)]) for one, sides in both if version in sides]
+    return max(told)[1] if told else None
 
 
 def _or(read: Callable[[], Found], nothing: Found, file: Path | None = None) -> Found:

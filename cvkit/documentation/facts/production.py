@@ -14,6 +14,7 @@ from cvkit.documentation.wording import escape
 from cvkit.stats import intervals
 
 METRICS = ("recall", "precision", "f1", "ap50", "ap")
+UNKNOWN = "Labels of classes that the model does not know are nothing to be found; what it takes them for is false."
 
 
 def performance(known: Known) -> Fact:
@@ -24,7 +25,7 @@ def performance(known: Known) -> Fact:
     more = []
     if len(by_labels):
         more = ["By labels of that window; without an interval where fewer than 30 independent images have labels:",
-                wording.performance_table(by_labels), *_of_windows(known)]  # fmt: skip
+                wording.performance_table(by_labels), *_of_windows(known), UNKNOWN]  # fmt: skip
     more += [wording.estimate_lines(estimates)] if len(estimates) else []
     return Fact(tuple(fields), "the measurements of windows", newest(known), "\n\n".join(more))
 

@@ -32,7 +32,7 @@ def versions(known: Known) -> Fact:
 
 def deployment(known: Known) -> Fact:
     """Which version runs since when, put there by whom and why, and how it is run, as far as settings tell."""
-    config, result = known.config, known.result
+    config = known.config
     log = known.champions.log if known.champions else ()
     last = log[-1] if log and log[-1].version == known.version else None
     weights = config.resolve(config.model.weights) if config.model.weights else None
@@ -44,7 +44,7 @@ def deployment(known: Known) -> Fact:
         ("image size", f"{config.model.image_size} px"),
         ("confidence", f"{config.model.confidence:g}"),
         ("device", config.model.device or "a GPU where there is one, else the CPU"),
-        ("time an image takes", f"{result.latency_ms[1]:.1f} ms where the gate was run" if result else ""),
+        ("time an image takes", f"{known.latency_ms:.1f} ms where the gate was run" if known.latency_ms else ""),
         ("images from", config.captures.images),
         ("predictions from", config.captures.predictions or "made by cvkit"),
     )  # fmt: skip

@@ -81,9 +81,11 @@ def serve(config: Config, address: str = "127.0.0.1:8000") -> None:
     log.setLevel(logging.INFO)
     try:
         serve_site(str(config.workspace / "mkdocs.yml"), dev_addr=address)
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # a port above 65535
         raise ConfigError(
-            "the address cannot be served", found=f"{address}: {error.strerror or error}", remedy="choose another port"
+            "the address cannot be served",
+            found=f"{address}: {getattr(error, 'strerror', '') or error}",
+            remedy="choose another port",
         ) from error
     except (Abort, PluginError) as error:
         raise _explain(error, []) from error

@@ -68,9 +68,13 @@ def groups(situation: Situation, found: Sequence[Source], link: Link) -> list[Gr
     return made
 
 
-def headline(found: Sequence[Source], alerts: Sequence[Alert]) -> str:
-    """Whether everything is all right, since when not, and who is on it."""
-    state = worst([source.state for source in found])
+def headline(found: Sequence[Source], alerts: Sequence[Alert], behind: str = "") -> str:
+    """Whether everything is all right, since when not, and who is on it.
+
+    Where the champion is `behind`, what stands of its forerunner's alerts counts too, and nothing is called all right.
+    """
+    of_alerts = ["critical" if one.severity == "critical" else "warning" for one in alerts]
+    state = worst([*(source.state for source in found), *(["unknown", *of_alerts] if behind else [])])
     counts = {name: sum(source.state == name for source in found) for name in reversed(STATES)}
     told = [f"{count} {name}" for name, count in counts.items() if count]
     many = f"{len(found)} source{'s' * (len(found) != 1)}: {', '.join(told)}"

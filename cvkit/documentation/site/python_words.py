@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import re
 import textwrap
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ def module(name: str, package: Path) -> str:
 def _members(body: list[ast.stmt], lines: list[str], within: str) -> Iterator[str]:
     for node in body:
         if isinstance(node, Documented) and not node.name.startswith("_"):
-            yield f"#### `{within}{node.name}`\n\n```python\n{_signature(node, lines)}\n```\n\n{_said(node)}"
+            yield f"#### `{within}{node.name}`\n\n{_code(_signature(node, lines))}\n\n{_said(node)}"
             if isinstance(node, ast.ClassDef):
                 yield from _members(node.body, lines, f"{node.name}.")
 
@@ -45,4 +46,9 @@ def _signature(node: Documented, lines: list[str]) -> str:
 def _said(node: ast.Module | Documented) -> str:
     """A docstring, its examples as code."""
     text = SECTION.sub(r"**\1**\n", ast.get_docstring(node) or "")
-    return EXAMPLE.sub(lambda match: f"```pycon\n{match[0].rstrip()}\n```\n\n", text)
+    return EXAMPLE.sub(lambda match: f"{_code(match[0].rstrip())}\n\n", text)
+
+
+def _code(text: str) -> str:
+    """Code as it is: colours would treble the page, and the time that it takes."""
+    return f"<pre><code>{html.escape(text)}</code></pre>"

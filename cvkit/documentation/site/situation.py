@@ -74,6 +74,7 @@ class Situation:
     versions: tuple[Judged, ...] = ()  # oldest first
     champions: Champions | None = None  # None before the first promotion
     documents: tuple[Document, ...] = ()  # the card first
+    behind: str = ""  # words where the champion has not measured the newest windows: `diagnosis.behind`
 
     @property
     def card(self) -> Document | None:

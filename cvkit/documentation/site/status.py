@@ -26,14 +26,14 @@ FOLDED_FROM = 12  # with more sources, the trend lines of those that are ok are 
 def render(situation: Situation, link: Link) -> str:
     """The page below its title."""
     if situation.runs.empty and situation.verdicts.empty:
-        return f"{_facts(situation)}{_first_steps(situation)}{_reports(situation, link)}"
+        return f"{_warnings(situation)}{_facts(situation)}{_first_steps(situation)}{_reports(situation, link)}"
     found = sources(situation.verdicts, situation.measurements)
     folded = len(found) > FOLDED_FROM
     cards = "".join(_card(source, folded and source.state == "ok") for source in found)
     standing = [one.alert for one in situation.alarms.open]
     rows = overview.table(overview.groups(situation, found, link), situation.made, link)
     return (
-        f"{overview.headline(found, standing)}{_warnings(situation)}{rows}{_facts(situation)}"
+        f"{overview.headline(found, standing, situation.behind)}{_warnings(situation)}{rows}{_facts(situation)}"
         f"{alert_cards.render(situation.alarms, link)}"
         f'<h2 id="sources">Sources</h2><div class="cvkit-cards">{cards}</div>'
         f"{_reports(situation, link)}{_legend(situation)}"
@@ -80,6 +80,8 @@ def _warnings(situation: Situation) -> str:
                     "unknown", words, "What happened since is not known: no newer captures, or cvkit run was not run."
                 )
             )
+    if situation.behind:
+        parts.append(_banner("unknown", "What follows is not about the newest windows", situation.behind))
     told = diagnosis.judged_otherwise(situation.runs, situation.settings)
     parts += [_banner("unknown", "The settings have changed", words) for words in told]
     return "".join(parts)

@@ -17,7 +17,7 @@ from cvkit.documentation.site.situation import Judged, Other, Situation
 from cvkit.errors import CvkitError
 from cvkit.maintenance import decisions, gate_results, versions
 from cvkit.maintenance.shadow import SHADOW
-from cvkit.monitoring import alert_actions, alert_store, alerts, identity, timeline
+from cvkit.monitoring import alert_actions, alert_store, alerts, diagnosis, identity, timeline
 from cvkit.monitoring.history import History
 from cvkit.monitoring.pages import REPORTS
 
@@ -61,6 +61,7 @@ def survey(config: Config, now: datetime) -> Situation:
             versions=tuple(known),
             champions=champions,
             documents=document_pages.read(config, repr(records), now),
+            behind=diagnosis.behind(history.runs(model=model), version),
         )
 
 
