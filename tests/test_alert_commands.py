@@ -143,7 +143,7 @@ def test_of_a_source_that_nobody_knows_nothing_is_disabled(call: Call, settings:
         ("override drak --set below=1 --for 1d --why x", 2, "did you mean `dark`"),
         ("override dark --set below --for 1d --why x", 2, "not NAME=VALUE"),
         ("override dark --set colour=red --for 1d --why x", 2, "not NAME=VALUE"),
-        ("override dark --set sure=maybe --for 1d --why x", 2, "not NAME=VALUE"),
+        ("override dark --set sure=maybe --for 1d --why x", 2, "not true or false"),
         ("override dark --set below=nan --for 1d --why x", 2, "finite"),
         ("override dark --set change=0.1 --for 1d --why x", 2, "one condition"),
         ("override dark --set severity=loud --for 1d --why x", 2, "cannot be changed so"),

@@ -141,7 +141,7 @@ def test_an_alert_is_disabled_and_enabled(part: Alerts, said: Say) -> None:
 def test_a_threshold_is_changed_for_a_while_and_back(part: Alerts, said: Say) -> None:
     choose(part, "dark", "cam-1")
     part.why.value, part.until.value = "new lamp", "2w"
-    for typed, words in (("", "what shall be changed"), ("below", "a number"), ("below=abc", "a number"),
+    for typed, words in (("", "what shall be changed"), ("below", "NAME=VALUE"), ("below=abc", "a number"),
                          ("below=nan", "finite"),
                          ("colour=red", "above, below, change"), ("change=0.1", "one condition")):  # fmt: skip
         part.change.value = typed

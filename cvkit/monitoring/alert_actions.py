@@ -126,8 +126,8 @@ def setting(text: str) -> tuple[str, Any]:
     >>> setting("for=2"), setting("below=40")
     (('for_windows', 2), ('below', 40.0))
     """
-    name, _, value = text.partition("=")
-    if name not in TYPED:
+    name, given, value = text.partition("=")
+    if not given or name not in TYPED:
         raise ConfigError("this cannot be set", expected=f"NAME=VALUE with a name of {', '.join(TYPED)}", found=text)
     try:
         return ("for_windows" if name == "for" else name), TYPED[name](value)  # type: ignore[operator]
