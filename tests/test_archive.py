@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import random
 import shutil
 import signal
@@ -95,6 +96,41 @@ def test_the_manifest_tells_every_file_with_its_digest(config: Config, tmp_path:
 def test_recorded_frames_where_asked(config: Config, tmp_path: Path) -> None:
     archive.write(config, tmp_path / "of.tar", NOW, with_recorded=True)
     assert read(tmp_path / "of.tar")["workspace/recorded/frames/a.jpg"] == b"picture"
+
+
+def test_names_that_are_no_unicode_and_links(config: Config, tmp_path: Path) -> None:
+    docs = config.workspace / "docs"
+    strange = Path(os.fsdecode(bytes(docs) + b"/\xff \n.md"))
+    strange.write_text("odd")
+    (docs / "linked.md").symlink_to(docs / "index.md")
+    (docs / "elsewhere").symlink_to(tmp_path)
+    (docs / "nowhere").symlink_to(tmp_path / "none")
+    os.mkfifo(docs / "pipe")
+    made = archive.write(config, tmp_path / "of.tar.gz", NOW)
+    restore.unpack(tmp_path / "of.tar.gz", tmp_path / "back")
+    after = contents(tmp_path / "back")
+    assert after[f"docs/{strange.name}"] == b"odd"
+    assert after["docs/linked.md"] == b"# Ours\n"
+    assert not (tmp_path / "back" / "docs" / "linked.md").is_symlink()
+    why = {one.path: one.why for one in made.left_out if one.path.startswith("docs/")}
+    assert sorted(why) == ["docs/elsewhere", "docs/nowhere", "docs/pipe"]
+
+
+def test_what_cannot_be_read_is_told_by_the_exit_code(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = Path.open
+
+    def refused(path: Path, *arguments: Any, **others: Any) -> Any:
+        if path.name == "index.md":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **others)
+
+    monkeypatch.setattr(Path, "open", refused)
+    words = ["backup", str(tmp_path / "of.tar"), "--config", str(config.workspace)]
+    assert cli.main(words) == errors.StorageError.exit_code
+    assert "docs/index.md (it could not be read: Permission denied)" in capsys.readouterr().out
+    assert "workspace/docs/index.md" not in read(tmp_path / "of.tar")
 
 
 def test_an_archive_in_the_workspace_is_not_in_the_next(

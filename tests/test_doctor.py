@@ -251,7 +251,7 @@ def test_what_is_at_work_is_not_taken_for_left_behind(config: Config) -> None:
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert found(config) == []
-        os.utime(lock, (time.time() - 3 * 86400,) * 2)
+        os.utime(lock, (NOW.timestamp() - 3 * 86400,) * 2)
         assert [one.check for one in found(config)] == ["locks"]
     assert [one.check for one in found(config)] == ["left running"]
     young = config.workspace / "docs" / ".a.part"

@@ -47,7 +47,9 @@ def backup(options: argparse.Namespace) -> int:
         options.say(f"  left out: {one.path} ({one.why})")
     for line in _about_history(config, manifest):
         options.say(line)
-    return errors.DONE
+    if manifest.unread:
+        options.say("Some files could not be read, and are not in it: mend their permissions, then write another one.")
+    return errors.StorageError.exit_code if manifest.unread else errors.DONE
 
 
 def restore(options: argparse.Namespace) -> int:

@@ -28,14 +28,16 @@ from cvkit.monitoring.channels.secrets import Secret
 from cvkit.monitoring.schema import SCHEMA
 from cvkit.storage import replacing, safe_name, storage_error
 from cvkit.upkeep import manifest as manifest_file
-from cvkit.upkeep.manifest import ENDINGS, INSIDE, MANIFEST, MARK, LeftOut, Manifest, Stored
+from cvkit.upkeep.manifest import ENDINGS, INSIDE, MANIFEST, MARK, LeftOut, Manifest, Stored, unread
 from cvkit.upkeep.selection import Selection, is_backup
 
 STEP = 1 << 20  # bytes read at a time
 IN_MEMORY = 16 << 20  # bytes of a file that are held in memory while it is read
 SHORTEST = 8  # letters of a secret that is looked for: shorter ones stand in files by chance
 ABANDONED_S = 24 * 3600.0  # age of an unfinished archive that nobody is at work on
-LEFT = re.compile(rf"\..*({'|'.join(re.escape(one) for one in ENDINGS)})\.[0-9a-f]{{8}}\.(history\.)?part")
+LEFT = re.compile(
+    rf"\..*({'|'.join(re.escape(one) for one in ENDINGS)})\.[0-9a-f]{{8}}\.(history\.)?part(-journal|-wal|-shm)?"
+)
 
 
 def default_name(config: Config, now: datetime) -> str:
@@ -92,7 +94,7 @@ def history_place(config: Config) -> tuple[Path | None, str]:
             "this address of the history cannot be archived", where=f"{config.path}, history",
             expected="sqlite:///FILE", found=shown, remedy="name the file",
         )  # fmt: skip
-    return Path(url.database).absolute(), shown
+    return Path(os.path.normpath(Path(url.database).absolute())), shown
 
 
 @contextmanager
@@ -155,7 +157,7 @@ class _Writing:
             except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
                 if needed:
                     raise storage_error(error, file) from error
-                self.left_out.append(LeftOut(path, f"it could not be read: {error.strerror}"))
+                self.left_out.append(unread(path, error))
                 return
             if held and needed:
                 raise DataError(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import stat
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,9 +60,8 @@ def _of_settings(error: CvkitError, path: Path) -> Finding:
 
 def _of_files(root: Path, entries: list[Entry]) -> list[Finding]:
     known = file_checks.holders()
-    now = time.time()
-    locks = [(one.path, file_checks.is_held(root / one.path, known), now - (root / one.path).stat().st_mtime)
-             for one in entries if one.path.startswith("locks/") and (root / one.path).is_file()]  # fmt: skip
+    locks = [(one.path, file_checks.is_held(root / one.path, known), one.age_s)
+             for one in entries if one.path.startswith("locks/") and not one.folder]  # fmt: skip
     return [
         *file_checks.half_written(entries), *file_checks.permissions(entries), *file_checks.tables(root, entries),
         *file_checks.held_long(locks), *file_checks.room(str(root), *file_checks.room_at(root)),
@@ -124,8 +123,9 @@ def _secret_files(config: Config) -> Iterator[tuple[str, int]]:
     places += [config.path] if _has_password(config) else []
     places += sorted(config.workspace.glob(".env*"))
     for place in dict.fromkeys(places):
-        if place.is_file():
-            yield str(place), stat.S_IMODE(place.stat().st_mode)
+        with suppress(OSError):  # where this user cannot look, others cannot either
+            if stat.S_ISREG(place.stat().st_mode):
+                yield str(place), stat.S_IMODE(place.stat().st_mode)
 
 
 def _has_password(config: Config) -> bool:

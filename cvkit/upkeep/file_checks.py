@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from cvkit.upkeep.findings import Finding, examples
 
-HALF_WRITTEN = (".part", ".cvkit-old")
+HALF_WRITTEN = (".part", ".part-journal", ".part-wal", ".part-shm", ".cvkit-old")
 OLD_S = 3600.0  # age of half-written things that nobody is at work on
 OWN = (  # what cvkit writes and reads; captures are others'
     "cvkit.yml", "history.db", "history.db-wal", "history.db-shm", "reports", "versions", "references", "docs",
@@ -154,27 +154,23 @@ def held_long(locks: Sequence[tuple[str, bool | None, float]]) -> Iterator[Findi
                           f"See who it is (`fuser {path}`), and end it where it does nothing")  # fmt: skip
 
 
-def holders() -> set[tuple[int, int, int]] | None:
-    """Major and minor device and number of the files that some process holds a lock on; None where it cannot be told.
+def holders() -> set[int] | None:
+    """Numbers (inodes) of the files that some process holds a lock on; None where it cannot be told.
 
-    From the kernel's list: to try a lock would hold it for an instant, and turn somebody away.
+    From the kernel's list: to try a lock would hold it for an instant, and turn somebody away. Without device, which
+    some file systems tell otherwise there: so a lock may be taken for held that is not, never the other way round.
     """
     try:
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError):
         return None
-    found = set()
-    for line in lines:
-        if "->" not in line:  # those wait for another
-            major, minor, node = line.split()[5].split(":")
-            found.add((int(major, 16), int(minor, 16), int(node)))
-    return found
+    return {int(line.split()[5].rpartition(":")[2]) for line in lines if "->" not in line}  # those wait for another
 
 
-def is_held(file: Path, known: set[tuple[int, int, int]] | None) -> bool | None:
+def is_held(file: Path, known: set[int] | None) -> bool | None:
     """Whether some process of this machine holds a lock on `file`; None where it cannot be told."""
     try:
-        about = file.stat()
+        number = file.stat().st_ino
     except OSError:
         return False
-    return None if known is None else (os.major(about.st_dev), os.minor(about.st_dev), about.st_ino) in known
+    return None if known is None else number in known

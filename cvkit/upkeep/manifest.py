@@ -15,6 +15,7 @@ MARK = "cvkit-backup"  # first member: tells cvkit's archives from others
 MANIFEST = "manifest.json"  # last member, as digests are known then
 INSIDE = "workspace/"  # what the names of all other members begin with
 FORMAT = 1  # of the archive: raised when its layout changes
+UNREAD = "it could not be read"  # begins why a file is left out that nobody meant to leave out
 WORDS = ("cvkit", "made", "model", "history", "history_file")
 ENDINGS = (".tar.gz", ".tgz", ".tar")
 
@@ -38,6 +39,12 @@ class LeftOut:
     why: str
 
 
+def unread(path: str, error: OSError) -> LeftOut:
+    """What was to be in the archive, and could not be read; or is gone, as what others delete meanwhile is."""
+    gone = isinstance(error, (FileNotFoundError, NotADirectoryError))
+    return LeftOut(path, "it was gone when it was read" if gone else f"{UNREAD}: {error.strerror}")
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What an archive holds."""
@@ -51,6 +58,11 @@ class Manifest:
     files: tuple[Stored, ...]
     left_out: tuple[LeftOut, ...]
     format: int = FORMAT
+
+    @property
+    def unread(self) -> list[LeftOut]:
+        """What should be in it, and could not be read."""
+        return [one for one in self.left_out if one.why.startswith(UNREAD)]
 
     @property
     def size(self) -> int:

@@ -40,12 +40,10 @@ def unpack(archive: Path, folder: Path) -> Manifest:
     if folder.is_dir():
         folder.rmdir()  # an empty one
     _sweep(folder)
-    with replacing_folder(folder) as part:
-        part.chmod(0o755)
-        with _members(archive) as (tar, members):
-            for member in members:
-                if member.name.startswith(INSIDE):
-                    _put(tar, member, expected[member.name.removeprefix(INSIDE)], part, archive)
+    with replacing_folder(folder) as part, _members(archive) as (tar, members):
+        for member in members:
+            if member.name.startswith(INSIDE):
+                _put(tar, member, expected[member.name.removeprefix(INSIDE)], part, archive)
     return manifest
 
 

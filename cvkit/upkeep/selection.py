@@ -12,7 +12,7 @@ from cvkit.config import Config
 from cvkit.config import champion as champion_file
 from cvkit.data import sources
 from cvkit.data.sources.patterns import is_image
-from cvkit.upkeep.manifest import ENDINGS, MARK, LeftOut
+from cvkit.upkeep.manifest import ENDINGS, MARK, LeftOut, unread
 
 AGAIN = "cvkit makes it again"
 FOLDERS = {  # below the workspace, and why they are left out
@@ -28,7 +28,8 @@ FOLDERS = {  # below the workspace, and why they are left out
 }
 NAMES = {"__pycache__": AGAIN, ".ipynb_checkpoints": "Jupyter's copies", "node_modules": "another program's"}
 DRAFTS = PurePosixPath(".cache/cvkit/drafts")  # the one thing in .cache that is nowhere else
-UNFINISHED = (".part", ".tmp", ".cvkit-old")
+UNFINISHED = (".tmp", ".cvkit-old")
+PARTS = (".part", ".part-journal", ".part-wal", ".part-shm")  # of cvkit's own writing: nobody asks for them
 OWN = ("versions", "retraining", "docs", "reports", "recorded")  # their images are no captures
 FIRST = ("cvkit.yml", f"{champion_file.FOLDER}/{champion_file.FILE}")  # before what they name, which only grows
 
@@ -49,7 +50,8 @@ class Selection:
         self._predictions_given = any(Path(config.resolve(one)).is_relative_to(self.root / "predictions")
                                       for one in given if one)  # fmt: skip
         self._captures = sources.images_pattern(config).folder
-        self._reference = config.resolve(config.reference.data).parent if config.reference.data else None
+        data = config.resolve(config.reference.data) if config.reference.data else None
+        self._reference = data.parent if data is not None and not data.is_dir() else data
         self._pictures = 0
 
     def files(self) -> list[str]:
@@ -63,8 +65,12 @@ class Selection:
         return first + [path for path in found if path not in FIRST]
 
     def _walk(self, folder: Path) -> Iterator[str]:
-        with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
+        try:
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            self.left_out.append(unread(os.path.relpath(folder, self.root), error))
+            return
         for entry in listed:
             path = os.path.relpath(entry.path, self.root)
             if entry.is_dir(follow_symlinks=False):
@@ -84,8 +90,8 @@ class Selection:
         """Why; "" where it is not left out, "-" where that needs no words."""
         if path in self._folders or name in NAMES:
             return self._folders.get(path) or NAMES[name]
-        if name.endswith(UNFINISHED):
-            return "unfinished"
+        if name.endswith((*UNFINISHED, *PARTS)):
+            return "-" if name.endswith(PARTS) else "unfinished"
         pure = PurePosixPath(path)
         if pure.parts[0] == ".cache" and not (DRAFTS.is_relative_to(pure) or pure.is_relative_to(DRAFTS)):
             return AGAIN
@@ -101,6 +107,8 @@ class Selection:
             return "a link to a folder, which is backed up where it is" if stat.S_ISDIR(kind) else "it is no file"
         if self._history is not None and entry.path in (f"{self._history}{end}" for end in ("", "-wal", "-shm")):
             return "-"  # what is archived is a snapshot of it
+        if name.endswith(PARTS):
+            return "-"
         if name.endswith((*UNFINISHED, ".lock")):
             return "unfinished, or a lock"
         if name.startswith(".env") or os.path.realpath(entry.path) in self._secret_files:

@@ -18,9 +18,12 @@ MISSING, DAMAGED = "missing", "damaged"
 
 def look(workspace: Path) -> dict[str, tuple[str, bool]]:
     """Of each version: the first digits of its weights' digest, or MISSING; and whether its facts can be read."""
-    found = {}
-    folder = workspace / FOLDER
-    for place in sorted(folder.iterdir()) if folder.is_dir() else []:
+    found: dict[str, tuple[str, bool]] = {}
+    try:
+        places = sorted((workspace / FOLDER).iterdir())
+    except OSError:  # there is none; or it cannot be read, which another check tells
+        return found
+    for place in places:
         if place.is_dir() and not place.name.startswith("."):
             found[place.name] = _digest(place / WEIGHTS), _readable(place / FACTS)
     return found
