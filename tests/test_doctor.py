@@ -209,6 +209,9 @@ DAMAGE: dict[str, tuple[Callable[[Config], object], str, str, str]] = {  # made 
         "cvkit.yml",
     ),
     "message waits": (lambda c: _message(c, "waiting"), "warning", "messages", "the oldest for 3 days"),
+    "message of long ago": (
+        lambda c: _message(c, "waiting", NOW - timedelta(days=40)), "warning", "messages", "for 40 days",
+    ),
     "message given up": (lambda c: _message(c, "failed"), "warning", "messages", "1 message given up"),
     "slot in the future": (lambda c: _slot(c, NOW + timedelta(days=1)), "warning", "clock", "the newest slot"),
 }  # fmt: skip
@@ -266,6 +269,23 @@ def test_reports_that_have_left_the_site_may_be_deleted(config: Config) -> None:
     assert found(config) == []
     with_settings(config.workspace, "site: {keep_days: 30}\n")
     assert [one.check for one in found(config)] == ["reports"]
+
+
+def test_what_other_models_left_in_a_shared_history_is_theirs(config: Config) -> None:
+    _message(config, "waiting")
+    _slot(config, NOW - timedelta(hours=2))
+    _reports(config, status="running")
+    assert {one.check for one in found(config)} == {"messages", "left running"}
+    execute(config, "UPDATE outbox SET model = 'other'", "UPDATE slots SET job = 'other: ' || job",
+            "UPDATE reports SET model = 'other'")  # fmt: skip
+    assert found(config) == []
+
+
+def test_young_messages_and_slots_are_at_work(config: Config) -> None:
+    _message(config, "waiting", NOW - timedelta(hours=3))
+    execute(config, f"INSERT INTO slots (job, slot, status, attempts, started, error) VALUES ('test: 02-drift', "
+            f"'{NOW:%Y-%m-%d} 11:00:00.000000', 'running', 1, '{NOW:%Y-%m-%d} 11:30:00.000000', '')")  # fmt: skip
+    assert found(config) == []
 
 
 def test_a_clock_that_was_wrong(config: Config) -> None:

@@ -97,7 +97,7 @@ def _of_history(config: Config, told: Told, files: set[str], now: datetime) -> I
     yield from history_checks.left_running(
         told, model, now, run_held=held("run"), job_held=lambda key: held(f"job-{safe_name(key)}")
     )
-    yield from history_checks.messages(told.messages, now)
+    yield from history_checks.messages(told.messages, model, now)
     yield from history_checks.clock(told.runs, told.slots, model, now)
     references = {file.parent.name for file in (config.workspace / "references").glob(f"*/{REFERENCE}")}
     yield from history_checks.references(told.runs, references, model)

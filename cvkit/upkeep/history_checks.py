@@ -23,6 +23,7 @@ LARGE_LOG = 256 << 20  # bytes of SQLite's log, which is some MB where it is cut
 WAITS = timedelta(days=1)  # a message that was not sent for so long
 LEFT_BEHIND = timedelta(hours=1)  # nothing that is at work is taken for left behind by a glance at the wrong instant
 SLACK = timedelta(minutes=5)  # clocks of several machines differ
+ANSWERS_S = 10  # a server of databases that has not answered by then does not
 RESTORE = "Restore it from a backup: `cvkit restore FILE FOLDER`"
 
 Row = Mapping[str, Any]
@@ -35,7 +36,7 @@ class Told:
     runs: Sequence[Row]
     reports: Sequence[Row]
     slots: Sequence[Row]
-    messages: Sequence[Row]  # channel, status, n, oldest
+    messages: Sequence[Row]  # model, channel, status, n, oldest
 
 
 def read(address: str, file: Path | None) -> tuple[Told | None, list[Finding]]:
@@ -46,10 +47,11 @@ def read(address: str, file: Path | None) -> tuple[Told | None, list[Finding]]:
     url = sa.make_url(address)
     if file is not None:
         url = sa.make_url(f"sqlite:///file:{quote(str(file))}?{_flags(file)}&uri=true")
-    where = str(file or url.render_as_string(hide_password=True))
+    where = str(file or url.set(query={}).render_as_string(hide_password=True))
     try:
         with explained(url):
-            engine = sa.create_engine(url)
+            limited = {"connect_timeout": ANSWERS_S} if url.get_backend_name() == "postgresql" else {}
+            engine = sa.create_engine(url, connect_args=limited)
             try:
                 with engine.connect() as connection:
                     found += schema(_schema(connection), where)
@@ -64,7 +66,7 @@ def _rows(connection: sa.Connection) -> Told:
     def rows(*columns: Any) -> list[Row]:
         return [dict(one) for one in connection.execute(sa.select(*columns)).mappings()]
 
-    about = OUTBOX.c.channel, OUTBOX.c.status
+    about = OUTBOX.c.model, OUTBOX.c.channel, OUTBOX.c.status
     query = sa.select(*about, sa.func.count().label("n"), sa.func.min(OUTBOX.c.made).label("oldest")).group_by(*about)
     return Told(
         rows(RUNS.c.model, RUNS.c.version, RUNS.c.window_start, RUNS.c.window_end, RUNS.c.reference_id, RUNS.c.status),
@@ -185,9 +187,9 @@ def _left(row: Row, before: datetime) -> bool:
     return row["status"] == "running" and (row["started"] is None or row["started"] < before)
 
 
-def messages(rows: Sequence[Row], now: datetime) -> Iterator[Finding]:
-    """Messages that wait for days, or were given up."""
-    for row in rows:
+def messages(rows: Sequence[Row], model: str, now: datetime) -> Iterator[Finding]:
+    """Messages of a model that wait for days, or were given up."""
+    for row in (row for row in rows if row["model"] == model):
         many = f"{row['n']} message{'s' * (row['n'] != 1)}"
         if row["status"] == "waiting" and row["oldest"] < now - WAITS:
             problem = f"{many}, the oldest for {(now - row['oldest']).days} days, could not be sent: nobody was told"
