@@ -357,7 +357,7 @@ def test_a_thousand_reports_take_seconds(config: Config) -> None:
             report(config, history, f"{first + timedelta(days=number * 0.9):%Y-%m-%d}")
     started = time.monotonic()
     assert found(config, datetime(2026, 12, 1, tzinfo=UTC)) == []
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10, "about a second on a machine with nothing else to do"
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
