@@ -8,6 +8,7 @@ DONE = 0
 WINDOWS_FAILED = 4  # some windows or reports failed, all others are done
 VERDICT_REACHED = 8  # `--fail-on` asked for a failure at this verdict
 INCOMPLETE = 9  # a document misses something, or does not say what the records do
+UNSOUND = 10  # `cvkit doctor` found something wrong
 
 
 class CvkitError(Exception):

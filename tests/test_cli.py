@@ -14,7 +14,8 @@ import pytest
 from cvkit import cli, errors
 
 COMMANDS = ("demo", "init", "run", "schedule", "status", "lab", "backtest", "labels", "reference", "site", "alerts",
-            "rules", "retrain", "card", "template", "metrics", "deploy", "schema")  # fmt: skip
+            "rules", "retrain", "card", "template", "metrics", "deploy", "backup", "restore", "doctor",
+            "schema")  # fmt: skip
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 
 
@@ -38,7 +39,7 @@ def test_every_command_helps_and_has_its_place_in_the_docs(command: str, capsys:
 
 def test_every_exit_code_is_documented() -> None:
     codes = {value.exit_code for value in vars(errors).values() if isinstance(value, type)} - {1}
-    codes |= {errors.DONE, errors.WINDOWS_FAILED, errors.VERDICT_REACHED, errors.INCOMPLETE}
+    codes |= {errors.DONE, errors.WINDOWS_FAILED, errors.VERDICT_REACHED, errors.INCOMPLETE, errors.UNSOUND}
     assert not [code for code in codes if f"| {code} |" not in PAGE]
 
 

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ from test_outbox import *  # noqa: F403
 from cvkit.config import Config
 from cvkit.errors import StorageError
 from cvkit.monitoring.history import History
+from cvkit.upkeep import doctor
+from cvkit.upkeep.findings import Finding
 
 psycopg = pytest.importorskip("psycopg", reason="the driver of PostgreSQL is not installed")
 
@@ -160,3 +163,20 @@ def test_a_locked_history_is_explained(address: Callable[[Path], str], tmp_path:
         with history.writing():
             assert len(history.runs()) == 1  # readers are not held up
         put(history)
+
+
+def test_the_doctor_looks_into_it_and_makes_no_tables(settings: Config, history: History, tmp_path: Path) -> None:
+    def checks(found: list[Finding]) -> list[tuple[str, str]]:
+        return [(one.severity, one.check) for one in found if one.check not in ("room", "secrets", "permissions")]
+
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    assert checks(doctor.examine(tmp_path, now)) == []
+    history.claim_slot(f"{settings.model.name}: 02-drift", now - timedelta(days=1), now - timedelta(days=1), 1)
+    assert checks(doctor.examine(tmp_path, now)) == [("warning", "left running")]
+    engine = sa.create_engine(settings.history_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE cvkit_schema")
+    rows = [one for one in doctor.examine(tmp_path, now) if one.check == "history"]
+    assert ["no tables" in one.problem for one in rows] == [True]
+    assert not sa.inspect(engine).has_table("cvkit_schema")
+    engine.dispose()
