@@ -289,8 +289,10 @@ def read_patterns(data: bytes) -> None:
     made.fullmatch(name[:255])
     values = {"{source}": "cam", "{date}": "2026-10-01", "{time}": "06-00"}
     path = re.sub(r"\{([^{},]*),[^{}]*\}", r"\1", re.sub(r"\{(source|date|time)\}", lambda m: values[m[0]], pattern))
-    whole = not path.startswith("/") and not re.search(r"\{[^{}]*/[^{}]*\}", pattern)  # a choice is of one folder
-    if "*" not in path and whole and patterns.PurePosixPath(path).parts:
+    whole = not path.startswith(("/", "~")) and not re.search(
+        r"\{[^{}]*/[^{}]*\}", pattern
+    )  # a choice is of one folder
+    if not set("*{") & set(path) and whole and patterns.PurePosixPath(path).parts:
         check(made.fullmatch(patterns.PurePosixPath(path).as_posix()) is not None, f"{pattern!r} is not {path!r}")
 
 

@@ -75,6 +75,8 @@ def parse(text: str, where: str = "") -> tuple[Part, ...]:
         parts.append(Part("text", body="".join(lines[free:place])))
         end = _end(lines, place, kind, where, bare=kind == "facts" and not digest)
         body = "".join(lines[place + 1 : end])
+        if end == place + 1 and not digest:
+            body = "\n"  # or nothing would tell it from one without an end
         guide = GUIDE.match(body) if kind == "people" else None
         own = guide[0] if guide else ""
         parts.append(Part(kind, name, body[len(own) :], digest, own))  # type: ignore[arg-type]
