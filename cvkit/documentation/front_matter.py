@@ -16,7 +16,6 @@ from cvkit.maintenance.gate_results import Result
 
 EDGE = "---\n"
 KIND = "object-detection"
-BREAKS = set("\x85\u2028\u2029")
 OWN = ("library_name", "pipeline_tag", "model-index")  # keys that cvkit writes
 PEOPLES = {"tags": ["cvkit"]}  # keys that are begun with, and are people's from then on
 UNSAID = (None, "", "other", "unknown")  # as a licence: none that one may go by
@@ -94,8 +93,6 @@ def split(text: str, where: str) -> tuple[dict[str, Any], str]:
 def joined(keys: Mapping[str, Any], text: str) -> str:
     """A card of front matter and the text below it, in the form that the Hub's own library writes."""
     told = yaml.safe_dump(dict(keys), sort_keys=False, allow_unicode=True, width=float("inf"))
-    if BREAKS & set(told):  # written as they are, they would be read as ends of lines
-        told = yaml.safe_dump(dict(keys), sort_keys=False, allow_unicode=False, width=float("inf"))
     return f"{EDGE}{told}{EDGE}{text}"
 
 
