@@ -36,9 +36,10 @@ def length(text: str) -> timedelta:
     >>> length("36h")
     datetime.timedelta(days=1, seconds=43200)
     """
-    if not text[:-1].isdecimal() or text[-1] not in UNITS or not 0 < int(text[:-1]) < 10_000:
+    number = text[:-1].lstrip("0")
+    if not number.isdecimal() or len(number) > 4 or text[-1] not in UNITS:
         raise ConfigError("this is not a length of time", expected="a length such as 8h, 3d or 2w", found=text)
-    return int(text[:-1]) * UNITS[text[-1]]
+    return int(number) * UNITS[text[-1]]
 
 
 def end(text: str, now: datetime) -> datetime:

@@ -6,23 +6,62 @@ from typing import Any
 
 import yaml
 
+MOST_NODES = 100_000  # beside one for each letter, that anchors may make of a text: each stands for all it names
+MOST_BITS = 64  # of a whole number
+
 
 class _Loader(yaml.SafeLoader):
     """The safe loader; a value that cannot be, such as the day 2026-02-31, is an error with its line too."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
-        except ValueError as error:
+            value = super().construct_object(node, deep)
+            if isinstance(value, int) and value.bit_length() > MOST_BITS:
+                raise ValueError(f"a whole number of more than {MOST_BITS} bits")
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:  # `!!int ""` and its like
             raise yaml.constructor.ConstructorError(problem=str(error), problem_mark=node.start_mark) from None
+        return value
 
 
 def read(text: str) -> tuple[Any, yaml.Node | None]:
-    """The values in `text`, and the nodes they were read from. Raises yaml.YAMLError; `explain` puts it into words."""
+    """The values in `text`, and the nodes they were read from. Raises yaml.YAMLError; `explain` puts it into words.
+
+    Anchors within themselves, and those that make far more nodes of a text than it has letters, are errors.
+    """
     try:
-        return yaml.load(text, Loader=_Loader), yaml.compose(text, Loader=yaml.SafeLoader)  # noqa: S506  it is safe
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None:
+            _size(node, MOST_NODES + len(text), {}, set())
+        return yaml.load(text, Loader=_Loader), node  # noqa: S506  it is safe
     except RecursionError:
         raise yaml.YAMLError("nested too deeply") from None
+    except (ValueError, OverflowError) as error:  # an escape such as "\UFFFFFFFF", which is no letter
+        raise yaml.YAMLError(str(error)) from None
+
+
+def _size(node: yaml.Node, most: int, known: dict[int, int], above: set[int]) -> int:
+    """How many nodes a node is, each anchor as often as it is named. Raises yaml.YAMLError above `most`."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    place = id(node)
+    if place in above:
+        raise yaml.constructor.ConstructorError(problem="an anchor within itself", problem_mark=node.start_mark)
+    if place not in known:
+        above.add(place)
+        pairs = isinstance(node, yaml.MappingNode)
+        inside = [one for pair in node.value for one in pair] if pairs else node.value
+        known[place] = 1 + sum(_size(one, most, known, above) for one in inside)
+        above.discard(place)
+    if known[place] > most:
+        problem = f"anchors make more than {most:,} values of it"
+        raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+    return known[place]
 
 
 def explain(error: yaml.YAMLError) -> tuple[int | None, str]:

@@ -76,7 +76,9 @@ def read(workspace: Path) -> Champions | None:
             raise ValueError("a log without promotions, or with others than cvkit writes")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ValidationError) as error:
+    except (
+        OSError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ValidationError,
+    ) as error:  # fmt: skip
         raise StorageError(
             "the champion's file is damaged", where=str(file), expected="what cvkit wrote",
             found=f"{type(error).__name__}: {error}"[:200],

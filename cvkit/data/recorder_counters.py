@@ -6,6 +6,7 @@ on the file, which the kernel lets go of when the process dies.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import struct
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from cvkit.moments import plausible
 
 if sys.platform != "win32":
     import fcntl
@@ -42,7 +45,7 @@ class Loss:
     @property
     def lost(self) -> int:
         """Records that died with the process."""
-        return self.accepted - self.written
+        return max(self.accepted - self.written, 0)
 
     @property
     def words(self) -> str:
@@ -110,7 +113,7 @@ def sweep(records: Path) -> Iterator[Loss]:
     """
     for path, loss in _dead(records):
         if path.suffix == LIVING:
-            for part in records.glob(f"*/*/.{loss.process}-*.part"):  # what it was writing when it died
+            for part in records.glob(f"*/*/.{glob.escape(loss.process)}-*.part"):  # what it was writing when it died
                 part.unlink(missing_ok=True)
             with suppress(OSError):  # another recorder was first
                 if loss.lost or loss.dropped:
@@ -138,22 +141,30 @@ def _left_behind(path: Path) -> tuple[dict[str, int], dict[str, Any]] | None:
             content = file.read()
         state = dict(zip(FIELDS, STATE.unpack(content[: STATE.size]), strict=True))
         about = json.loads(content[STATE.size :])
-    except (OSError, ValueError, struct.error):
+        _check(path, state, about)
+    except (OSError, ArithmeticError, ValueError, RecursionError, struct.error):
         return None
     silent = datetime.now(UTC).timestamp() - state["beat_us"] / 1e6
     return None if sys.platform == "win32" and silent < SILENT_S else (state, about)
 
 
+def _check(path: Path, state: dict[str, int], about: Any) -> None:
+    """Raise ValueError or ArithmeticError for counters that no recorder wrote: files are deleted by what they name."""
+    named = isinstance(about, dict) and about.get("process") == path.stem and isinstance(about.get("source"), str)
+    if not named or min(state.values()) < 0 or not plausible(datetime.fromtimestamp(state["beat_us"] / 1e6, UTC)):
+        raise ValueError("no counters of a recorder")
+
+
 def _loss(records: Path, state: dict[str, int], about: dict[str, Any]) -> Loss:
     """A file that was whole when the process died may not have been counted yet: then it is there."""
     process = str(about["process"])
-    name = f"{process}-{state['next_file']}.parquet"
+    name = f"{glob.escape(process)}-{state['next_file']}.parquet"
     whole = state["next_total"] != state["written"] and next(records.glob(f"*/*/{name}"), None) is not None
     return Loss(
         source=str(about["source"]),
         process=process,
         last=datetime.fromtimestamp(state["beat_us"] / 1e6, UTC),
-        accepted=state["accepted"] - state["given_up"],
+        accepted=max(state["accepted"] - state["given_up"], 0),
         written=state["next_total"] if whole else state["written"],
         dropped=state["refused"] + state["given_up"],
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from cvkit import yaml_files
 from cvkit.errors import DataError
 from cvkit.maintenance.gate_results import Result
 
@@ -56,7 +57,14 @@ def own(keys: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
 
 def digest_of(keys: Mapping[str, Any]) -> str:
     """What tells keys of ours as they were written from edited ones."""
-    return hashlib.sha256(json.dumps(dict(keys), sort_keys=True, default=str).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(_named(keys), sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def _named(value: Any) -> Any:
+    """`value` with texts as keys: others cannot be sorted among each other."""
+    if isinstance(value, Mapping):
+        return {str(key): _named(one) for key, one in value.items()}
+    return [_named(one) for one in value] if isinstance(value, list) else value
 
 
 def licensed(keys: Mapping[str, Any]) -> bool:
@@ -71,7 +79,7 @@ def split(text: str, where: str) -> tuple[dict[str, Any], str]:
         return {}, text
     front, edge, rest = text[len(EDGE) :].partition(f"\n{EDGE}")
     try:
-        keys = yaml.safe_load(front) if edge else None
+        keys = yaml_files.read(front)[0] if edge else None
     except yaml.YAMLError as error:
         keys, front = None, " ".join(str(error).split())
     if not isinstance(keys, dict):

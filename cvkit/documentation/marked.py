@@ -24,9 +24,10 @@ TODO = "To do"
 BEGIN = re.compile(r"<!-- (facts|people): ([a-z0-9-]+)(?: ([0-9a-f]{8}))? -->\s*")
 END = re.compile(r"<!-- /(facts|people) -->\s*")
 FRONT = re.compile(r"<!-- front matter: ([0-9a-f]{8}) -->\s*")
-COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 NO_ANSWERS = {"", "todo", "tbd", "tba", "tbc", "na", "fixme", "xxx"}  # alone, whatever signs stand around them
-LEFT = re.compile(r"^[\s>*_+-]*(to do|todo)[*_]*(\s*:.*)?[.\s*_]*$", re.IGNORECASE | re.MULTILINE)
+LEFT = re.compile(
+    r"^(?:[^\S\r\n]|[>*_+-])*(to do|todo)[*_]*(?:[^\S\n]*:.*|(?:[^\S\n]|[.*_])*)$", re.IGNORECASE | re.MULTILINE
+)
 GUIDE = re.compile(r"\s*<!-- guide: .*? -->\s*", re.DOTALL)
 
 
@@ -48,7 +49,7 @@ class Part:
     @property
     def answered(self) -> bool:
         """Whether people wrote something, and left nothing of it to do."""
-        words = "".join(letter for letter in COMMENT.sub("", self.body).lower() if letter.isalnum())
+        words = "".join(letter for letter in _shown(self.body).lower() if letter.isalnum())
         return self.kind == "people" and words not in NO_ANSWERS and not to_do(self.body)
 
 
@@ -74,6 +75,8 @@ def parse(text: str, where: str = "") -> tuple[Part, ...]:
         parts.append(Part("text", body="".join(lines[free:place])))
         end = _end(lines, place, kind, where, bare=kind == "facts" and not digest)
         body = "".join(lines[place + 1 : end])
+        if end == place + 1 and not digest:
+            body = "\n"  # or nothing would tell it from one without an end
         guide = GUIDE.match(body) if kind == "people" else None
         own = guide[0] if guide else ""
         parts.append(Part(kind, name, body[len(own) :], digest, own))  # type: ignore[arg-type]
@@ -110,7 +113,16 @@ def to_do(text: str) -> list[str]:
     >>> to_do("To do: the deputy\nSee what is to do.\n- **To do**")
     ['To do: the deputy', '- **To do**']
     """
-    return [found[0].strip() for found in LEFT.finditer(COMMENT.sub("", text))]
+    return [found[0].strip() for found in LEFT.finditer(_shown(text))]
+
+
+def _shown(text: str) -> str:
+    """`text` without its comments; one without an end is text."""
+    kept, place = [], 0
+    while (begin := text.find("<!--", place)) >= 0 and (end := text.find("-->", begin + 4)) >= 0:
+        kept.append(text[place:begin])
+        place = end + 3
+    return "".join([*kept, text[place:]])
 
 
 def absent(parts: Sequence[Part], template: Sequence[Part]) -> tuple[Part, ...]:

@@ -13,6 +13,7 @@ DRAWN_COLOURS = 4096  # a drawing has fewer colours than this, edges smoothed; a
 PHOTO_QUALITY = 80  # JPEG's, of 95
 ALMOST_WHITE = 252  # of 255: a palette's rounding must not make paper grey
 CONTROL = "application/vnd.jupyter.widget-view+json"  # what a kernel and a browser bring to life
+MOST_PIXELS = 30_000_000  # of a picture that is made small; a larger one is no figure, and takes seconds
 PALETTE = 3  # colour type in a PNG's header: it was made small already
 
 
@@ -45,6 +46,8 @@ def _smaller(png: bytes) -> tuple[str, bytes]:
     from PIL import Image
 
     if len(png) < 26 or png[25] == PALETTE:
+        return "image/png", png
+    if int.from_bytes(png[16:20], "big") * int.from_bytes(png[20:24], "big") > MOST_PIXELS:
         return "image/png", png
     picture: Image.Image = Image.open(io.BytesIO(png))
     if picture.mode != "RGB":

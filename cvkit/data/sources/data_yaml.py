@@ -15,6 +15,7 @@ from cvkit.data.sources.said import Said
 from cvkit.errors import DataError
 
 SPLITS = ("train", "val", "test", "minival")
+MOST_CLASSES = 1_000_000  # that `nc` may count
 FILES = ("data.yaml", "data.yml", "dataset.yaml")
 
 
@@ -62,7 +63,7 @@ def split_images(data: DataYaml, split: str, said: Said) -> list[Found]:
     files: dict[str, Found] = {}
     for entry in data.splits[split]:
         place = _place(data, entry)
-        found = _listed(place, said) if place.is_file() else images_below(place)
+        found = _listed(place, said) if os.path.isfile(place) else images_below(place)  # noqa: PTH113  of any name
         files.update((file.path, file) for file in found)
     if not files:
         raise _without_images(data, split)
@@ -121,8 +122,8 @@ def _listed(file: Path, said: Said) -> list[Found]:
 def _place(data: DataYaml, entry: str) -> Path:
     """Where an entry of a split lies. Some exports say `../train/images` and mean `train/images`: both are tried."""
     for name in (entry, entry.removeprefix("../")):
-        if (path := Path(os.path.normpath(data.folder / name))).exists():
-            return path
+        if os.path.exists(path := os.path.normpath(data.folder / name)):  # noqa: PTH110  False for what is no name
+            return Path(path)
     return Path(os.path.normpath(data.folder / entry))
 
 
@@ -136,13 +137,25 @@ def _names(data: dict[Any, Any], path: Path) -> dict[int, str]:
         return {number: str(name) for number, name in enumerate(names)}
     if isinstance(names, dict):
         try:
-            return {int(number): str(name) for number, name in sorted(names.items(), key=lambda item: int(item[0]))}
+            by_id = {_id(number): str(name) for number, name in names.items()}
         except (TypeError, ValueError):
-            raise _unusable(path, "names by whole number", f"names: {str(names)[:100]}") from None
+            by_id = {}
+        if len(by_id) < len(names):
+            raise _unusable(path, "names by whole number, each once", f"names: {str(names)[:100]}")
+        return dict(sorted(by_id.items()))
     if names is None:
         count = data.get("nc")
+        if isinstance(count, int) and count > MOST_CLASSES:
+            raise _unusable(path, f"`nc` of at most {MOST_CLASSES:,}", f"nc: {count}")
         return {number: f"class_{number}" for number in range(count)} if isinstance(count, int) else {}
     raise _unusable(path, "`names` as a list, or a mapping by id", f"names: {str(names)[:100]}")
+
+
+def _id(number: Any) -> int:
+    """A class id. Raises ValueError or TypeError where it is none: 1.5 would become 1, and true as well."""
+    if isinstance(number, bool | float):
+        raise TypeError("no whole number")
+    return int(number)
 
 
 def _unusable(path: Path, expected: str, found: str) -> DataError:
@@ -154,8 +167,9 @@ def _unusable(path: Path, expected: str, found: str) -> DataError:
 
 def _without_images(data: DataYaml, split: str) -> DataError:
     places = [_place(data, entry) for entry in data.splits[split]]
+    there = os.path.isdir(places[0])  # noqa: PTH112  of any name
     return DataError(
         f"the split `{split}` has no images", where=str(data.path), expected=f"images at {places[0]}",
-        found=describe(places[0] if places[0].is_dir() else places[0].parent),
+        found=describe(places[0] if there else places[0].parent),
         remedy="correct `path` or the split in that file",
     )  # fmt: skip

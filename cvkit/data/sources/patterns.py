@@ -21,6 +21,7 @@ FIELDS = {
 }
 TOKEN = re.compile(r"\*+|\{[^{}]*\}")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".ppm", ".pgm"})
+ANY = "[^/]*"  # what `*` matches
 UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")  # files another program is still writing
 
 Segment = re.Pattern[str] | None  # None: `**`, any number of folders
@@ -60,8 +61,10 @@ def compile_pattern(text: str, base: Path, key: str) -> Pattern:
     folders; everything else stands for itself. A field that comes twice has to say the same twice.
     Raises ConfigError on an unknown field.
     """
-    given = PurePosixPath(Path(text).expanduser().as_posix())
+    given = _at_home(text, key)
     parts = given.parts[1:] if given.is_absolute() else given.parts  # `base` is a name, whatever characters it has
+    if not parts:
+        raise ConfigError("a pattern without a name", where=f"{key}: {text}", expected="captures/{source}/*.jpg")
     plain = next((i for i, part in enumerate(parts) if TOKEN.search(part)), len(parts) - 1)
     written = [_expression(part, key, text) for part in [*parts[plain:], *(["*"] if parts[-1] == "**" else [])]]
     segments = tuple(None if part is None else re.compile(_once(part), re.DOTALL) for part in written)
@@ -116,8 +119,8 @@ def describe(folder: Path) -> str:
     """What is in `folder`, in words, for an error."""
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208  names only
-    except OSError as error:
-        return f"{folder}: {error.strerror or error}"
+    except (OSError, ValueError) as error:  # a zero byte in the name is a ValueError
+        return f"{folder}: {getattr(error, 'strerror', None) or error}"
     if not names:
         return f"{folder} is empty"
     return f"{folder} has {len(names)} entries, such as {', '.join(repr(name) for name in names[:3])}"
@@ -128,21 +131,34 @@ def is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  a hot path
 
 
+def _at_home(text: str, key: str) -> PurePosixPath:
+    """A pattern with the home folder in the place of `~`. Raises ConfigError for that of a person who is not known."""
+    try:
+        return PurePosixPath(Path(text).expanduser().as_posix())
+    except (RuntimeError, ValueError):  # a zero byte in the name is a ValueError
+        raise ConfigError("nobody knows this home folder", where=f"{key}: {text}", remedy="write its path") from None
+
+
 def _expression(part: str, key: str, text: str) -> str | None:
     """The regular expression of one part of a path; None for `**`."""
     if part == "**":
         return None
-    expression, position = "", 0
+    expression, position, star = "", 0, False
     for token in TOKEN.finditer(part):
-        expression += re.escape(part[position : token.start()]) + _token(token.group(), key, text)
-        position = token.end()
+        before = re.escape(part[position : token.start()])
+        if star and token.group().startswith("*"):  # the first place will do: trying others takes ages of long names
+            expression = expression.removesuffix(ANY) + f"(?>{ANY}?{before})"
+        else:
+            expression += before
+        expression += _token(token.group(), key, text)
+        star, position = token.group().startswith("*"), token.end()
     return expression + re.escape(part[position:])
 
 
 def _token(token: str, key: str, text: str) -> str:
     name = token[1:-1]
     if token.startswith("*"):
-        return "[^/]*"
+        return ANY
     if "," in name:
         return f"(?:{'|'.join(re.escape(choice) for choice in name.split(','))})"
     if name not in FIELDS:
@@ -214,8 +230,8 @@ def _entries(folder: str, unlisted: list[tuple[str, str]]) -> list[os.DirEntry[s
             return list(entries)
     except FileNotFoundError:  # gone since it was seen, or not there yet: no match, which the caller reports
         return []
-    except OSError as error:
-        unlisted.append((folder, f"the folder cannot be listed: {error.strerror or error}"))
+    except (OSError, ValueError) as error:  # a zero byte in the name is a ValueError
+        unlisted.append((folder, f"the folder cannot be listed: {getattr(error, 'strerror', None) or error}"))
         return []
 
 
@@ -233,7 +249,11 @@ def _place(entry: os.DirEntry[str]) -> tuple[int, int]:
 
 
 def _start(folder: Path) -> frozenset[tuple[int, int]]:
-    return frozenset({(status.st_dev, status.st_ino)}) if folder.is_dir() and (status := folder.stat()) else frozenset()
+    try:
+        status = folder.stat()
+    except (OSError, ValueError):  # not there, or no name
+        return frozenset()
+    return frozenset({(status.st_dev, status.st_ino)})
 
 
 def _size(entry: os.DirEntry[str]) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cvkit.data.sources import parquet_files
 from cvkit.data.sources.joins import Index, resolve
 from cvkit.data.sources.patterns import Found
 from cvkit.data.sources.said import CORNERS, RAW, Said, as_float, is_number
@@ -28,7 +29,7 @@ def read_parquet(said: Said, file: Found, shown: str, index: Index, wanted: Set[
     """
     try:
         table, unfit = _read_columns(file.path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         table, unfit = pd.DataFrame(), f"cannot be read as Parquet: {error}"
     if unfit:
         said.report("bad_record", shown, f"{shown}: {unfit}", file.source)
@@ -88,7 +89,7 @@ def _read_columns(path: str) -> tuple[pd.DataFrame, str]:
         wrong = [f"{name} is {types[name]}" for name in numbers if not _is_numeric(types[name])]
         if wrong or len(types) < len(file.schema_arrow.names):
             return pd.DataFrame(), "; ".join(wrong) + ", not numbers" if wrong else "two columns of one name"
-        return file.read([name for name in types if name in {*IMAGE, *CLASS, *numbers}]).to_pandas(), ""
+    return parquet_files.read(path, [name for name in types if name in {*IMAGE, *CLASS, *numbers}]).to_pandas(), ""
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
@@ -126,7 +127,7 @@ def _add_box(said: Said, image_id: str, box: Any, shown: str, line: int, place: 
         said.report("bad_record", image_id, detail)
         return
     category = box.get("class") if category is None else category
-    if type(category) not in (int, float, str):
+    if type(category) not in (int, float, str) or (isinstance(category, int) and category.bit_length() > 63):
         category = repr(category)
     confidence: Any = box.get("confidence")
     score = as_float(confidence) if is_number(confidence) else math.nan

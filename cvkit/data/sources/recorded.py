@@ -21,7 +21,7 @@ from cvkit.config import Config
 from cvkit.data.recorder_counters import losses
 from cvkit.data.recorder_files import BOX, KNOWN, MADE, UNKNOWN_VERSION
 from cvkit.data.records import Records
-from cvkit.data.sources import listing
+from cvkit.data.sources import listing, parquet_files
 from cvkit.data.sources.classes import by_id_or_name
 from cvkit.data.sources.patterns import Found, Pattern, workspace
 from cvkit.data.sources.said import CORNERS, RAW, Problem, Said, checked, findings_table, problem
@@ -34,6 +34,7 @@ SLACK = timedelta(days=1)  # a file of the captures may be recorded so much earl
 NAMED = ["image_id", "time", "source"]
 SIZE = ["width", "height"]  # pixels; 0 in files where nobody said
 FACTS = [*NAMED, "version", *SIZE, *KNOWN, "frame"]
+BROKEN = (OSError, pa.ArrowException, AttributeError, LookupError, RecursionError, TypeError, ValueError)  # files
 CUT = "~"  # in a folder's name that was cut: then it does not tell the source
 
 
@@ -72,7 +73,7 @@ def source_names(config: Config) -> set[str]:
         for below in place.iterdir():
             if below.name.startswith("source=") and (files := sorted(below.glob("*.parquet"))):
                 plain = below.name.removeprefix("source=")
-                names.add(_about(files[0])["source"] if CUT in plain else unquote(plain))
+                names.add(_source(files[0]) if CUT in plain else unquote(plain))
     return names
 
 
@@ -168,9 +169,9 @@ def _read(
         for file in _files(place):
             shown = listing.image_id(str(file), workspace(config))
             try:
-                table = pq.read_table(file, columns=columns, partitioning=None).select(columns).cast(_schema(columns))
+                table = parquet_files.read(file, columns).cast(_schema(columns))
                 classes[shown] = {int(key): str(name) for key, name in _about(file)["classes"].items()}
-            except (OSError, pa.ArrowException, LookupError, ValueError) as error:
+            except BROKEN as error:
                 problems += [problem("bad_record", shown, f"{shown}: no file of a recorder: {error}")] if inside else []
                 continue
             table = table.append_column("file", pa.repeat(shown, len(table)))
@@ -188,6 +189,14 @@ def _schema(columns: list[str]) -> pa.Schema:
     boxes = {name: pa.list_(pa.int32() if name == "class_id" else pa.float32()) for name in BOX}
     types = {**dict.fromkeys(texts, pa.string()), **others, **boxes}
     return pa.schema([(name, types.get(name, pa.float64())) for name in columns])
+
+
+def _source(file: Path) -> str:
+    """The source of a file; what its folder says where the file is broken."""
+    try:
+        return str(_about(file)["source"])
+    except BROKEN:
+        return unquote(file.parent.name.removeprefix("source="))
 
 
 def _about(file: Path) -> dict[str, Any]:

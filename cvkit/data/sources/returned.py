@@ -5,7 +5,9 @@ Class ids are the tool's own. They are joined to the model's by name, never gues
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +41,22 @@ def read_plan(folder: Path) -> pd.DataFrame:
     try:
         plan = pd.read_csv(file, dtype={"file": str, "image_id": str}, keep_default_na=False)
         widths = plan[needed].astype({"width": float, "height": float})
+        _check_plan(widths)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             "there is no plan with these labels", where=str(file), expected=f"columns {', '.join(needed)}",
             found=str(error)[:200], remedy=f"copy {PLAN_FILE} from the folder `cvkit labels plan` wrote into this one",
         ) from None  # fmt: skip
     return widths
+
+
+def _check_plan(plan: pd.DataFrame) -> None:
+    """Raise ValueError where an image is named twice, or has no size that its boxes could be shares of."""
+    if plan["image_id"].duplicated().any():
+        raise ValueError(f"{plan['image_id'][plan['image_id'].duplicated()].iloc[0]!r} stands there twice")
+    sizes = plan[["width", "height"]].to_numpy()
+    if not ((sizes >= 1) & (sizes < math.inf)).all():  # NaN is not
+        raise ValueError("an image without width and height")
 
 
 def read_returned(folder: Path, classes: Mapping[int, str]) -> Returned:
@@ -69,7 +81,7 @@ def _from_coco(file: Path, plan: pd.DataFrame, classes: Mapping[int, str]) -> di
     known = _by_stem(plan)
     ids = {key: _image(name, known, file) for key, name in content.images.items()}
     for what, names in (("image", list(ids.values())), ("category", list(content.categories.values()))):
-        if twice := [name for name in names if names.count(name) > 1]:
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
             raise _unreadable(file, f"two entries for {what} {twice[0]!r}", f"one for each {what}")
     said = Said()
     coco.read_annotations(said, content, ids, file.name)
@@ -123,7 +135,7 @@ def _names(folder: Path) -> dict[int, str]:
         if names := data_yaml.read_data_yaml(file).names:
             return names
     for file in sorted([*folder.rglob("classes.txt"), *folder.rglob("obj.names")]):
-        return dict(enumerate(file.read_text(encoding="utf-8-sig").split("\n")))
+        return dict(enumerate(_text(file).split("\n")))
     raise DataError(
         "nothing says which class the ids in these labels mean", where=str(folder),
         expected="data.yaml or classes.txt", found="neither",
@@ -148,8 +160,12 @@ def _image(name: str, known: Mapping[str, str], file: Path) -> str:
 
 
 def _texts(file: Path) -> list[str]:
+    return [line for line in _text(file).splitlines() if line.strip()]
+
+
+def _text(file: Path) -> str:
     try:
-        return [line for line in file.read_bytes().decode("utf-8-sig").splitlines() if line.strip()]
+        return file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(file, str(error), "a text file") from None
 

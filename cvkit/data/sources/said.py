@@ -146,10 +146,8 @@ def _class_ids(written: pd.Series, classes: Classes) -> pd.Series:
 def _class_id(name: Any, classes: Classes) -> int:
     if classes is not None:
         return classes.get(name, -1)
-    whole = (
-        isinstance(name, (int, float, np.integer)) and not math.isnan(name) and name >= 0 and float(name).is_integer()
-    )
-    return int(name) if whole and name < 2**31 else -1
+    whole = isinstance(name, (int, float, np.integer)) and 0 <= name < 2**31 and float(name).is_integer()  # NaN is not
+    return int(name) if whole else -1
 
 
 def _verdicts(table: pd.DataFrame, scored: bool) -> tuple[pd.Series, pd.Series]:

@@ -10,6 +10,10 @@ from pathlib import Path
 from cvkit.data.sources.said import Said
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
+# As the encodings write them that the parser knows; all others are like ASCII here.
+DOCTYPES = tuple(
+    word.encode(code) for word in ("<!DOCTYPE", "<!ENTITY") for code in ("ascii", "utf-16-le", "utf-16-be")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ def read_voc(path: str) -> Annotation | str:
     """
     try:
         content = Path(path).read_bytes()
-        if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        if any(word in content for word in DOCTYPES):
             return "has a document type, which annotations do not need and cvkit does not read"
         root = ElementTree.fromstring(content)  # noqa: S314  no DTD, so no entities that grow
     except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: unknown encodings

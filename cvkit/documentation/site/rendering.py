@@ -67,7 +67,7 @@ def look(file: Path, kept: Path) -> Look:
             write_text(place(kept, content), f"{head}\n{fragment.html}")
     except OSError:
         return Look("missing", "")
-    except ValueError:  # a file that was cut or is no notebook
+    except (ValueError, RecursionError):  # a file that was cut, is no notebook, or lists of lists without an end
         return Look("damaged", "")
     return Look("", content)
 
