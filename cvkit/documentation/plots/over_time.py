@@ -217,10 +217,11 @@ def _mark_current(axes: Axes, rows: pd.DataFrame, current: Window | None) -> Non
 
 def _edges(rows: pd.DataFrame) -> tuple[Floats, Floats]:
     """Starts and ends of the windows, as matplotlib counts days."""
-    return _days(list(rows["window_start"])), _days(list(rows["window_end"]))
+    naive = (rows[name].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy() for name in ("window_start", "window_end"))
+    return _days(next(naive)), _days(next(naive))
 
 
-def _days(times: Sequence[datetime]) -> Floats:
+def _days(times: Sequence[datetime] | NDArray[np.datetime64]) -> Floats:
     numbers: Floats = np.asarray(mdates.date2num(times), dtype=np.float64)  # type: ignore[no-untyped-call]
     return numbers
 
