@@ -35,6 +35,7 @@ def run(
     one is to be made `anew`.
     """
     started = time.perf_counter()
+    _clear(folder, anew)
     say(f"A generated production line, three cameras, {demo_world.DAYS} days, in {folder}")
     say("It is measured, a version is trained and judged, reports and site are written: some minutes.")
     config = prepare(folder, seed, anew=anew)
