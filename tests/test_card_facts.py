@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,10 +20,21 @@ from scipy import stats
 from cvkit.config import Config, load_config
 from cvkit.documentation import facts
 from cvkit.documentation.facts import Known, training_data
+from cvkit.documentation.facts.known import _latency as latency
 from cvkit.tables import MEASUREMENTS, conform
 
 NOW = datetime(2026, 11, 10, tzinfo=UTC)
 CLASSES = ("nut", "<b>bolt")
+
+
+@pytest.mark.parametrize(("version", "expected"), [("old", 3.0), ("new", 4.0), ("newer", 2.0), ("other", None)])
+def test_what_an_image_takes_is_of_the_newest_gate_on_either_side(version: str, expected: float | None) -> None:
+    gates = [("old", "new", (9.0, 8.0), 1), ("new", "newer", (4.0, 2.0), 3), ("old", "newer", (3.0, 1.0), 2)]
+    results: list[Any] = [
+        SimpleNamespace(champion=one, challenger=other, latency_ms=took, made=NOW + timedelta(days=place))
+        for one, other, took, place in gates
+    ]
+    assert latency(results, version) == expected
 
 
 def data_set(folder: Path, boxes: list[list[int]]) -> Path:

@@ -75,6 +75,42 @@ def test_a_mistake_is_answered_in_words(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "usage", "words"),
+    [
+        (["staus"], "usage: cvkit [", "did you mean status?"),
+        (["run", "--windw", "3"], "usage: cvkit run [", "did you mean --window?"),
+        (["alerts", "akc", "x"], "usage: cvkit alerts [", "did you mean ack?"),
+        (["alerts", "ack", "x", "--why=y", "--bye=z"], "usage: cvkit alerts ack [", "did you mean --by?"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(
+    arguments: list[str], usage: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith(usage)
+    assert words in said
+
+
+def test_a_workspace_of_nearly_that_name_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "line-7").mkdir()
+    (tmp_path / "line-7" / "cvkit.yml").touch()
+    assert cli.main(["status", "--config", str(tmp_path / "lime-7" / "cvkit.yml")]) == 2
+    assert "did you mean line-7? else run `cvkit init FOLDER`" in capsys.readouterr().err
+
+    def secret(folder: object) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", secret)
+    assert cli.main(["status", "--config", str(tmp_path / "lime-7" / "cvkit.yml")]) == 2
+    assert "no settings to read" in capsys.readouterr().err
+
+
 def test_a_missing_reference_is_a_data_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

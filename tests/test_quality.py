@@ -84,6 +84,17 @@ def test_a_planted_fault_is_found_and_nothing_else(
     assert found(table, limits) == {finding: [7]}
 
 
+def test_an_image_that_cannot_be_read_is_not_missing_a_prediction_too(limits: quality.Limits) -> None:
+    table = features(24, seed=3)
+    table.loc[3, ["damage", "content"]] = ["empty_file", ""]
+    table.loc[5, "damage"] = "truncated"  # a model may have seen its upper part
+    known = records(table)
+    known.images.loc[[3, 5, 7], "predicted"] = False
+    rows = quality.find(known, table, {"cam": limits}, WINDOW)
+    told = {name: set(rows.loc[rows["image_id"] == table["image_id"][name], "finding"]) for name in (3, 5, 7)}
+    assert told == {3: {"empty_file"}, 5: {"truncated", "missing_prediction"}, 7: {"missing_prediction"}}
+
+
 def test_a_frozen_camera_is_a_run_of_unchanging_frames(limits: quality.Limits) -> None:
     table = features(48, seed=3)
     table.loc[10:20, "content"] = "same"

@@ -11,7 +11,7 @@ import pytest
 from cvkit.config import RuleSettings
 from cvkit.monitoring import rules
 from cvkit.monitoring.alarms import Alarm
-from cvkit.monitoring.diagnosis import diagnose, text
+from cvkit.monitoring.diagnosis import behind, diagnose, text
 from cvkit.tables import MEASUREMENTS, conform, worst
 
 SETTINGS = RuleSettings()
@@ -122,6 +122,27 @@ def history(*states: str, feature: str = "sharpness", source: str = "cam") -> pd
         {"source": source, "rule": "drift", "feature": feature, "state": states, "reason": "", "window_start": days,
          "window_end": days + pd.Timedelta(days=1)}
     )  # fmt: skip
+
+
+def test_a_champion_that_has_not_measured_the_newest_windows_is_told_of() -> None:
+    days = pd.date_range("2026-10-01", periods=4, tz="UTC")
+    old = pd.DataFrame({"version": "old", "window_start": days, "status": "done", "finished": days})
+    runs = pd.concat([old, old.iloc[1:2].assign(version="new"), old.iloc[3:].assign(version="new", status="failed")])
+    runs["window_end"] = runs["window_start"] + pd.Timedelta(days=1)
+    assert behind(runs, "old") == behind(runs.iloc[:0], "old") == ""
+    words = behind(runs, "new")
+    assert "up to 2026-10-04 were measured with version old, not with new" in words
+    assert "`cvkit run --from 2026-10-01 --to 2026-10-05`" in words
+    assert behind(runs.assign(status="done"), "new") == ""
+    assert text(history("ok").iloc[:0], runs, {}, words) == words
+
+
+def test_what_cannot_be_judged_is_told_since_its_own_reason() -> None:
+    """Else a camera that sent too few images for days, and then none, would have sent none for days."""
+    few, none = (history(*["unknown"] * 4).assign(reason=reason) for reason in ("too few images", "no images"))
+    told = pd.concat([few.iloc[:3], none.iloc[3:]])
+    found = diagnose(told).iloc[0]
+    assert (found["what"], found["since"]) == ("cannot be judged: no images", told["window_start"].max())
 
 
 def test_a_diagnosis_says_since_when_and_whether_it_lasts() -> None:

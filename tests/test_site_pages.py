@@ -141,6 +141,17 @@ def test_where_there_is_nothing_a_command_makes_it(page: str, said: str, nothing
     assert said in words(RENDER[page](nothing, link))
 
 
+def test_a_champion_that_has_not_seen_the_newest_windows_is_not_called_all_right(situation: Situation) -> None:
+    fine = situation.verdicts.assign(state="ok")
+    said = {
+        words: status.render(replace(situation, verdicts=fine, behind=words), link) for words in ("", "not <b> with it")
+    }
+    heads = [words(html[: html.index('<div class="cvkit-banner')]) for html in said.values()]
+    assert heads[0].startswith("Nothing stands out")
+    assert not heads[1].startswith("Nothing stands out")
+    assert "not &lt;b&gt; with it" in said["not <b> with it"]
+
+
 def test_the_table_answers_in_one_look(situation: Situation) -> None:
     html = status.render(situation, link)
     headline = words(html[: html.index('<div class="cvkit-banner')])

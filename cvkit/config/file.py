@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
+import os
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -143,8 +144,11 @@ class Config(Section):
 
 def _meant(folder: Path) -> str:
     """A word where a folder beside `folder` has settings, and nearly its name."""
-    beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
-    names = [one.name for one in beside if (one / "cvkit.yml").is_file()]
+    try:
+        beside = os.listdir(folder.parent)  # noqa: PTH208  names only
+    except OSError:  # this is a word beside an error, and must not take its place
+        return ""
+    names = [one for one in beside if os.path.isfile(folder.parent / one / "cvkit.yml")]  # noqa: PTH113  False if secret
     close = difflib.get_close_matches(folder.name, names, n=1)
     return f"did you mean {close[0]}? else " if close and close[0] != folder.name else ""
 

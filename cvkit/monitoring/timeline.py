@@ -12,13 +12,8 @@ from cvkit.monitoring.schema import RUNS, WORST
 from cvkit.tables import STATES
 
 PAST = ("window_start", "window_end", "source", "version", "state", "rule", "feature")  # columns of `past`
-ABOUT = (
-    "window_start",
-    "window_end",
-    "version",
-    "finished",
-    "status",
-)  # what of a run says which of its verdicts count
+# What of a run says which of its verdicts count.
+ABOUT = ("window_start", "window_end", "version", "finished", "status")
 
 
 def timeline(
