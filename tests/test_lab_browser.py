@@ -47,17 +47,26 @@ class Lab:
             self.outside.append(request.url)
 
     def run(self, notebook: str) -> None:
-        """Open a notebook and run all of it, until no cell is busy."""
+        """Open a notebook and run all of it, until no cell is busy or one has failed: those below it never run.
+
+        The notebook's own indicator says idle before there is a kernel, and then nothing runs: the status bar knows.
+        """
         self.page.goto(f"{self.address}/lab/tree/{notebook}?token={TOKEN}&reset")
         self.page.locator(".jp-Notebook .jp-Cell").first.click()
-        self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']")
+        self.page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/")
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
-        self.page.wait_for_function(
-            """() => { const p = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent);
-                       return p.length && p.every(text => /\\[\\d+\\]/.test(text)); }"""
-        )
-        errors = self.page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']")
+        failed = ".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']"
+        try:
+            self.page.wait_for_function(
+                """failed => { const p = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
+                               return document.querySelector(failed) ||
+                                   p.length && p.every(e => /\\[\\d+\\]/.test(e.textContent)); }""",
+                arg=failed,
+            )
+        except Exception as error:
+            raise AssertionError(f"{notebook}: {self.page.locator('body').inner_text()}") from error
+        errors = self.page.locator(failed)
         assert errors.count() == 0, errors.all_inner_texts()
 
 
