@@ -16,7 +16,7 @@ from cvkit.stats import anomaly
 from cvkit.stats.arrays import Floats
 from cvkit.stats.change.projection import unit
 from cvkit.stats.correction import benjamini_hochberg
-from cvkit.tables import ANOMALIES, FINDINGS, NUMBERS, conform, empty
+from cvkit.tables import ANOMALIES, FINDINGS, NUMBERS, conform
 
 RARE = 0.2  # share of a window's images up to which flagged ones are odd images, and not a changed stream
 DAY = timedelta(days=1)
@@ -33,12 +33,18 @@ def find(
     window or the reference has too few images have NaN. `features` and `embeddings` as in ordinary contexts
     (`reference.ordinary`).
     """
-    parts = [
-        _of_source(str(source), part, embeddings, reference, window_length)
-        for source, part in features[features["damage"].isin(["", "truncated"])].groupby("source")
-    ]
-    told = pd.concat(parts, ignore_index=True) if parts else empty(ANOMALIES)
-    return flag(told, reference, level, window_length)
+    images = features[features["damage"].isin(["", "truncated"])].sort_values("source", kind="stable")
+    told = {name: np.full(len(images), "", dtype=object) for name in ("told_by", "reason")}
+    told |= {name: np.full(len(images), np.nan) for name in ("score", "p_value", "flagged_from")}
+    looks = images[list(NUMBERS)].to_numpy(float)
+    for source, places in images.groupby("source").indices.items():
+        mine = slice(int(places[0]), int(places[-1]) + 1)
+        vectors = {LOOKS: looks[mine], MEANING: unit(matrix(embeddings, images["image_id"].iloc[mine]))}
+        for name, values in _of_source(vectors, _learnt(reference, str(source), window_length)).items():
+            told[name][mine] = values
+    return flag(
+        conform(images[["image_id", "source", "time"]].assign(**told), ANOMALIES), reference, level, window_length
+    )
 
 
 def flag(anomalies: pd.DataFrame, reference: Reference, level: float, window_length: timedelta = DAY) -> pd.DataFrame:
@@ -94,30 +100,23 @@ def nearest(
     return pd.Series(part["image_id"].to_numpy()[np.argmin(squares, axis=1)], index=image_ids.index)
 
 
-def _of_source(
-    source: str, part: pd.DataFrame, embeddings: pd.DataFrame, reference: Reference, length: timedelta
-) -> pd.DataFrame:
-    """Table ANOMALIES of one source without flags."""
-    here = part[["image_id", "source", "time"]]
-    learnt = _learnt(reference, source, length)
-    vectors = _vectors(part, embeddings)
+def _of_source(vectors: dict[str, Floats], learnt: dict[str, anomaly.Normal]) -> dict[str, Any]:
+    """Columns of ANOMALIES of one source's images; none where there are too few to tell."""
     told = {kind: (normal, vectors[kind]) for kind, normal in learnt.items() if vectors[kind].shape[1]}
-    if not told or len(part) < anomaly.ALIGN_FROM:
-        return conform(here, ANOMALIES)
+    n = len(vectors[LOOKS])
+    if not told or n < anomaly.ALIGN_FROM:
+        return {}
     scores = {kind: anomaly.score(normal, rows) for kind, (normal, rows) in told.items()}
     tails = np.column_stack([anomaly.p_values(told[kind][0], found) for kind, found in scores.items()])
     p_value = np.minimum(1.0, tails.shape[1] * np.nanmin(np.nan_to_num(tails, nan=1.0), axis=1))
     loudest = [list(told)[place] for place in np.argmin(np.nan_to_num(tails, nan=1.0), axis=1)]
-    return conform(
-        here.assign(
-            told_by=[", ".join(sorted(told, key=lambda one: one != kind)) for kind in loudest],
-            score=[scores[kind][row] for row, kind in enumerate(loudest)],
-            p_value=p_value,
-            flagged_from=np.maximum(benjamini_hochberg(p_value), _judged_from(learnt, list(told), len(part))),
-            reason=_reasons(loudest, learnt, vectors[LOOKS]),
-        ),
-        ANOMALIES,
-    )
+    return {
+        "told_by": [", ".join(sorted(told, key=lambda one: one != kind)) for kind in loudest],
+        "score": [scores[kind][row] for row, kind in enumerate(loudest)],
+        "p_value": p_value,
+        "flagged_from": np.maximum(benjamini_hochberg(p_value), _judged_from(learnt, list(told), n)),
+        "reason": _reasons(loudest, learnt, vectors[LOOKS]),
+    }
 
 
 def _judged_from(learnt: dict[str, anomaly.Normal], told: list[str], n: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,39 +11,87 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cvkit.stats import intervals
+from cvkit.stats.arrays import Floats
+from cvkit.stats.intervals import Healthy
 from cvkit.tables import bounds_of
 
 Row = dict[str, Any]  # one row of MEASUREMENTS
 MOST_CLASSES = 20  # that are measured each for itself: those with most boxes in the reference, then in the window
+FEATURES = ("class_boxes", "class_confidence")
 
 
-ByImage = tuple[pd.DataFrame, pd.DataFrame]  # boxes, and their mean confidence: a row an image, a column a class
+@dataclass(frozen=True, slots=True, eq=False)
+class ByImage:
+    """Boxes on some images: a row an image, a column a class that occurs."""
+
+    kinds: NDArray[np.int64]  # the classes' ids (k,), ascending
+    boxes: Floats  # (n, k)
+    confidence: Floats  # mean of them (n, k), NaN where there are none
+
+    def columns(self, kind: int) -> tuple[Floats, Floats]:
+        """Boxes of one class on each image (n,), 0 where there are none, and their mean confidence."""
+        place = int(np.searchsorted(self.kinds, kind))
+        if place < self.kinds.size and self.kinds[place] == kind:
+            return self.boxes[:, place], self.confidence[:, place]
+        return np.zeros(len(self.boxes)), np.full(len(self.boxes), np.nan)
+
+    def counts(self, kinds: NDArray[np.int64]) -> Floats:
+        """Boxes on each image (n, len(kinds)) of the classes `kinds`, ascending, among which are all that occur."""
+        found = np.zeros((len(self.boxes), kinds.size))
+        found[:, np.searchsorted(kinds, self.kinds)] = self.boxes
+        return found
 
 
-def measure(now: ByImage, then: ByImage, chunks: NDArray[np.intp] | None, names: Mapping[int, str]) -> Iterator[Row]:
-    """Rows of MEASUREMENTS, class_boxes and class_confidence, of one source.
+@dataclass(frozen=True, slots=True, eq=False)
+class Usual:
+    """The same of a reference, whose images `chunks` says which of its windows they are from."""
 
-    `now`, `then`: see `by_image`, of the window and of the reference, whose images `chunks` says which of its windows
-    they are from. Boxes are counted on all images, 0 where there are none; confidence is that of images with some.
+    by_image: ByImage
+    chunks: NDArray[np.intp] | None
+    known: dict[tuple[str, int], Healthy] = field(default_factory=dict)  # worked out as it is asked for
+
+    def healthy(self, feature: str, kind: int) -> Healthy:
+        """What is usual of one of FEATURES of a class."""
+        if (feature, kind) not in self.known:
+            values = self.by_image.columns(kind)[FEATURES.index(feature)]
+            self.known[feature, kind] = intervals.healthy(values, self.chunks)
+        return self.known[feature, kind]
+
+
+def measure(now: ByImage, usual: Usual, names: Mapping[int, str]) -> Iterator[Row]:
+    """Rows of MEASUREMENTS, class_boxes and class_confidence, of one source in a window, against the reference.
+
+    Boxes are counted on all images, 0 where there are none; confidence is that of images with some.
     """
-    totals = pd.DataFrame({"then": then[0].sum(), "now": now[0].sum()}).fillna(0)
-    ordered = totals.sort_values(["then", "now"], ascending=False, kind="stable")
-    for class_id in ordered.index[:MOST_CLASSES]:
-        about = {"class_name": names.get(int(class_id), str(class_id)), "metric": "mean"}
-        for place, (feature, nothing) in enumerate((("class_boxes", 0.0), ("class_confidence", np.nan))):
-            values, usual = (_column(part[place], class_id, nothing) for part in (now, then))
-            n, n_reference = (int(np.count_nonzero(~np.isnan(numbers))) for numbers in (values, usual))
-            told = intervals.compare_means(values, usual, chunks, bounds_of(feature))
-            yield {**about, "feature": feature, "n": n, "n_reference": n_reference} | told
+    kinds = np.union1d(now.kinds, usual.by_image.kinds)
+    totals = [side.counts(kinds).sum(axis=0) for side in (now, usual.by_image)]
+    for kind in kinds[np.lexsort((kinds, -totals[0], -totals[1]))][:MOST_CLASSES].tolist():
+        about = {"class_name": names.get(kind, str(kind)), "metric": "mean"}
+        for feature, values in zip(FEATURES, now.columns(kind), strict=True):
+            then = usual.healthy(feature, kind)
+            told = intervals.compare_means(values, then, bounds_of(feature))
+            n = int(np.count_nonzero(~np.isnan(values)))
+            yield {**about, "feature": feature, "n": n, "n_reference": then.size} | told
 
 
 def by_image(predictions: pd.DataFrame, images: pd.Series) -> ByImage:
-    """Of each of `images` (ids) and each class the number of boxes, and their mean confidence."""
-    mine = predictions[predictions["image_id"].isin(images)]
-    grouped = mine.groupby(["image_id", "class_id"])["confidence"]
-    boxes, confidence = grouped.size().unstack(fill_value=0), grouped.mean().unstack()
-    return boxes.reindex(images, fill_value=0), confidence.reindex(images)
+    """What `predictions` (table BOXES) say of each of `images` (ids)."""
+    at = pd.Index(images).get_indexer(predictions["image_id"])
+    mine = at >= 0
+    return counted(
+        len(images), at[mine], predictions["class_id"].to_numpy()[mine], predictions["confidence"].to_numpy()[mine]
+    )
 
 
-def _column(part: pd.DataFrame, class_id: Any, nothing: float) -> NDArray[np.float64]:
-    return np.asarray(part[class_id] if class_id in part else np.full(len(part), nothing), float)
+def counted(images: int, at: NDArray[np.intp], kind: NDArray[np.int64], confidence: Floats) -> ByImage:
+    """Of boxes that lie on the image `at` (0 to `images` - 1), of a class and a confidence; NaN of these do not count.
+
+    All are (boxes,).
+    """
+    kinds, place = np.unique(kind, return_inverse=True)
+    cell, cells, known = at * kinds.size + place, images * kinds.size, ~np.isnan(confidence)
+    boxes, sure = (np.bincount(one, minlength=cells).astype(float) for one in (cell, cell[known]))
+    total = np.bincount(cell[known], confidence[known], minlength=cells)
+    mean = np.divide(total, sure, out=np.full(cells, np.nan), where=sure > 0)
+    shape = images, kinds.size
+    return ByImage(kinds.astype(np.int64), boxes.reshape(shape), mean.reshape(shape))

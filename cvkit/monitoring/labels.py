@@ -82,7 +82,8 @@ def unlike(measurements: pd.DataFrame) -> pd.DataFrame:
 def only_speaking(records: Records, features: pd.DataFrame, weights: pd.Series) -> pd.DataFrame:
     """`features` (table FEATURES) without what labels say of images that do not speak for their source."""
     kept: set[str] = set()
-    for source, images in records.images.groupby("source"):
+    labelled = set(records.images.loc[records.images["labelled"], "source"])
+    for source, images in records.images[records.images["source"].isin(labelled)].groupby("source"):
         kept |= speaking(images, features[features["source"] == source], weights)
     return features.assign(f1=features["f1"].where(features["image_id"].isin(kept)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -12,11 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cvkit.data.embeddings import matrix
-from cvkit.data.features import copies
 from cvkit.data.records import Records
-from cvkit.monitoring import anomalies, classes, performance
+from cvkit.monitoring import classes, performance
 from cvkit.monitoring.alarms import DIRECTIONS, SHARES, Key, Reading
+from cvkit.monitoring.classes import ByImage, Usual
 from cvkit.monitoring.contexts import Contexts
+from cvkit.monitoring.parts import Part, bad_images, distinct_images
 from cvkit.monitoring.quality import RANGE_FINDINGS
 from cvkit.monitoring.reference import Reference, context, ordinary_reference
 from cvkit.stats import correction, intervals
@@ -24,17 +25,8 @@ from cvkit.stats.anomaly import ALIGN_FROM
 from cvkit.stats.arrays import Floats
 from cvkit.stats.change import class_mix, drift, matching, projection
 from cvkit.stats.change.chunks import design_effect_counts, shift_p_value, signals
-from cvkit.tables import (
-    ANOMALIES,
-    COUNTED_FINDINGS,
-    FINDING_WORDS,
-    LABEL_FEATURES,
-    MEASUREMENTS,
-    WATCHED,
-    bounds_of,
-    conform,
-    empty,
-)
+from cvkit.stats.intervals import Healthy
+from cvkit.tables import COUNTED_FINDINGS, FINDING_WORDS, LABEL_FEATURES, MEASUREMENTS, WATCHED, bounds_of, conform
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
 CHANCE_FINDINGS = (*RANGE_FINDINGS, "near_duplicate")
@@ -43,42 +35,35 @@ Row = dict[str, Any]  # one row of MEASUREMENTS
 
 
 def measure(
+    parts: Sequence[Part],
     records: Records,
     features: pd.DataFrame,
-    embeddings: pd.DataFrame,
     findings: pd.DataFrame,
     reference: Reference,
     window_length: timedelta = timedelta(days=1),
-    known: Collection[str] = (),
-    odd: pd.DataFrame | None = None,
     false_flags: float = 0.1,
     confidence: float = 0.0,
     weights: pd.Series | None = None,
 ) -> pd.DataFrame:
     """The table MEASUREMENTS of one window: amount of data, share of bad images, drift of every feature, per source.
 
-    Sources of the reference, and `known` ones, that sent nothing are measured too, with n = 0. Copies of one image
-    count once for drift: a frozen camera sends one observation a day, however many files. Where the reference has
-    contexts to match, `features` and `embeddings` are those of ordinary ones (`reference.ordinary`). p-values are
-    corrected together (Holm). Of the `odd` images (table ANOMALIES, flagged at a share `false_flags` of false flags)
-    those that are rare are left out of drift: a few odd images among others are no shift. Where images have labels the
-    performance of predictions of at least `confidence` is measured, with their sampling `weights` by image_id where a
-    plan drew them.
+    `parts` are the window's (`parts.apart`). Where the reference has contexts to match, `features` are
+    those of ordinary ones (`reference.ordinary`). p-values are corrected together (Holm). Of the odd images, flagged at
+    a share `false_flags` of false flags, those that are rare are no part of drift: a few odd images among others are no
+    shift. Where images have labels the performance of predictions of at least `confidence` is measured, with their
+    sampling `weights` by image_id where a plan drew them.
     """
-    odd = empty(ANOMALIES) if odd is None else odd
-    sources = sorted({*features["source"], *known, *(source for source in reference.sources if source)})
     rows = [
         row
-        for source in sources
-        for row in _measure_source(
-            source, records, features, embeddings, findings, reference, window_length, odd, false_flags
-        )
-    ]  # fmt: skip
+        for part in parts
+        for row in _measure_part(part, records, basis_of(reference, part.source, window_length), false_flags)
+    ]
     drawn = pd.Series(dtype=float) if weights is None else weights
+    labelled = sorted(set(records.images.loc[records.images["labelled"], "source"]))
     rows += [
-        row for one in sources for row in performance.of_source(one, records, features, reference, confidence, drawn)
+        row for one in labelled for row in performance.of_source(one, records, features, reference, confidence, drawn)
     ]  # fmt: skip
-    rows += _unplaced(findings, sources)
+    rows += _unplaced(findings, [part.source for part in parts])
     named = [{"class_name": "", **row} for row in rows]
     table = conform(pd.DataFrame(named), MEASUREMENTS)
     together = table["p_value"].mask(table["metric"] == "selection")  # corrected already, and no alarm
@@ -97,12 +82,15 @@ class Basis:
     """What a source is compared with: its part of the reference, made ready once."""
 
     features: pd.DataFrame  # all images
+    usual_count: float  # images in a window
+    untimed: bool  # whether it has images without times only: then nothing says how long a pause may be
     distinct: pd.DataFrame  # readable ones, each content once
     chunks: NDArray[np.intp] | None  # of `distinct`
     samples: dict[str, drift.Sample]  # by feature
-    counts: pd.DataFrame  # boxes per image and class, of those of `distinct` that have predictions
+    means: dict[str, Healthy]  # by feature, of `distinct`
+    counts: ByImage  # boxes on those of `distinct` that have predictions
     count_chunks: NDArray[np.intp] | None  # of `counts`
-    classes: classes.ByImage  # boxes and their confidence on these images
+    classes: Usual  # the same
     usual: dict[str, int]  # images with each finding
     directions: projection.Projection | None  # of its embeddings
     along: list[drift.Sample]  # of the embeddings, for each direction
@@ -110,30 +98,21 @@ class Basis:
 
 
 def readings(
-    records: Records,
-    features: pd.DataFrame,
-    embeddings: pd.DataFrame,
-    reference: Reference,
-    window_length: timedelta = timedelta(days=1),
-    odd: pd.DataFrame | None = None,
+    parts: Sequence[Part], reference: Reference, window_length: timedelta = timedelta(days=1)
 ) -> dict[Key, Reading]:
-    """What the window tells each stream of evidence, by source and feature: see `cvkit.monitoring.alarms`.
-
-    Rare `odd` images are left out, as in `measure`.
-    """
-    aside = anomalies.rare(empty(ANOMALIES) if odd is None else odd)
+    """What the window tells each stream of evidence, by source and feature: see `cvkit.monitoring.alarms`."""
     found: dict[Key, Reading] = {}
-    for source, current in features.groupby("source"):
-        basis = basis_of(reference, str(source), window_length)
-        distinct = distinct_images(current, aside)
+    for part in parts:
+        if not part.images:
+            continue
+        basis = basis_of(reference, part.source, window_length)
         for name, sample in basis.samples.items():
-            found[str(source), name] = _reading(distinct[name].dropna().to_numpy(), sample, reference.independent)
-        if len(predicted := _predicted(distinct)) and len(basis.counts):
-            found[str(source), "class_mix"] = _class_reading(
-                records.predictions, predicted, basis, reference.independent
-            )
+            values = part.values[name]
+            found[part.source, name] = _reading(values[~np.isnan(values)], sample, reference.independent)
+        if len(part.predicted) and len(basis.counts.boxes):
+            found[part.source, "class_mix"] = _class_reading(part, basis, reference.independent)
         if basis.directions is not None:
-            found[str(source), "embedding"] = _embedding_reading(_along(distinct, embeddings, basis), basis)
+            found[part.source, "embedding"] = _embedding_reading(_along(part, basis), basis)
     return found
 
 
@@ -147,8 +126,8 @@ def _reading(values: Floats, sample: drift.Sample, independent: bool) -> Reading
     return Reading((), values.size, p_value=result.p_value, effect=result.effect)
 
 
-def _class_reading(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: Basis, independent: bool) -> Reading:
-    now, then = _same_mix(predictions, predicted, basis)
+def _class_reading(part: Part, basis: Basis, independent: bool) -> Reading:
+    now, then = _same_mix(part, basis)
     result = _chi_square(now, then, basis)
     chunks = basis.count_chunks
     if chunks is None and not independent:
@@ -166,12 +145,11 @@ def _embedding_reading(along: Floats, basis: Basis) -> Reading:
     return Reading(tuple(replace(one, weight=1 / len(levels)) for one in levels), len(told), kind=DIRECTIONS)
 
 
-def _along(images: pd.DataFrame, embeddings: pd.DataFrame, basis: Basis) -> Floats:
-    """Coordinates of images along the reference's directions (n, directions + 1), NaN rows without an embedding."""
-    embedded = matrix(embeddings, images["image_id"])
-    if basis.directions is None or not embedded.size:
+def _along(part: Part, basis: Basis) -> Floats:
+    """Coordinates of a part's images along the reference's directions (n, directions + 1), NaN without an embedding."""
+    if basis.directions is None or not part.embedded.size:
         return np.empty((0, 0))
-    return projection.project(basis.directions, embedded)
+    return projection.project(basis.directions, part.embedded)
 
 
 def _chi_square(now: Floats, then: Floats, basis: Basis) -> drift.Drift:
@@ -199,66 +177,55 @@ def _prepared(reference: Reference, part: str | None, length: timedelta) -> Basi
     embedded = matrix(embeddings, distinct["image_id"])
     directions = projection.fit(embedded) if embedded.size and chunks is not None else None
     along = projection.project(directions, embedded) if directions is not None else np.empty((0, 0))
+    counts = classes.by_image(reference.predictions, distinct.loc[predicted, "image_id"])
+    count_chunks = None if chunks is None else chunks[predicted]
     return Basis(
-        known, distinct, chunks, {name: one for name, one in samples.items() if one.values.size},
-        _boxes_by_class(reference.predictions, distinct[predicted]), None if chunks is None else chunks[predicted],
-        classes.by_image(reference.predictions, distinct.loc[predicted, "image_id"]),
-        _images_by_finding(reference.findings, known),
+        known, _usual_count(known, length), bool(len(known) and known["time"].isna().all()),
+        distinct, chunks, {name: one for name, one in samples.items() if one.values.size},
+        {name: intervals.healthy(distinct[name].to_numpy(), chunks) for name in WATCHED},
+        counts, count_chunks, Usual(counts, count_chunks), bad_images(reference.findings, known["image_id"]),
         directions, [drift.prepare(column, chunks) for column in along.T], context(reference, part or ""),
     )  # fmt: skip
 
 
-def _measure_source(
-    source: str,
-    records: Records,
-    features: pd.DataFrame,
-    embeddings: pd.DataFrame,
-    findings: pd.DataFrame,
-    reference: Reference,
-    length: timedelta,
-    odd: pd.DataFrame,
-    false_flags: float,
-) -> Iterator[Row]:
-    current, basis = features[features["source"] == source], basis_of(reference, source, length)
-    distinct = distinct_images(current, anomalies.rare(odd))
-    here = {"source": source, "n": len(distinct), "n_reference": len(basis.distinct)}
-    usual_count = _usual_count(basis.features, length)
-    yield {**here, "feature": "images", "metric": "count", "value": len(current), "expected": usual_count}
-    yield from _shares(source, current, findings[findings["source"] == source], basis)
-    if (strange := _strange(odd[odd["source"] == source], false_flags)) is not None:
+def _measure_part(part: Part, records: Records, basis: Basis, false_flags: float) -> Iterator[Row]:
+    here = {"source": part.source, "n": len(part.distinct), "n_reference": len(basis.distinct)}
+    yield {**here, "feature": "images", "metric": "count", "value": part.images, "expected": basis.usual_count}
+    yield from _shares(part, basis)
+    if (strange := _strange(part.odd, false_flags)) is not None:
         yield {**here, "feature": "strange", "metric": "share", **strange}
-    if len(basis.distinct) and len(distinct):
-        for name in WATCHED:
-            if name in LABEL_FEATURES and distinct[name].isna().all():
-                continue  # labels come late, or never: nothing is missed yet
-            if name in basis.samples:
-                drifts = _drift(name, distinct[name], basis, basis.samples[name])
-                yield from ({**row, "source": source} for row in drifts)
-            elif n := int(distinct[name].notna().sum()):  # measured, but nothing to compare with
-                yield {"source": source, "feature": name, "metric": "ks", "n": n, "n_reference": 0}
-        mix = _class_mix(records.predictions, _predicted(distinct), basis)
-        yield from ({**row, "source": source} for row in mix)
-        each = classes.by_image(records.predictions, _predicted(distinct)["image_id"])
-        found = classes.measure(each, basis.classes, basis.count_chunks, records.classes)
-        yield from ({**row, "source": source} for row in found)
-        seen = _embedding(_along(distinct, embeddings, basis), basis)
-        yield from ({**row, "source": source} for row in seen)
+    if len(basis.distinct) and len(part.distinct):
+        yield from ({**row, "source": part.source} for row in _moved(part, records, basis))
 
 
-def _drift(feature: str, current: pd.Series, basis: Basis, sample: drift.Sample) -> Iterator[Row]:
+def _moved(part: Part, records: Records, basis: Basis) -> Iterator[Row]:
+    """How far everything that a part's images have lies from the reference."""
+    for name in WATCHED:
+        values = part.values[name]
+        n = int(np.count_nonzero(~np.isnan(values)))
+        if name in LABEL_FEATURES and not n:
+            continue  # labels come late, or never: nothing is missed yet
+        if name in basis.samples:
+            yield from _drift(name, values, n, basis)
+        elif n:  # measured, but nothing to compare with
+            yield {"feature": name, "metric": "ks", "n": n, "n_reference": 0}
+    yield from _class_mix(part, basis)
+    yield from classes.measure(part.boxes, basis.classes, records.classes)
+    yield from _embedding(_along(part, basis), basis)
+
+
+def _drift(feature: str, now: Floats, n: int, basis: Basis) -> Iterator[Row]:
     """How far one feature lies from the reference: its mean against a healthy window's, and every drift statistic."""
-    now = current.to_numpy()
-    n = int(np.count_nonzero(~np.isnan(now)))
+    sample = basis.samples[feature]
     here = {"feature": feature, "n": n, "n_reference": sample.values.size}
-    then = basis.distinct[feature].to_numpy()
-    yield {**here, "metric": "mean"} | intervals.compare_means(now, then, basis.chunks, bounds_of(feature))
+    yield {**here, "metric": "mean"} | intervals.compare_means(now, basis.means[feature], bounds_of(feature))
     for metric, result in drift.compare(now, sample).items():
         yield {**here, "metric": metric, "value": result.statistic, "p_value": result.p_value, "effect": result.effect}
 
 
-def _class_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: Basis) -> Iterator[Row]:
+def _class_mix(part: Part, basis: Basis) -> Iterator[Row]:
     """How far the shares of the predicted classes lie from the reference's."""
-    now, then = _same_mix(predictions, predicted, basis)
+    now, then = _same_mix(part, basis)
     if not now.shape[1]:
         return
     result = _chi_square(now, then, basis)
@@ -279,35 +246,16 @@ def _embedding(along: Floats, basis: Basis) -> Iterator[Row]:
            "n": reading.n, "n_reference": len(basis.distinct)}  # fmt: skip
 
 
-def _same_mix(predictions: pd.DataFrame, predicted: pd.DataFrame, basis: Basis) -> tuple[Floats, Floats]:
+def _same_mix(part: Part, basis: Basis) -> tuple[Floats, Floats]:
     """Boxes per image and class of a window and the reference, with the classes of either, as in ordinary contexts."""
-    current = _boxes_by_class(predictions, predicted)
-    either = sorted({*current.columns, *basis.counts.columns})
-    now, then = (table.reindex(columns=either, fill_value=0).to_numpy(float) for table in (current, basis.counts))
+    either = np.union1d(part.boxes.kinds, basis.counts.kinds)
+    now, then = (side.counts(either) for side in (part.boxes, basis.counts))
     if basis.contexts is None:
         return now, then
     cells = basis.contexts.tell(basis.distinct[basis.distinct["boxes"].notna()])
-    now = matching.weigh(matching.shares(then, cells), now, basis.contexts.tell(predicted))
+    now = matching.weigh(matching.shares(then, cells), now, basis.contexts.tell(part.predicted))
     then = matching.weigh_own(then, cells, basis.count_chunks) if basis.count_chunks is not None else then
     return now[~np.isnan(now).any(axis=1)], then
-
-
-def _boxes_by_class(predictions: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Boxes per image (rows, in the order of `images`) and class (columns)."""
-    boxes = predictions[predictions["image_id"].isin(images["image_id"])]
-    counts = boxes.groupby(["image_id", "class_id"]).size().unstack(fill_value=0)  # a crosstab takes 20 times as long
-    return counts.reindex(images["image_id"], fill_value=0)
-
-
-def _predicted(images: pd.DataFrame) -> pd.DataFrame:
-    """Those with predictions: an image on which nothing was found has them, one that nobody looked at has not."""
-    return images[images["boxes"].notna()]
-
-
-def distinct_images(features: pd.DataFrame, aside: Collection[str] = ()) -> pd.DataFrame:
-    """Readable images but those `aside`, each content once."""
-    readable = features[features["damage"].isin(["", "truncated"]) & ~features["image_id"].isin(list(aside))]
-    return readable[~copies(readable)]
 
 
 def _chunks(times: pd.Series, length: timedelta) -> NDArray[np.intp] | None:
@@ -320,36 +268,28 @@ def _usual_count(known: pd.DataFrame, length: timedelta) -> float:
     return float(times.dt.floor(length).value_counts().median()) if len(times) else float("nan")
 
 
-def _shares(source: str, current: pd.DataFrame, findings: pd.DataFrame, basis: Basis) -> Iterator[Row]:
+def _shares(part: Part, basis: Basis) -> Iterator[Row]:
     """Share of the source's images with each finding; what is no share of its images is counted."""
-    n, n_reference = len(current), len(basis.features)
-    untimed = n_reference and basis.features["time"].isna().all()  # then nothing says how long a pause may be
-    counts, bad = findings["finding"].value_counts(), _images_by_finding(findings, current)
+    n, n_reference = part.images, len(basis.features)
     for finding in FINDING_WORDS:
-        here = {"source": source, "feature": finding, "n": n, "n_reference": n_reference}
-        if finding == "strange" or (finding == "gap" and untimed):
+        here = {"source": part.source, "feature": finding, "n": n, "n_reference": n_reference}
+        if finding == "strange" or (finding == "gap" and basis.untimed):
             continue
         if finding in COUNTED_FINDINGS:
-            yield {**here, "metric": "count", "value": int(counts.get(finding, 0)), "expected": 0.0}
+            yield {**here, "metric": "count", "value": part.findings.get(finding, 0), "expected": 0.0}
         elif n:
-            both = bad.get(finding, 0), n, basis.usual.get(finding, 0), n_reference
+            both = part.bad.get(finding, 0), n, basis.usual.get(finding, 0), n_reference
             yield {**here, "metric": "share", **_share(*both, finding in CHANCE_FINDINGS)}
 
 
-def _images_by_finding(findings: pd.DataFrame, images: pd.DataFrame) -> dict[str, int]:
-    """How many of the images have each finding."""
-    here = findings[findings["image_id"].isin(images["image_id"])]
-    return {str(name): int(n) for name, n in here.groupby("finding")["image_id"].nunique().items()}
-
-
-def _strange(odd: pd.DataFrame, false_flags: float) -> dict[str, float] | None:
+def _strange(odd: tuple[int, int, int], false_flags: float) -> dict[str, float] | None:
     """Share of flagged images among those that could be judged; flags have a null of their own, no reference's.
 
     Nothing of a source of which the reference has too few images for its model to be learnt: it is not watched.
     """
-    n, flagged = int(odd[["score", "usual"]].notna().all(axis=1).sum()), int(odd["flagged"].sum())
+    images, n, flagged = odd
     if not n:
-        return {"n": 0} if 0 < len(odd) < ALIGN_FROM else None
+        return {"n": 0} if 0 < images < ALIGN_FROM else None
     p_value = correction.flags_p_value(flagged, n, false_flags)
     return {**_share(flagged, n, 0, 0, by_chance=False), "n": n, "expected": 0.0, "p_value": p_value}
 

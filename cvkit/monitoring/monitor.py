@@ -17,7 +17,7 @@ from cvkit.data import features as feature_step
 from cvkit.data.label_plans import sampling_weights
 from cvkit.data.records import Records
 from cvkit.errors import CvkitError, DataError
-from cvkit.monitoring import alarms, anomalies, estimate, labels, measure, quality, rules
+from cvkit.monitoring import alarms, anomalies, estimate, labels, measure, parts, quality, rules
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.alarms import Key, State
 from cvkit.monitoring.history import History
@@ -71,16 +71,18 @@ def observe(
     looked = _look(config, window, reference, records, new, progress)
     streams, firsts = _past(config, reference, history)
     known = {source for source, first in firsts.items() if first <= window.start}
+    apart = parts.apart(
+        looked.usual, records.predictions, looked.vectors, looked.findings, looked.anomalies,
+        known | {one for one in reference.sources if one},
+    )  # fmt: skip
     measurements = measure.measure(
-        records, looked.usual, looked.vectors, looked.findings, reference, config.window_length, known,
-        looked.anomalies, config.rules.false_flags, config.model.confidence, looked.weights,
+        apart, records, looked.usual, looked.findings, reference, config.window_length, config.rules.false_flags,
+        config.model.confidence, looked.weights,
     )  # fmt: skip
     predictor = estimate.load(config, reference, progress)
     estimates = estimate.measure(predictor, config, records, looked.features, looked.embeddings)
     measurements = conform(pd.concat([measurements, estimates]), MEASUREMENTS)
-    readings = measure.readings(
-        records, looked.usual, looked.vectors, reference, config.window_length, looked.anomalies
-    )
+    readings = measure.readings(apart, reference, config.window_length)
     streams = alarms.enter(streams, window, readings, config.rules)
     verdicts = _judge(config, window, measurements, streams)
     return _observation(config, window, reference, records, looked, measurements, streams, verdicts)

@@ -8,8 +8,9 @@ import pandas as pd
 
 from cvkit.config.alerts import OWN_NAME
 from cvkit.errors import ConfigError
-from cvkit.monitoring.measure import basis_of, distinct_images
+from cvkit.monitoring.measure import basis_of
 from cvkit.monitoring.monitor import Observation
+from cvkit.monitoring.parts import distinct_images
 from cvkit.stats import correction, intervals
 from cvkit.stats.change import drift
 from cvkit.tables import MEASUREMENTS, OWN, conform
@@ -44,6 +45,6 @@ def measure(
         moved = drift.ks(mine, drift.prepare(usual, basis.chunks))
         row = {"source": str(source), "feature": OWN, "metric": name, "n": moved.n, "n_reference": moved.n_reference}
         told = {"effect": moved.effect, "p_value": moved.p_value}
-        rows.append(row | intervals.compare_means(mine, usual, basis.chunks, bounds) | told)
+        rows.append(row | intervals.compare_means(mine, intervals.healthy(usual, basis.chunks), bounds) | told)
     table = conform(pd.DataFrame(rows), MEASUREMENTS)
     return table.assign(p_adjusted=correction.holm(table["p_value"].to_numpy()))

@@ -81,13 +81,12 @@ def find(
     most one row per image and finding from pixels.
     """
     parts = [records.findings, *_damaged(features), *(_unpredicted(records, features) if predicts else ())]
-    suffixes = features.assign(
-        named=_named_formats(features["image_id"])
-    )  # of all at once: of each source it takes long
-    for source, group in suffixes.groupby("source", sort=True):
+    # Names and sorting of all at once: source by source it takes long.
+    arranged = features.assign(named=_named_formats(features["image_id"])).sort_values(["source", "time", "image_id"])
+    for source, places in arranged.groupby("source", sort=True).indices.items():
         if (known := limits.get(str(source), limits.get(""))) is None:
             continue
-        ordered = group.sort_values(["time", "image_id"])
+        ordered = arranged.iloc[places[0] : places[-1] + 1]
         parts += [*_out_of_range(ordered, known), *_unexpected_kind(ordered, known), *_repeated(ordered, known)]
         if window is not None:
             parts += _gaps(ordered, known, window)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,16 @@ def judge(
     budget = settings.false_alarms_per_year * (1 - settings.drift_share)
     alpha = min(1.0, budget * window_days / DAYS_A_YEAR)
     looked_at = measurements[~measurements["feature"].isin([*settings.ignore, OWN])]
+    parts: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in looked_at.to_dict("records"):
+        parts[str(row["source"])].append({str(name): value for name, value in row.items()})
+    told: dict[str, dict[str, Alarm]] = defaultdict(dict)
+    for (source, feature), alarm in alarms.items():
+        told[source][feature] = alarm
     rows = [
         {"source": source, **verdict}
-        for source, part in looked_at.groupby("source", sort=True)
-        for verdict in _judge_source(part, settings, _of_source(alarms, str(source)), alpha)
+        for source in sorted(parts)
+        for verdict in _judge_source(parts[source], settings, told[source], alpha)
     ]
     return conform(pd.DataFrame(rows, columns=list(VERDICTS)), VERDICTS)
 
@@ -43,14 +50,9 @@ def lights(verdicts: pd.DataFrame) -> dict[str, str]:
     return worst_by(verdicts, "source")
 
 
-def _of_source(alarms: Mapping[Key, Alarm], source: str) -> dict[str, Alarm]:
-    return {feature: alarm for (of, feature), alarm in alarms.items() if of == source}
-
-
 def _judge_source(
-    part: pd.DataFrame, settings: RuleSettings, alarms: Mapping[str, Alarm], alpha: float
+    rows: Sequence[dict[str, Any]], settings: RuleSettings, alarms: Mapping[str, Alarm], alpha: float
 ) -> Iterator[dict[str, str]]:
-    rows: list[dict[str, Any]] = part.to_dict("records")  # type: ignore[assignment]
     means = {row["feature"]: row for row in rows if row["metric"] == "mean"}
     for row in rows:
         feature, metric = row["feature"], row["metric"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +11,28 @@ from scipy import special
 
 from cvkit.stats.arrays import Floats, floats, names, unit
 from cvkit.stats.change.chunks import Spread, spread_of_means, window_variance
+
+
+@dataclass(frozen=True, slots=True)
+class Healthy:
+    """What is to be known of a reference's values to say where the mean of a healthy window falls: see `healthy`."""
+
+    scale: float  # of what follows, in the values' unit
+    mean: float  # of all values, NaN where there is none
+    sd: float  # ddof 1, NaN where there are fewer than two
+    size: int
+    chunked: bool  # whether each value's chunk is known; if so and `spread` is None, there are too few
+    spread: Spread | None  # of the chunks' means
+
+
+def healthy(values: ArrayLike, groups: ArrayLike | None) -> Healthy:
+    """A reference made ready once: `groups` as in `normal_range`; non-finite values are dropped."""
+    numbers = floats(values).ravel()
+    finite, scale = np.isfinite(numbers), unit(numbers)
+    known = numbers[finite] / scale
+    spread = None if groups is None else spread_of_means(known, names(groups, numbers.size)[finite])
+    sd = float(known.std(ddof=1)) if known.size > 1 else math.nan
+    return Healthy(scale, float(known.mean()) if known.size else math.nan, sd, known.size, groups is not None, spread)
 
 
 def normal_range(
@@ -26,49 +49,37 @@ def normal_range(
     >>> [round(end, 2) for end in normal_range([1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 2, 2], n=2)]
     [3.5, -6.44, 13.44]
     """
-    numbers = floats(values).ravel()
-    finite, scale = np.isfinite(numbers), unit(numbers)
-    known = numbers[finite] / scale
-    if groups is not None:
-        spread = spread_of_means(known, names(groups, numbers.size)[finite])
-        found = _range_of_chunks(known, spread, n, level)
-    else:
-        found = _range_of_values(known, n, level)
-    return found[0] * scale, found[1] * scale, found[2] * scale
+    return _range(healthy(values, groups), n, level)
 
 
-def compare_means(
-    now: Floats, then: Floats, chunks: ArrayLike | None, bounds: tuple[float, float] = (-math.inf, math.inf)
-) -> dict[str, float]:
+def compare_means(now: Floats, usual: Healthy, bounds: tuple[float, float] = (-math.inf, math.inf)) -> dict[str, float]:
     """The mean of a window beside what is normal: `value` in `low`..`high`, `expected` in its range, all by name.
 
-    `now`, `then`: values of the window and of the reference, `chunks` as in `normal_range`; NaN are dropped. `bounds`:
-    least and greatest value there can be; no end of an interval or range lies beyond.
+    `now`: the window's values, NaN are dropped; `usual`: the reference's. `bounds`: least and greatest value there can
+    be; no end of an interval or range lies beyond.
 
-    >>> compare_means(np.array([0.9, 1.0]), np.array([0.8, 1.0, 1.0]), None, (0.0, 1.0))["high"]
+    >>> compare_means(np.array([0.9, 1.0]), healthy([0.8, 1.0, 1.0], None), (0.0, 1.0))["high"]
     1.0
     """
     mean, low, high = mean_interval(now)
-    usual, usual_low, usual_high = normal_range(then, chunks, int(np.count_nonzero(np.isfinite(now))))
-    ends = {"low": low, "high": high, "expected_low": usual_low, "expected_high": usual_high}
-    return {"value": mean, "expected": usual} | {name: float(np.clip(end, *bounds)) for name, end in ends.items()}
+    expected, expected_low, expected_high = _range(usual, int(np.count_nonzero(np.isfinite(now))))
+    ends = {"low": low, "high": high, "expected_low": expected_low, "expected_high": expected_high}
+    least, most = bounds
+    # min and max, in this order, leave NaN as it is.
+    return {"value": mean, "expected": expected} | {name: min(max(end, least), most) for name, end in ends.items()}
 
 
-def _range_of_chunks(numbers: Floats, spread: Spread | None, n: int, level: float) -> tuple[float, float, float]:
-    if spread is None or n < 1:
-        return float(numbers.mean()) if numbers.size else math.nan, math.nan, math.nan
-    error = math.sqrt(window_variance(spread, n) + spread.between / spread.chunks)
-    half = float(special.stdtrit(spread.chunks - 1, (1 + level) / 2)) * error
-    return spread.centre, spread.centre - half, spread.centre + half
-
-
-def _range_of_values(numbers: Floats, n: int, level: float) -> tuple[float, float, float]:
-    if numbers.size < 2 or n < 1:
-        return float(numbers.mean()) if numbers.size else math.nan, math.nan, math.nan
-    error = float(numbers.std(ddof=1)) * math.sqrt(1 / n + 1 / numbers.size)
-    half = float(special.stdtrit(numbers.size - 1, (1 + level) / 2)) * error
-    mean = float(numbers.mean())
-    return mean, mean - half, mean + half
+def _range(usual: Healthy, n: int, level: float = 0.95) -> tuple[float, float, float]:
+    spread, size = usual.spread, usual.size
+    if n < 1 or (spread is None if usual.chunked else size < 2):
+        return usual.mean * usual.scale, math.nan, math.nan
+    if spread is None:
+        centre, freedom, error = usual.mean, size - 1, usual.sd * math.sqrt(1 / n + 1 / size)
+    else:
+        centre, freedom = spread.centre, spread.chunks - 1
+        error = math.sqrt(window_variance(spread, n) + spread.between / spread.chunks)
+    half = float(special.stdtrit(freedom, (1 + level) / 2)) * error
+    return centre * usual.scale, (centre - half) * usual.scale, (centre + half) * usual.scale
 
 
 def mean_interval(values: ArrayLike, deff: float = 1.0, level: float = 0.95) -> tuple[float, float, float]:

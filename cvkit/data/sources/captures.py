@@ -49,7 +49,7 @@ def load_captures(config: Config, window: Window, source: str | None = None) -> 
     undated = any(one is not None and "date" not in one.fields for one in told.values())  # may speak of any image
     problems: list[Problem] = []
     images = _list_images(config, pattern, (lambda date: True) if undated else wanted, problems)
-    if images.empty and not patterns.any_match(pattern) and not recorded.dates(config):
+    if images.empty and not patterns.any_match(pattern) and not recorded.anything(config):
         raise _no_images(config, pattern)
     near = images[images["date"].map(wanted).astype(bool)]
     near = near.assign(time=_image_times(near, config, problems))

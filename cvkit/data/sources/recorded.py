@@ -66,6 +66,11 @@ def dates(config: Config) -> list[date]:
     return sorted(day for day, place in _days(config).items() if _files(place))
 
 
+def anything(config: Config) -> bool:
+    """Whether there is any record."""
+    return any(_files(place) for place in _days(config).values())
+
+
 def source_names(config: Config) -> set[str]:
     """The sources that were recorded."""
     names = set()

@@ -29,6 +29,7 @@ PSEUDO_COUNT = 0.5  # added to every bin of PSI (Jeffreys), so that an empty bin
 LARGE = 50_000  # n m / (n + m) above which the p-value's correction for n is Vrbik's: scipy's takes half a second
 UNSORTED = 200_000  # values from which on not sorting them pays
 WINDOW = ("ks", "psi", "wasserstein", "jensen_shannon")  # what a window's measurements hold; the others cost more
+KNOWN_KS = 100_000  # exact p-values that are remembered
 EXACT_LIMIT = 2000  # the Kolmogorov-Smirnov p-value is exact where neither sample is larger; it costs O(n m)
 
 
@@ -199,6 +200,8 @@ NUMERIC: Mapping[str, Callable[..., Drift]] = {
 }
 
 
+_known_ks: dict[tuple[int, int, int], float] = {}
+
 # -- what the statistics are made of --------------------------------------------------------------------------------
 
 
@@ -275,12 +278,22 @@ def _ks_p_value(pair: _Pair, deff: float) -> float:
     if not n or not m:
         return math.nan
     if deff == 1 and max(n, m) <= EXACT_LIMIT:
+        return _exact_ks(now, then, pair.apart.largest)
+    return _ks_tail(pair.apart.largest, max(1.0, float(np.round(n * m / (n + m) / deff))))
+
+
+def _exact_ks(now: Floats, then: Floats, largest: float) -> float:
+    """Scipy's exact p-value; remembered, as it follows from the sizes and the distance, which is one of few."""
+    key = now.size, then.size, round(largest * math.lcm(now.size, then.size))
+    if (known := _known_ks.get(key)) is None:
         from scipy.stats import ks_2samp
 
+        if len(_known_ks) >= KNOWN_KS:
+            _known_ks.clear()
         with warnings.catch_warnings():  # scipy warns where rounding lifts a p-value of 1 above 1, and gives 1
             warnings.simplefilter("ignore", RuntimeWarning)
-            return float(ks_2samp(now, then, method="exact").pvalue)
-    return _ks_tail(pair.apart.largest, max(1.0, float(np.round(n * m / (n + m) / deff))))
+            known = _known_ks[key] = float(ks_2samp(now, then, method="exact").pvalue)
+    return known
 
 
 def _ks_tail(largest: float, size: float) -> float:
