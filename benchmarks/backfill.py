@@ -47,7 +47,8 @@ def run() -> Iterator[Figure]:
         folder.mkdir()
         (folder / "cvkit.yml").write_text(SETTINGS)
         (folder / "recorded").symlink_to(kept / "recorded")
-        took = [measured(folder, *stretch) for stretch in ((0, EARLY), (EARLY, 1), (EARLY + 1, DAYS - EARLY - 1), (DAYS, 1))]
+        stretches = (0, EARLY), (EARLY, 1), (EARLY + 1, DAYS - EARLY - 1), (DAYS, 1)
+        took = [measured(folder, *stretch) for stretch in stretches]
     (begun, _), (early, _), (rest, memory), (late, day_memory) = took
     about = f"{SOURCES * DAYS * EACH:,} frames, {SOURCES} sources, {DAYS} windows, {os.cpu_count()} cores"
     yield at_most("backfill.year", begun + early + rest, "s", 600, f"{about}; the reference measured too")

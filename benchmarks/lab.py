@@ -23,7 +23,7 @@ from benchmarks import Figure, at_most, observed
 from benchmarks.flow import facts
 from cvkit.config import Config, load_config
 from cvkit.data import cache, features, sources
-from cvkit.monitoring import alarms, identity, measure, monitor, reference
+from cvkit.monitoring import alarms, identity, measure, monitor, parts, reference
 from cvkit.monitoring.history import History
 from cvkit.tables import Window
 
@@ -138,7 +138,10 @@ def _record(config: Config, rng: np.random.Generator) -> None:
     """What every window measured, after the newest one: its numbers, moved a little; evidence from such windows."""
     known = reference.load(config)
     newest = monitor.observe(config, _window(DAYS - 1), known)
-    readings = measure.readings(newest.records, newest.features, newest.embeddings, known)
+    apart = parts.apart(
+        newest.features, newest.records.predictions, newest.embeddings, newest.findings, newest.anomalies, ()
+    )
+    readings = measure.readings(apart, known)
     states = {key: alarms._fresh(reading) for key, reading in readings.items()}
     with History.open(config.history_url) as history:
         for day in range(DAYS):
@@ -146,14 +149,14 @@ def _record(config: Config, rng: np.random.Generator) -> None:
             for key, reading in readings.items():
                 entry = alarms._entry(window, reading)
                 entry["values"] = [[_moved(value, rng) for value in part] for part in entry["values"]]
-                states[key]["windows"].append(entry)
+                states[key]["windows"].put(entry)
             measured = newest.measurements.assign(value=newest.measurements["value"] * rng.normal(1, 0.02))
             verdicts = newest.verdicts.copy()
             odd = (verdicts["source"] == f"cam-{day % SOURCES:02d}") & (verdicts["rule"] == "drift")
             verdicts.loc[odd, "state"] = "warning"
             done = states if day == DAYS - 1 else None
             if done is not None:
-                done = {key: alarms._followed(state, "", lambda moment: 8.0, 0.5) for key, state in states.items()}
+                done = alarms.followed(states, "", lambda moment: 8.0, 0.5)
             history.record(
                 model=config.model.name, version=config.version, window=window, **identity.judged_by(config),
                 measurements=measured, verdicts=verdicts, images=SOURCES * EACH, bad_images=3, started=window.end,

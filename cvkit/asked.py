@@ -12,8 +12,9 @@ from cvkit.data import sources
 from cvkit.documentation import notebooks
 from cvkit.errors import ConfigError, DataError
 from cvkit.monitoring import monitor
-from cvkit.monitoring.alarms import Key, State
+from cvkit.monitoring.alarms import Key
 from cvkit.monitoring.backtest import Event
+from cvkit.monitoring.entries import State
 from cvkit.monitoring.history import History
 from cvkit.tables import Window, worst
 
@@ -83,7 +84,7 @@ def _event(text: str, states: Mapping[Key, State]) -> Event:
     remedy = "write SOURCE=2026-10-10 or SOURCE=2026-10-10..2026-10-14"
     if not equals or not first or (dots and not last):
         raise ConfigError("this names no source and day", expected="SOURCE=DAY", found=text, remedy=remedy)
-    seen = sorted(entry["start"] for (of, _), state in states.items() if of == source for entry in state["windows"])
+    seen = sorted(start for (of, _), state in states.items() if of == source for start in state["windows"].starts)
     if not seen:
         known = ", ".join(sorted({of for of, _ in states}))
         raise ConfigError("no window told anything about this source", expected=known, found=text, remedy=remedy)

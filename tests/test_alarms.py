@@ -12,6 +12,7 @@ import pytest
 from cvkit.config import RuleSettings
 from cvkit.monitoring import alarms
 from cvkit.monitoring.alarms import Key, Reading, State
+from cvkit.monitoring.entries import packed, unpacked
 from cvkit.monitoring.replay import Replay
 from cvkit.stats.change import class_mix, drift
 from cvkit.stats.change.chunks import signals
@@ -43,8 +44,10 @@ def reading(learnt: drift.Sample, number: int, shift: float = 0.0, n: int = 30, 
 def play(readings: dict[int, Reading], settings: RuleSettings = SETTINGS) -> dict[Key, State]:
     states: dict[Key, State] = {}
     for number, one in readings.items():
-        states = json.loads(json.dumps([[*key, state] for key, state in states.items()]))
-        states = {(source, feature): state for source, feature, state in states}  # as the history gives it back
+        stored = json.loads(json.dumps([[*key, packed(state)] for key, state in states.items()]))
+        states = {
+            (source, feature): unpacked(state) for source, feature, state in stored
+        }  # as the history gives it back
         states = alarms.enter(states, day(number), {KEY: one}, settings)
     return states
 
@@ -143,7 +146,7 @@ def test_odd_values_never_break_it(values: np.ndarray) -> None:
             states = alarms.enter(states, day(number), {KEY: Reading(found, n)}, SETTINGS)
         told = [one["evidence"] for state in states.values() for one in state["windows"]]
         assert all(math.isfinite(one) for one in told)
-        json.dumps(list(states.values()), allow_nan=False)
+        json.dumps(list(map(packed, states.values())), allow_nan=False)
 
 
 def test_only_the_newest_windows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +185,7 @@ def test_a_constant_that_changed_is_kept_as_json_can_write_it() -> None:
     """A reference without times judges a window by itself, and the effect on what never varied is infinite."""
     reading = Reading((), 30, p_value=1e-9, effect=math.inf)
     (state,) = alarms.enter({}, Window.day("2026-10-01"), {("cam", "noise"): reading}, RuleSettings()).values()
-    json.dumps(state, allow_nan=False)
+    json.dumps(packed(state), allow_nan=False)
     told = alarms.at(state, Window.day("2026-10-01").start)
     assert told is not None
     assert told.active

@@ -26,6 +26,7 @@ from cvkit.maintenance.evidence import collect
 from cvkit.maintenance.facts import Evidence, Source, plain
 from cvkit.maintenance.updates import attempts, updates
 from cvkit.monitoring import schema
+from cvkit.monitoring.entries import Entries
 from cvkit.monitoring.history import History
 from cvkit.tables import BOXES, FINDINGS, IMAGES, MEASUREMENTS, VERDICTS, Window, conform, empty
 
@@ -140,8 +141,8 @@ def test_the_stream_says_since_when_how_and_how_much(world: Any) -> None:
     onset, raised = day(2).start.isoformat(), day(4).start.isoformat()
     entry = {"start": day(5).start.isoformat(), "evidence": 1.0, "effect": 2.5, "onset": onset, "first": onset,
              "last": onset, "gradual": 0.97}  # fmt: skip
-    state = {"windows": [entry], "episodes": [{"raised": raised, "ended": None, "onset": onset, "first": onset,
-                                               "last": onset}]}  # fmt: skip
+    episode = {"raised": raised, "ended": None, "onset": onset, "first": onset, "last": onset}
+    state = {"windows": Entries.of([], [entry]), "episodes": [episode]}
     rows = conform(pd.DataFrame([verdict("cam-1", "embedding", "critical")]), VERDICTS)
     history.record(
         model="m", version="external", window=day(5), reference_id="r", rules_id="r", verdicts=rows, images=9,

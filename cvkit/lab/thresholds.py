@@ -19,7 +19,8 @@ from cvkit.lab import places
 from cvkit.lab.part import Part, later, rows
 from cvkit.lab.widgets import Picture
 from cvkit.monitoring import backtest, identity
-from cvkit.monitoring.alarms import Key, State
+from cvkit.monitoring.alarms import Key
+from cvkit.monitoring.entries import State
 from cvkit.monitoring.replay import Replay
 from cvkit.tables import Window
 

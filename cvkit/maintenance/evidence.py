@@ -16,7 +16,8 @@ from cvkit.errors import DataError
 from cvkit.maintenance import recalibration, updates
 from cvkit.maintenance.facts import Change, Evidence, Fault, Number, Restored, Source, plain
 from cvkit.monitoring import alarms
-from cvkit.monitoring.alarms import Key, State
+from cvkit.monitoring.alarms import Key
+from cvkit.monitoring.entries import State
 from cvkit.monitoring.history import History
 from cvkit.monitoring.schema import DECISIONS
 from cvkit.stats import intervals

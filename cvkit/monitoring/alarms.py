@@ -1,6 +1,6 @@
 """Alarms: the evidence of each stream (a feature of a source) over the windows, from its first to its last.
 
-What is kept of a stream is plain JSON: how its statistics lie over the reference's chunks, one entry a window, and the
+What is kept of a stream is plain: how its statistics lie over the reference's chunks, one entry a window, and the
 episodes in which an alarm lasted. Everything about a window follows from the entries up to it, so that a window that is
 measured again takes its old place, and what follows it is worked out again, in order.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from cvkit.config import RuleSettings
+from cvkit.monitoring.entries import Entries, State
+from cvkit.stats.arrays import Floats
 from cvkit.stats.change import sequential
 from cvkit.stats.change.chunks import Signal, Spread
 from cvkit.stats.change.sequential import Component, Track
@@ -35,7 +37,6 @@ SPREAD_EFFECT = math.sqrt(2 / math.pi)  # Wasserstein distance of normals whose 
 VALUES, SHARES, DIRECTIONS = "values", "shares", "directions"
 
 Key = tuple[str, str]  # source and feature
-State = dict[str, Any]  # of one stream, as JSON holds it
 Limits = Callable[[str], float]  # log of what an alarm needs at the window that begins then
 
 
@@ -91,10 +92,9 @@ def enter(
             replaced[key] = _replaced(old, window, entry)
     known = {**states} | {key: state for key, (state, _) in replaced.items()}
     limit = limits(known, settings, window.end - window.start)
-    return {**states} | {
-        key: _followed(state, start, limit, settings.drift_warning, unchanged=unchanged)
-        for key, (state, unchanged) in replaced.items()
-    }
+    same = {key for key, (_, unchanged) in replaced.items() if unchanged}
+    changed = {key: state for key, (state, _) in replaced.items()}
+    return {**states} | followed(changed, start, limit, settings.drift_warning, same)
 
 
 def limits(states: Mapping[Key, State], settings: RuleSettings, window_length: timedelta) -> Limits:
@@ -103,7 +103,7 @@ def limits(states: Mapping[Key, State], settings: RuleSettings, window_length: t
     Features that no rule looks at take no share.
     """
     there = [state["windows"] for (_, feature), state in states.items() if feature not in settings.ignore]
-    firsts = sorted(windows[0]["start"] for windows in there if windows)
+    firsts = sorted(windows.starts[0] for windows in there if windows)
     budget = settings.false_alarms_per_year * settings.drift_share
     windows_a_year = timedelta(days=DAYS_A_YEAR) / window_length
 
@@ -117,9 +117,10 @@ def limits(states: Mapping[Key, State], settings: RuleSettings, window_length: t
 def at(state: State, start: datetime) -> Alarm | None:
     """What a stream said after the window that begins at `start`; None where it has no entry there."""
     moment = start.isoformat()
-    entry = next((one for one in state["windows"] if one["start"] == moment), None)
-    if entry is None:
+    place = state["windows"].find(moment)
+    if place is None:
         return None
+    entry = state["windows"][place]
     episode = next((one for one in state["episodes"] if _covers(one, moment)), None)
     told = episode or {"raised": "", **{name: entry[name] for name in ("onset", "first", "last")}}
     return Alarm(
@@ -130,12 +131,12 @@ def at(state: State, start: datetime) -> Alarm | None:
 
 def kept_since(states: Mapping[Key, State]) -> datetime:
     """Before this, entries may have been given up (`MOST_WINDOWS`), and what was judged then cannot be judged again."""
-    full = [state["windows"][0]["start"] for state in states.values() if len(state["windows"]) >= MOST_WINDOWS]
+    full = [state["windows"].starts[0] for state in states.values() if len(state["windows"]) >= MOST_WINDOWS]
     return max(map(datetime.fromisoformat, full), default=datetime.min.replace(tzinfo=UTC))
 
 
 def _given_up(state: State, start: str) -> bool:
-    return len(state["windows"]) >= MOST_WINDOWS and start < state["windows"][0]["start"]
+    return len(state["windows"]) >= MOST_WINDOWS and start < state["windows"].starts[0]
 
 
 def _covers(episode: dict[str, Any], moment: str) -> bool:
@@ -149,7 +150,7 @@ def _fresh(reading: Reading | None) -> State | None:
         "kind": reading.kind,
         "weights": [one.weight for one in reading.signals],
         "spreads": [[_packed(spread) for _, spread in one.parts] for one in reading.signals],
-        "windows": [],
+        "windows": Entries.of([len(one.parts) for one in reading.signals], []),
         "episodes": [],
     }
 
@@ -158,9 +159,13 @@ def _packed(spread: Spread) -> list[float]:
     return [spread.centre, spread.between, spread.per_image, spread.size, spread.chunks, spread.memory]
 
 
+def _padded(packed: Sequence[float]) -> Sequence[float]:
+    return packed if len(packed) > 5 else [*packed, 0.0]  # states of version 0.1 know nothing of memory
+
+
 def _spread(packed: Sequence[float]) -> Spread:
-    alike = packed[5] if len(packed) > 5 else 0.0  # states of version 0.1 know nothing of it
-    return Spread(packed[0], packed[1], packed[2], packed[3], int(packed[4]), alike)
+    centre, between, per_image, size, chunks, memory = _padded(packed)
+    return Spread(centre, between, per_image, size, int(chunks), memory)
 
 
 def _entry(window: Window, reading: Reading) -> dict[str, Any]:
@@ -177,54 +182,119 @@ def _entry(window: Window, reading: Reading) -> dict[str, Any]:
 
 def _replaced(state: State, window: Window, entry: dict[str, Any] | None) -> tuple[State, bool]:
     """`state` with `entry` in the window's place, or without one, and whether that is what was there already."""
-    start = window.start.isoformat()
-    windows = [one for one in state["windows"] if one["start"] != start]
-    old = next((one for one in state["windows"] if one["start"] == start), None)
+    start, windows = window.start.isoformat(), state["windows"].copy()
+    place = windows.find(start)
+    old = None if place is None else windows[place]
     unchanged = entry is None if old is None else entry is not None and all(old[name] == entry[name] for name in entry)
-    if entry is not None:
-        bisect.insort(windows, old if old is not None and unchanged else entry, key=lambda one: one["start"])
+    if entry is None:
+        windows.remove(start)
+    elif not unchanged:
+        windows.put(entry)
     episodes = [
         {**one, "ended": None, "healthy": None} if one["ended"] and one["ended"] >= start else one
         for one in state["episodes"]
         if one["raised"] < start
     ]
-    return {**state, "windows": windows[-MOST_WINDOWS:], "episodes": episodes}, unchanged
+    return {**state, "windows": windows.last(MOST_WINDOWS), "episodes": episodes}, unchanged
 
 
-def _followed(state: State, start: str, limit: Limits, matters: float, *, unchanged: bool = False) -> State:
-    """`state` with every entry from `start` on judged, in order; `unchanged` where the entries are those of before."""
-    windows, episodes = list(state["windows"]), list(state["episodes"])
-    for place in range(bisect.bisect_left(windows, start, key=lambda one: one["start"]), len(windows)):
-        known = {**state, "windows": windows[: place + 1], "episodes": episodes}
-        entry = windows[place]
-        if not unchanged or entry["left_out"] != _left_out(known):
-            entry = {**entry, **weighed(known)}
-        windows[place] = {**entry, "evidence": max((entry["log_sum"] - limit(entry["start"])) / math.log(10), -99.0)}
-        episodes = _episodes({**known, "windows": windows[: place + 1]}, windows[place], matters)
-    return {**state, "windows": windows, "episodes": episodes}
+def followed(
+    states: Mapping[Key, State], start: str, limit: Limits, matters: float, same: Collection[Key] = ()
+) -> dict[Key, State]:
+    """`states` with every entry from `start` on judged, in order; of those `same` the entries are those of before.
+
+    All streams are weighed together, window by window: one by one it takes ten times as long.
+    """
+    known = {key: {**state, "windows": state["windows"].copy()} for key, state in states.items()}
+    for moment in sorted({one for state in known.values() for one in _since(state, start)}):
+        places = {key: place for key, state in known.items() if (place := state["windows"].find(moment)) is not None}
+        until = {key: {**known[key], "windows": known[key]["windows"][: place + 1]} for key, place in places.items()}
+        anew = [
+            key for key, place in places.items()
+            if key not in same or known[key]["windows"].left_out[place] != _left_out(known[key])
+        ]  # fmt: skip
+        for key, told in zip(anew, weighed([until[key] for key in anew]), strict=True):
+            known[key]["windows"].tell(places[key], told)
+        for key, place in places.items():
+            windows = known[key]["windows"]
+            evidence = max((float(windows.column("log_sum")[place]) - limit(moment)) / math.log(10), -99.0)
+            windows.tell(place, {"evidence": evidence})
+            state = {**until[key], "windows": windows[: place + 1]}
+            known[key] = {**known[key], "episodes": _episodes(state, windows[place], matters)}
+    return known
 
 
-def weighed(state: State) -> dict[str, Any]:
-    """Evidence, effect and onset after the last entry of `state`, whatever the limit is."""
-    entries, entry = counted(state), state["windows"][-1]
-    known = components(state, entries)
-    found = sequential.weigh(known)
-    gathered, by_itself = evidence(found.log_sum, entry["p"], alone=not known)
-    at_once = not known or by_itself > gathered
-    if at_once:
-        moments, effect = [entry["start"]] * 3, entry["size"] or 0.0
-    else:
-        moments = [entries[place]["start"] for place in (found.onset, found.first, found.last)]
-        effect = _effect(known, found.onset, kind=state["kind"])
-    ramp = sequential.gradual(known[found.leading].tracks[0]) if known else math.nan
+def _since(state: State, start: str) -> list[str]:
+    starts: list[str] = state["windows"].starts
+    return starts[bisect.bisect_left(starts, start) :]
+
+
+def weighed(states: Sequence[State]) -> list[dict[str, Any]]:
+    """Evidence, effect and onset of each state after its last entry, whatever the limit is."""
+    entries = [counted(state) for state in states]
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for number, (state, known) in enumerate(zip(states, entries, strict=True)):
+        alike.setdefault((state["kind"], known.shape, len(known)), []).append(number)
+    found: dict[int, dict[str, Any]] = {}
+    for numbers in alike.values():
+        told = _weighed_alike([states[one] for one in numbers], [entries[one] for one in numbers])
+        found |= dict(zip(numbers, told, strict=True))
+    return [found[number] for number in range(len(states))]
+
+
+def _weighed_alike(states: Sequence[State], entries: Sequence[Entries]) -> Iterator[dict[str, Any]]:
+    """The same of states of one kind, shape and number of entries."""
+    if not sum(entries[0].shape):
+        nothing = sequential.weigh(())
+        for state in states:
+            yield _told(state, state["windows"], nothing, 0.0, math.nan)
+        return
+    together, centres = _side_by_side(states, entries)
+    found = sequential.weigh_all(together)
+    ahead, count = together.starts, len(states)
+    leading = ahead[[one.leading for one in found]]
+    rows = (getattr(together, name)[np.arange(count), leading] for name in ("distances", "weights", "between"))
+    about = (getattr(together, name)[np.arange(count), leading] for name in ("chunks", "memory"))
+    ramps = sequential.gradual_all(*rows, *about)
+    onsets = np.repeat([[one.onset] for one in found], ahead.size, axis=1)
+    shifts = sequential.shift_all(
+        together.distances[:, ahead], together.weights[:, ahead], together.chunks[:, ahead], onsets
+    )
+    effects = _effects(shifts, centres[:, ahead], states[0]["kind"])
+    yield from map(_told, states, entries, found, effects.tolist(), ramps.tolist())
+
+
+def _told(
+    state: State, entries: Entries, found: sequential.Evidence, effect: float, ramp: float
+) -> dict[str, Any]:  # fmt: skip
+    newest = state["windows"]
+    p_value, size = (None if math.isnan(x := float(newest.column(name)[-1])) else x for name in ("p", "size"))
+    gathered, by_itself = evidence(found.log_sum, p_value, alone=found.onset < 0)
+    at_once = found.onset < 0 or by_itself > gathered
+    places = [found.onset, found.first, found.last]
+    moments = [newest.starts[-1]] * 3 if at_once else [entries.starts[place] for place in places]
     return {
         "log_sum": max(gathered, by_itself),
-        "effect": effect,
+        "effect": (size or 0.0) if at_once else effect,
         **dict(zip(("onset", "first", "last"), moments, strict=True)),
         "at_once": at_once,
         "gradual": None if math.isnan(ramp) else ramp,
         "left_out": _left_out(state),
     }
+
+
+def _side_by_side(states: Sequence[State], entries: Sequence[Entries]) -> tuple[sequential.Streams, Floats]:
+    """What the entries say of all streams, and the centres of their tracks (streams, tracks)."""
+    packed = np.array([[_padded(track) for part in state["spreads"] for track in part] for state in states])
+    centres, between, chunks, memory = (packed[:, :, place] for place in (0, 1, 4, 5))
+    values, weights = (
+        np.ascontiguousarray(np.stack([getattr(one, name) for one in entries]).transpose(0, 2, 1))
+        for name in ("values", "weights")
+    )
+    distances = np.where(weights > 0, values - centres[:, :, None], 0.0)
+    shares = np.array([state["weights"] for state in states])
+    starts = np.cumsum([0, *entries[0].shape[:-1]])
+    return sequential.Streams(distances, weights, between, chunks, memory, shares, starts), centres
 
 
 def evidence(log_sum: float, p_value: float | None, *, alone: bool) -> tuple[float, float]:
@@ -263,7 +333,7 @@ def recovered_at_once(p_value: float | None) -> bool:
 def recovery(state: State, episode: dict[str, Any]) -> tuple[str, str] | None:
     """Start of the window since which a stream is healthy after an episode, and of the one that tells so; else None."""
     entries = counted(state)
-    places = [one["start"] for one in entries]
+    places = entries.starts
     onset, raised = (bisect.bisect_left(places, episode[name]) for name in ("onset", "raised"))
     known = components(state, entries)
     until = sequential.weigh([cut(one, raised + 1) for one in known])
@@ -282,41 +352,39 @@ def _left_out(state: State) -> list[list[str]]:
     return [[one["onset"], one["healthy"]] for one in state["episodes"] if one["ended"] is not None]
 
 
-def counted(state: State) -> list[dict[str, Any]]:
+def counted(state: State) -> Entries:
     """The entries that speak: not those of past episodes."""
-    past = _left_out(state)
-    return [
-        entry
-        for entry in state["windows"]
-        if not any(onset <= entry["start"] < healthy for onset, healthy in past)
-    ]  # fmt: skip
+    past, entries = _left_out(state), state["windows"]
+    if not past:
+        return entries  # type: ignore[no-any-return]
+    speaks = [not any(onset <= start < healthy for onset, healthy in past) for start in entries.starts]
+    return entries.chosen(np.array(speaks))  # type: ignore[no-any-return]
 
 
-def components(state: State, entries: Sequence[dict[str, Any]]) -> list[Component]:
+def components(state: State, entries: Entries) -> list[Component]:
     """What `entries` say, of each way in which a stream may change."""
-    found = []
-    for part, (weight, spreads) in enumerate(zip(state["weights"], state["spreads"], strict=True)):
-        tracks = []
-        for unit, packed in enumerate(spreads):
-            values = np.array([entry["values"][part][unit] for entry in entries], dtype=float)
-            weights = np.array([entry["weights"][part][unit] for entry in entries], dtype=float)
-            tracks.append(Track(_spread(packed), values, weights))
+    found, first = [], 0
+    for weight, spreads in zip(state["weights"], state["spreads"], strict=True):
+        tracks = (
+            Track(_spread(packed), entries.values[:, place], entries.weights[:, place])
+            for place, packed in enumerate(spreads, first)
+        )
         found.append(Component(weight, tuple(tracks)))
+        first += len(spreads)
     return found
 
 
-def _effect(known: Sequence[Component], onset: int, *, kind: str) -> float:
-    """Size of the change since `onset`: Cohen's w of shares; else how far values moved, or spread, in sds."""
-    tracks = [one.tracks[0] for one in known]
-    shifts = [sequential.shift(track, onset) for track in tracks]
+def _effects(shifts: Floats, centres: Floats, kind: str) -> Floats:
+    """Size of the changes: Cohen's w of shares; else how far values moved, or spread, in sds.
+
+    `shifts`, `centres`: (streams, components), of the first track of each.
+    """
     if kind == SHARES:
-        before = np.sin([track.spread.centre for track in tracks]) ** 2
-        after = np.sin([track.spread.centre + shift for track, shift in zip(tracks, shifts, strict=True)]) ** 2
-        return float(np.sqrt(np.nansum((after - before) ** 2 / np.maximum(before, 1e-9))))
-    if kind == DIRECTIONS:
-        return float(np.nanmax(np.abs(shifts))) if not np.isnan(shifts).all() else 0.0
-    sizes = [abs(shifts[0])]
-    for track, shift in zip(tracks[1:], shifts[1:], strict=True):  # cube root of a variance
-        ratio = max(0.0, 1 + shift / track.spread.centre) if track.spread.centre else math.nan
-        sizes.append(SPREAD_EFFECT * abs(ratio**1.5 - 1))
-    return float(np.nanmax(sizes)) if not np.isnan(sizes).all() else 0.0
+        before, after = np.sin(centres) ** 2, np.sin(centres + shifts) ** 2
+        return np.asarray(np.sqrt(np.nansum((after - before) ** 2 / np.maximum(before, 1e-9), axis=1)))
+    sizes = np.abs(shifts)
+    if kind == VALUES:  # after the first, cube roots of variances
+        grown = np.divide(shifts[:, 1:], centres[:, 1:], out=np.full_like(shifts[:, 1:], np.nan),
+                          where=centres[:, 1:] != 0)  # fmt: skip
+        sizes[:, 1:] = SPREAD_EFFECT * np.abs(np.maximum(0.0, 1 + grown) ** 1.5 - 1)
+    return np.asarray(np.where(np.isnan(sizes), 0.0, sizes).max(axis=1))

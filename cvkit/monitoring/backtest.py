@@ -12,7 +12,8 @@ from statistics import median
 import pandas as pd
 
 from cvkit.config import RuleSettings
-from cvkit.monitoring.alarms import Key, State
+from cvkit.monitoring.alarms import Key
+from cvkit.monitoring.entries import State
 from cvkit.monitoring.replay import Replay
 
 COLUMNS = ("budget", "drift_warning", "alarms", "a_month", "found", "missed", "delay_days", "unexplained")

@@ -20,8 +20,8 @@ from cvkit import __version__
 from cvkit.config import Config
 from cvkit.errors import DataError
 from cvkit.monitoring.database import BUSY_SECONDS, WRITING, check_schema, connect, explained
+from cvkit.monitoring.entries import packed, unpacked
 from cvkit.monitoring.schema import EVALUATIONS, JUDGED, MEASURED, REPORTS, RUNS, SLOTS, STREAMS, WORST, Moment, sum_up
-from cvkit.monitoring.stream_store import many, packed, unpacked
 from cvkit.tables import MEASUREMENTS, OWN, VERDICTS, Window, conform
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class History:
         """The states of evidence against a reference, by source and feature; `equal` are values of these two."""
         key = {"model": model, "version": version, "reference_id": reference_id, **equal}
         query = sa.select(STREAMS.c.source, STREAMS.c.feature, STREAMS.c.state).where(*_equal(STREAMS, key))
-        with self.reading() as connection, many():
+        with self.reading() as connection:
             return {(row.source, row.feature): unpacked(row.state) for row in connection.execute(query)}
 
     def record_failure(self, model: str, version: str, window: Window, started: datetime, error: str) -> None:

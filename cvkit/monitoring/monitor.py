@@ -19,7 +19,8 @@ from cvkit.data.records import Records
 from cvkit.errors import CvkitError, DataError
 from cvkit.monitoring import alarms, anomalies, estimate, labels, measure, parts, quality, rules
 from cvkit.monitoring import reference as reference_step
-from cvkit.monitoring.alarms import Key, State
+from cvkit.monitoring.alarms import Key
+from cvkit.monitoring.entries import State
 from cvkit.monitoring.history import History
 from cvkit.monitoring.identity import rules_id
 from cvkit.monitoring.reference import Reference

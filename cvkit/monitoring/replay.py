@@ -14,7 +14,8 @@ import numpy as np
 
 from cvkit.config import RuleSettings
 from cvkit.monitoring import alarms
-from cvkit.monitoring.alarms import Key, State
+from cvkit.monitoring.alarms import Key
+from cvkit.monitoring.entries import Entries, State
 from cvkit.stats.arrays import Floats
 from cvkit.stats.change import sequential
 from cvkit.stats.change.sequential import Component
@@ -28,7 +29,7 @@ class Replay:
 
     def __init__(self, states: Mapping[Key, State], window_length: timedelta) -> None:
         self._states, self._length = states, window_length
-        self._starts = sorted({entry["start"] for state in states.values() for entry in state["windows"]})
+        self._starts = sorted({start for state in states.values() for start in state["windows"].starts})
         self._places = {start: number for number, start in enumerate(self._starts)}
         self._streams: dict[Key, _Stream] = {}
 
@@ -71,14 +72,16 @@ class Replay:
 
 class _Stream:
     def __init__(self, state: State, place: Mapping[str, int]) -> None:
-        self._state, self._windows = state, state["windows"]
-        self.places = np.array([place[entry["start"]] for entry in self._windows], dtype=np.int64)
+        self._state = state
+        self._windows: Entries = state["windows"]
+        self.places = np.array([place[start] for start in self._windows.starts], dtype=np.int64)
         self._sums: dict[LeftOut, Floats] = {}  # log of the evidence after each window; NaN where nobody asked yet
         self._parts: dict[LeftOut, tuple[dict[str, int], list[Component]]] = {}
         self._told: dict[tuple[LeftOut, int], dict[str, Any]] = {}
         self._ends: dict[tuple[LeftOut, int], tuple[int, str] | None] = {}
-        for number, entry in enumerate(self._windows):  # what was measured is a replay too
-            self._sums_of(_key(entry["left_out"]))[number] = entry["log_sum"]
+        sums = self._windows.column("log_sum")
+        for number, left_out in enumerate(self._windows.left_out):  # what was measured is a replay too
+            self._sums_of(_key(left_out))[number] = sums[number]
 
     def episodes(self, limits: Floats, matters: float) -> Generator[None, None, Episodes]:
         """The alarms of the stream, with the limit of each window; yields whenever it has worked a while."""
@@ -92,8 +95,8 @@ class _Stream:
             told = self._at(left_out, raised)
             episode = {name: told[name] for name in ("onset", "first", "last", "at_once")}
             end = self._end(left_out, raised, episode)
-            ended, healthy = (None, None) if end is None else (self._windows[end[0]]["start"], end[1])
-            found.append({"raised": self._windows[raised]["start"], "ended": ended, "healthy": healthy, **episode})
+            ended, healthy = (None, None) if end is None else (self._windows.starts[end[0]], end[1])
+            found.append({"raised": self._windows.starts[raised], "ended": ended, "healthy": healthy, **episode})
             if end is not None:
                 left_out = (*left_out, (episode["onset"], end[1]))
             place = None if end is None else end[0] + 1
@@ -126,7 +129,7 @@ class _Stream:
         """Log of the evidence after a window."""
         if left_out not in self._parts:
             entries = alarms.counted(self._known(left_out, len(self._windows)))
-            number = {entry["start"]: count for count, entry in enumerate(entries, 1)}
+            number = {start: count for count, start in enumerate(entries.starts, 1)}
             self._parts[left_out] = number, alarms.components(self._state, entries)
         (number, known), entry = self._parts[left_out], self._windows[place]
         log_sum = sequential.weigh([alarms.cut(part, number[entry["start"]]) for part in known]).log_sum
@@ -134,10 +137,10 @@ class _Stream:
 
     def _at(self, left_out: LeftOut, place: int) -> dict[str, Any]:
         """Effect and onset after a window."""
-        if _key(self._windows[place]["left_out"]) == left_out:
-            return self._windows[place]  # type: ignore[no-any-return]
+        if _key(self._windows.left_out[place]) == left_out:
+            return self._windows[place]
         if (left_out, place) not in self._told:
-            self._told[left_out, place] = alarms.weighed(self._known(left_out, place + 1))
+            self._told[left_out, place] = alarms.weighed([self._known(left_out, place + 1)])[0]
         return self._told[left_out, place]
 
     def _end(self, left_out: LeftOut, raised: int, episode: Mapping[str, Any]) -> tuple[int, str] | None:
@@ -151,12 +154,12 @@ class _Stream:
         if episode["at_once"]:
             well = (one for one in later if alarms.recovered_at_once(self._windows[one]["p"]))
             end = next(well, None)
-            return None if end is None else (end, self._windows[end]["start"])
+            return None if end is None else (end, self._windows.starts[end])
         known = self._known(left_out, len(self._windows))
-        told = alarms.recovery(known, {**episode, "raised": self._windows[raised]["start"]})
+        told = alarms.recovery(known, {**episode, "raised": self._windows.starts[raised]})
         if told is None:
             return None
-        return next(one for one in later if self._windows[one]["start"] == told[1]), told[0]
+        return next(one for one in later if self._windows.starts[one] == told[1]), told[0]
 
     def _known(self, left_out: LeftOut, count: int) -> State:
         past = [{"onset": onset, "healthy": healthy, "ended": healthy} for onset, healthy in left_out]

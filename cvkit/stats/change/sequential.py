@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import expit, logsumexp
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from cvkit.stats.arrays import Floats, floats
 from cvkit.stats.change.chunks import Spread, window_variance
@@ -72,6 +72,19 @@ class Component:
     tracks: tuple[Track, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Streams:
+    """Streams of one shape and as many windows, side by side: what `weigh_all` weighs at once."""
+
+    distances: Floats  # (streams, tracks, windows) from the reference's centre; 0 where a window tells nothing
+    weights: Floats  # (streams, tracks, windows)
+    between: Floats  # (streams, tracks) of the tracks' spreads, as are
+    chunks: Floats
+    memory: Floats
+    shares: Floats  # (streams, components) of the stream's evidence
+    starts: NDArray[np.intp]  # (components,) the first track of each component
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What the windows so far say, as seen after the last one. Windows are numbered from 0."""
@@ -114,16 +127,51 @@ def log_limit(false_alarms_a_year: float, streams: int, windows_a_year: float) -
 
 def weigh(components: Sequence[Component]) -> Evidence:
     """The evidence of a stream after its last window; of a stream without windows -inf, and no onset (-1)."""
-    parts = [math.log(one.weight) + _weakest(one.tracks) for one in components]
-    if not parts or not parts[0].size:
+    if not components or not components[0].tracks[0].values.size:
         return Evidence(-math.inf, -1, -1, -1, 0)
-    by_onset = np.asarray(logsumexp(parts, axis=0))
-    total = float(logsumexp(by_onset))
-    share = np.cumsum(np.exp(by_onset - total))
-    first, last = (int(np.searchsorted(share, tail)) for tail in ((1 - RANGE) / 2, (1 + RANGE) / 2))
-    onset = int(np.argmax(by_onset))
-    leading = int(np.argmax([logsumexp(part) for part in parts]))
-    return Evidence(total, onset, min(first, onset), max(min(last, share.size - 1), onset), leading)
+    return weigh_all(_side_by_side(components))[0]
+
+
+def weigh_all(streams: Streams) -> list[Evidence]:
+    """The evidence of each stream after its last window; there is at least one track, and one window."""
+    logs = step_factors(streams.distances, streams.weights, streams.between, streams.chunks, streams.memory)
+    ends = [*streams.starts[1:].tolist(), logs.shape[1]]
+    weakest = [_weakest(logs[:, start:end]) for start, end in zip(streams.starts.tolist(), ends, strict=True)]
+    parts = np.log(streams.shares)[..., None] + np.stack(weakest, axis=1)
+    by_onset = _log_sum(parts, axis=1)
+    total = _log_sum(by_onset, axis=1)
+    share = np.cumsum(np.exp(by_onset - total[:, None]), axis=1)
+    first, last = (np.count_nonzero(share < tail, axis=1) for tail in ((1 - RANGE) / 2, (1 + RANGE) / 2))
+    onset, leading = np.argmax(by_onset, axis=1), np.argmax(_log_sum(parts, axis=2), axis=1)
+    first, last = np.minimum(first, onset), np.maximum(np.minimum(last, share.shape[1] - 1), onset)
+    columns = (column.tolist() for column in (total, onset, first, last, leading))
+    return [Evidence(*row) for row in zip(*columns, strict=True)]
+
+
+def _side_by_side(components: Sequence[Component]) -> Streams:
+    """One stream."""
+    tracks = [track for one in components for track in one.tracks]
+    counts = [len(one.tracks) for one in components]
+    between, chunks, memory = (
+        np.array([[getattr(track.spread, name) for track in tracks]], dtype=float)
+        for name in ("between", "chunks", "memory")
+    )
+    return Streams(
+        np.stack([track.distances for track in tracks])[None], np.stack([track.weights for track in tracks])[None],
+        between, chunks, memory, np.array([[one.weight for one in components]]), np.cumsum([0, *counts[:-1]]),
+    )  # fmt: skip
+
+
+def _weakest(logs: Floats) -> Floats:
+    """Of Bayes factors (streams, tracks, windows) those of the track that speaks least for a change."""
+    least = np.argmin(logs.max(axis=2, initial=0.0), axis=1)
+    return np.asarray(np.take_along_axis(logs, least[:, None, None], axis=1)[:, 0])
+
+
+def _log_sum(logs: Floats, axis: int) -> Floats:
+    """Log of the sum of exponentials, of numbers that are finite."""
+    most = logs.max(axis=axis, keepdims=True)
+    return np.asarray(np.log(np.sum(np.exp(logs - most), axis=axis)) + np.squeeze(most, axis))
 
 
 def log_bayes_factors(track: Track) -> Floats:
@@ -136,21 +184,22 @@ def log_bayes_factors(track: Track) -> Floats:
 
 
 def step_factors(
-    distances: Floats, weights: Floats, between: ArrayLike, chunks: int, memory: ArrayLike = 0.0
+    distances: Floats, weights: Floats, between: ArrayLike, chunks: ArrayLike, memory: ArrayLike = 0.0
 ) -> Floats:
     """Log of the Bayes factor for a step at each window (..., windows), as seen after the last one; many at a time.
 
-    `distances` (..., windows) of the statistic from the centre of the reference's `chunks`, `weights` (windows,),
-    `between` (...,) the variance of the chunks' statistics, ddof 1. The model: distance = mean + change *
-    [window >= onset] + noise of variance s^2 / weight. The mean has a flat prior, s one of 1 / s, change / s a normal
-    one of each of `SCALES`, averaged. Null: change = 0. Windows before an onset count as healthy, beside the
-    reference. Where neighbouring windows are alike, `memory` (...,) their autocorrelation, s^2 is that of their mean
-    since each onset (see `growth`). In nats; 0 where nothing has ever varied.
+    `distances` (..., windows) of the statistic from the centre of the reference's `chunks` (...,), `weights`
+    (..., windows), `between` (...,) the variance of the chunks' statistics, ddof 1. The model: distance = mean +
+    change * [window >= onset] + noise of variance s^2 / weight. The mean has a flat prior, s one of 1 / s, change /
+    s a normal one of each of `SCALES`, averaged. Null: change = 0. Windows before an onset count as healthy, beside
+    the reference. Where neighbouring windows are alike, `memory` (...,) their autocorrelation, s^2 is that of their
+    mean since each onset (see `growth`).
+    In nats; 0 where nothing has ever varied.
     """
-    after, total = _tail(weights), chunks + weights.sum()
+    after, total = _tail(weights), (np.asarray(chunks) + weights.sum(axis=-1))[..., None]
     pull, squares = _pull(distances, weights, between, chunks)
-    squares = squares * growth(memory, weights.size)
-    return _bayes_factor(pull, after - after**2 / total, squares, chunks + int(np.count_nonzero(weights)))
+    squares = squares * growth(memory, weights.shape[-1])
+    return _bayes_factor(pull, after - after**2 / total, squares, _observations(weights, chunks))
 
 
 def growth(memory: ArrayLike, windows: int) -> Floats:
@@ -168,32 +217,50 @@ def gradual(track: Track) -> float:
 
     The ramp rises evenly from its onset to the last window; every onset is tried for both.
     """
-    count = track.values.size
-    steps = log_bayes_factors(track)
-    if not count or count - int(np.argmax(steps)) < GRADUAL_MINIMUM:
+    if not track.values.size:
         return math.nan
-    weights, y, spread = track.weights, track.distances, track.spread
-    total = spread.chunks + weights.sum()
-    _, squares = _pull(y, weights, spread.between, spread.chunks)
-    squares = squares * growth(spread.memory, count)
-    residual = weights * (y - weights @ y / total)
-    time = np.arange(count)
-    lengths = count - time  # windows since each onset: the ramp is 1 in the last of them
+    spread = track.spread
+    about = (np.array([one], dtype=float) for one in (spread.between, spread.chunks, spread.memory))
+    return float(gradual_all(track.distances[None], track.weights[None], *about)[0])
+
+
+def gradual_all(distances: Floats, weights: Floats, between: Floats, chunks: Floats, memory: Floats) -> Floats:
+    """The same of many tracks (n,): distances and weights are (n, windows), of their spreads the others (n,)."""
+    windows = distances.shape[1]
+    steps = step_factors(distances, weights, between, chunks, memory)
+    found = np.full(len(steps), math.nan)
+    late = windows - np.argmax(steps, axis=1) >= GRADUAL_MINIMUM
+    if not late.any():
+        return found
+    y, weights, between, chunks, memory = (one[late] for one in (distances, weights, between, chunks, memory))
+    total = (chunks + weights.sum(axis=1))[:, None]
+    _, squares = _pull(y, weights, between, chunks)
+    squares = squares * growth(memory, windows)
+    residual = weights * (y - _dot(weights, y)[:, None] / total)
+    time = np.arange(windows)
+    lengths = windows - time  # windows since each onset: the ramp is 1 in the last of them
     since = 1.0 - time
     lean = (_tail(residual * time) + since * _tail(residual)) / lengths
     level = (_tail(weights * time) + since * _tail(weights)) / lengths
     norm = (_tail(weights * time**2) + 2 * since * _tail(weights * time) + since**2 * _tail(weights)) / lengths**2
-    ramps = _bayes_factor(lean, norm - level**2 / total, squares, spread.chunks + int(np.count_nonzero(weights)))
-    return float(expit(logsumexp(ramps) - logsumexp(steps)))
+    ramps = _bayes_factor(lean, norm - level**2 / total, squares, _observations(weights, chunks))
+    found[late] = expit(_log_sum(ramps, axis=1) - _log_sum(steps[late], axis=1))
+    return found
 
 
 def shift(track: Track, onset: int) -> float:
     """Mean of the statistic since `onset`, less the mean of the reference and the windows before; in its unit."""
-    weights, y = track.weights, track.distances
-    if not weights[onset:].any():
-        return math.nan
-    before = weights[:onset] @ y[:onset] / (track.spread.chunks + weights[:onset].sum())
-    return float(weights[onset:] @ y[onset:] / weights[onset:].sum() - before)
+    chunks = np.array([track.spread.chunks], dtype=float)
+    return float(shift_all(track.distances[None], track.weights[None], chunks, np.array([onset]))[0])
+
+
+def shift_all(distances: Floats, weights: Floats, chunks: Floats, onsets: NDArray[np.intp]) -> Floats:
+    """The same of many tracks: (..., windows), and chunks and onsets (...,); NaN where nothing was told since."""
+    since = np.arange(distances.shape[-1]) >= onsets[..., None]
+    after, ahead = np.where(since, weights, 0.0), np.where(since, 0.0, weights)
+    told = after.sum(axis=-1)
+    mean = np.divide(_dot(after, distances), told, out=np.full(told.shape, math.nan), where=told > 0)
+    return np.asarray(mean - _dot(ahead, distances) / (chunks + ahead.sum(axis=-1)))
 
 
 def recovery(track: Track, onset: int, alarm: int) -> tuple[int, int] | None:
@@ -230,17 +297,23 @@ def _healthy_since(track: Track, onset: int, alarm: int, change: float) -> tuple
     return None
 
 
-def _weakest(tracks: tuple[Track, ...]) -> Floats:
-    """The Bayes factors of the track that speaks least for a change."""
-    return min((log_bayes_factors(track) for track in tracks), key=lambda logs: float(logs.max(initial=0.0)))
-
-
-def _pull(distances: Floats, weights: Floats, between: ArrayLike, chunks: int) -> tuple[Floats, Floats]:
+def _pull(distances: Floats, weights: Floats, between: ArrayLike, chunks: ArrayLike) -> tuple[Floats, Floats]:
     """Weighted sum of what lies from each window on, around the common mean; squares of everything around it."""
-    mean = (distances @ weights / (chunks + weights.sum()))[..., None]
+    count = np.asarray(chunks, dtype=float)
+    mean = (_dot(distances, weights) / (count + weights.sum(axis=-1)))[..., None]
     around = distances - mean
-    squares = (chunks - 1) * np.asarray(between)[..., None] + chunks * mean**2 + (around**2 @ weights)[..., None]
+    count = count[..., None]
+    squares = (count - 1) * np.asarray(between)[..., None] + count * mean**2 + _dot(around**2, weights)[..., None]
     return _tail(weights * around), squares
+
+
+def _dot(first: Floats, second: Floats) -> Floats:
+    """Sum of products over the windows, the last axis."""
+    return np.asarray(np.einsum("...i,...i->...", first, second))
+
+
+def _observations(weights: Floats, chunks: ArrayLike) -> Floats:
+    return np.asarray(np.asarray(chunks) + np.count_nonzero(weights, axis=-1), dtype=float)[..., None]
 
 
 def _tail(values: Floats) -> Floats:
@@ -248,7 +321,7 @@ def _tail(values: Floats) -> Floats:
     return np.cumsum(values[..., ::-1], axis=-1)[..., ::-1]
 
 
-def _bayes_factor(pull: Floats, room: Floats, squares: Floats, observations: int) -> Floats:
+def _bayes_factor(pull: Floats, room: Floats, squares: Floats, observations: Floats) -> Floats:
     """Mean over `SCALES` of the Bayes factor of a regressor: its product with the data is `pull`, its norm `room`."""
     varied = np.where(squares > 0, squares, 1.0)
     logs = []
@@ -256,4 +329,4 @@ def _bayes_factor(pull: Floats, room: Floats, squares: Floats, observations: int
         wider = 1 + scale**2 * room
         explained = np.minimum(scale**2 * pull**2 / (wider * varied), 1 - 1e-15)
         logs.append(-0.5 * np.log(wider) - (observations - 1) / 2 * np.log1p(-explained))
-    return np.where(squares > 0, np.logaddexp.reduce(logs, axis=0) - math.log(len(SCALES)), 0.0)
+    return np.where(squares > 0, _log_sum(np.stack(logs), axis=0) - math.log(len(SCALES)), 0.0)
