@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from cvkit import __version__, errors
-from cvkit.commands import alerts, documents, labels, metrics, retrain, site, upkeep
+from cvkit.commands import alerts, documents, images, labels, metrics, retrain, site, upkeep
 from cvkit.commands.parser import Parser
 from cvkit.commands.typed import count, day, port, positive
 from cvkit.storage import storage_error
@@ -243,7 +243,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Keeps computer-vision models healthy after deployment.",
         epilog="Exit codes: 0 done, 2 settings or command line, 3 data or weights, 4 some windows or reports failed, "
         "5 another run holds the workspace, 6 storage, 7 a message did not arrive, 8 --fail-on reached, 9 a document "
-        "is incomplete, 10 the doctor found something wrong, "
+        "is incomplete, 10 the doctor found something wrong, 11 workers do not start or die again and again, "
         "130 stopped with Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"cvkit {__version__}")
@@ -273,6 +273,7 @@ def _parser() -> argparse.ArgumentParser:
     retrain.add(commands, _workspace_command, _say)
     documents.add(commands, _workspace_command, _say)
     metrics.add(commands, _workspace_command, _say)
+    images.add(commands, _command, _say)
     upkeep.add(commands, _command, _workspace_command, _say)
     _command(commands, "schema", schema)
     return parser

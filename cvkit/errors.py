@@ -65,6 +65,12 @@ class StorageError(CvkitError):
     exit_code = 6
 
 
+class EngineError(CvkitError):
+    """The processes or machines that were to do the work do not start, or die again and again."""
+
+    exit_code = 11
+
+
 class DeliveryError(CvkitError):
     """A message did not reach its channel, or not all of it.
 

@@ -14,7 +14,7 @@ import pytest
 from cvkit import cli, errors
 
 COMMANDS = ("demo", "init", "run", "schedule", "status", "lab", "backtest", "labels", "reference", "site", "alerts",
-            "rules", "retrain", "card", "template", "metrics", "deploy", "backup", "restore", "doctor",
+            "rules", "retrain", "card", "template", "metrics", "deploy", "images", "backup", "restore", "doctor",
             "schema")  # fmt: skip
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 

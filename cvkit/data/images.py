@@ -49,7 +49,7 @@ from cvkit.data.headers import (
     words,
 )  # fmt: skip
 
-__all__ = ["Header", "ImageFacts", "header", "measure", "measure_strips", "take_strips"]
+__all__ = ["Header", "ImageFacts", "header", "measure", "measure_bytes", "measure_strips", "take_strips"]
 
 PIXEL_LIMIT = 100_000_000  # of one picture; larger ones are not decoded. 300 MB as JPEG, 400 MB in other formats
 KEPT_BYTES = 2**25  # of pixels, that a thread keeps for its next picture; enough for 11 million pixels
@@ -146,6 +146,11 @@ def measure(path: str | os.PathLike[str]) -> ImageFacts:
         data = read_file(path)
     except (OSError, ValueError) as error:
         return ImageFacts(damage="unreadable", damage_detail=words(error))
+    return measure_bytes(data)
+
+
+def measure_bytes(data: bytes) -> ImageFacts:
+    """As `measure`, of what a file holds."""
     if not data:
         return ImageFacts(damage="empty_file", damage_detail="the file has no bytes")
     content = hashlib.sha256(data).hexdigest()[:32]

@@ -168,7 +168,7 @@ def predict(
     """
     settings = config.model
     rows = []
-    for batch in _batches(images, settings.batch):
+    for batch in _batches(images, settings.batch, decode):
         seen = look(deployed, [picture for _, picture in batch], settings)
         for (image_id, _), (boxes, embedding) in zip(batch, seen, strict=True):
             columns = {name: boxes[:, position].tolist() for position, name in enumerate([*CORNERS, "confidence"])}
@@ -195,12 +195,19 @@ def look(
 
 
 def embed(
-    deployed: Deployed, images: pd.DataFrame, config: Config, progress: Callable[[int], None] = lambda n: None
+    deployed: Deployed,
+    images: pd.DataFrame,
+    config: Config,
+    progress: Callable[[int], None] = lambda n: None,
+    picture: Callable[[str], NDArray[np.uint8] | None] | None = None,
 ) -> pd.DataFrame:
-    """The model's embedding of every image that can be decoded: `image_id` and `embedding`, an array of float32."""
+    """The model's embedding of every image that can be decoded: `image_id` and `embedding`, an array of float32.
+
+    `picture` gives the pixels of a path, as `decode` does, where they do not lie in a file.
+    """
     settings = config.model
     rows = []
-    for batch in _batches(images, settings.batch):
+    for batch in _batches(images, settings.batch, picture or decode):
         found = deployed.model.embed(
             [picture for _, picture in batch], imgsz=settings.image_size, device=settings.device or None,
             verbose=False, batch=len(batch), save=False,
@@ -263,6 +270,11 @@ def decode(path: str) -> NDArray[np.uint8] | None:
         content = np.fromfile(path, np.uint8)
     except OSError:
         return None
+    return decode_bytes(content)
+
+
+def decode_bytes(content: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The same, of what a file holds, as an array (n,)."""
     if not content.size:
         return None
     try:
@@ -271,11 +283,13 @@ def decode(path: str) -> NDArray[np.uint8] | None:
         return None
 
 
-def _batches(images: pd.DataFrame, size: int) -> Iterator[list[tuple[str, NDArray[np.uint8]]]]:
+def _batches(
+    images: pd.DataFrame, size: int, pixels: Callable[[str], NDArray[np.uint8] | None]
+) -> Iterator[list[tuple[str, NDArray[np.uint8]]]]:
     """Images of one shape only: Ultralytics pads a mixed batch to squares, and what it says depends on the padding."""
     waiting: dict[tuple[int, ...], list[tuple[str, NDArray[np.uint8]]]] = {}
     for image_id, path in zip(images["image_id"], images["path"], strict=True):
-        if (picture := decode(path)) is None:
+        if (picture := pixels(path)) is None:
             continue
         batch = waiting.setdefault(picture.shape, [])
         batch.append((image_id, picture))

@@ -192,7 +192,7 @@ def _walk(
                 if not entry.name.startswith(".") and _is_folder(entry) and (place := _place(entry)) not in trail:
                     yield from below(entry.path, depth, fields, f"{deep or ''}{entry.name}/", trail | {place})
                 continue
-            read = _read(segment, entry.name, fields)
+            read = read_part(segment, entry.name, fields)
             if read is None or (read.get("date") != fields.get("date") and not date_wanted(read["date"])):
                 continue
             if _is_folder(entry) != (folders or not last):
@@ -205,7 +205,7 @@ def _walk(
     yield from below(str(pattern.folder), 0, {}, None, _start(pattern.folder))
 
 
-def _read(segment: re.Pattern[str], name: str, fields: dict[str, str]) -> dict[str, str] | None:
+def read_part(segment: re.Pattern[str], name: str, fields: dict[str, str]) -> dict[str, str] | None:
     """`fields` and what `name` adds to them; None where it does not match, is hidden or unfinished."""
     if (name.startswith(".") and not segment.pattern.startswith("\\.")) or name.endswith(UNFINISHED):
         return None

@@ -1,0 +1,97 @@
+"""`cvkit images`: measure the images of a store, however many, and sum them up."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cvkit import errors
+from cvkit.commands.typed import count, positive
+
+# Everything heavier is imported by the command that needs it: `cvkit --help` must answer at once.
+
+Make = Callable[..., argparse.ArgumentParser]  # of `cvkit.cli`: a command
+Say = Callable[[str], None]
+SHOWN = 5  # images or folders named one by one
+
+
+def add(commands: Any, command: Make, say: Say) -> None:
+    """Add this group of commands to those of `cvkit`."""
+    words = "Measure the images of a folder or an object store, and sum them up, on this machine or on a cluster."
+    group = commands.add_parser("images", help=words, description=words)
+    actions = group.add_subparsers(title="actions", required=True, metavar="ACTION")
+    made = command(actions, "measure", measure)
+    made.set_defaults(say=say)
+    option = made.add_argument
+    words = "images: a folder, or a pattern such as 's3://bucket/captures/{source}/{date}/*.jpg'"
+    option("--images", required=True, metavar="URL", help=words)
+    option("--out", required=True, metavar="URL", help="where to: a folder, or s3://bucket/folder")
+    option("--workers", type=count, default=0, metavar="N", help="processes of this machine (default: one per core)")
+    words = "a Dask scheduler, tcp://host:8786, whose workers do it (default: this machine)"
+    option("--engine", default="local", metavar="ADDRESS", help=words)
+    words = "seconds that one image may take before it counts as unreadable (default: 120)"
+    option("--limit", type=positive, default=120.0, metavar="SECONDS", help=words)
+    option("--time-zone", default="UTC", metavar="ZONE", help="of times in paths that name none (default: UTC)")
+    words = "also what the deployed model of --config makes of each image; on a GPU where there is one"
+    option("--embeddings", action="store_true", help=words)
+    words = "with --embeddings: the workspace's settings, or its folder (default: cvkit.yml)"
+    option("--config", type=Path, default=Path("cvkit.yml"), metavar="FILE", help=words)
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Measure every image into Parquet files by source and day; what is there and whole is not made again."""
+    from cvkit.data import measured
+    from cvkit.data.objects import Captures
+    from cvkit.progress import bar
+
+    captures, out = Captures(options.images, _zone(options.time_zone)), measured.open_out(options.out)
+    with bar("measuring", "partition") as progress:
+        outcome = measured.measure(
+            captures, out, engine_address=options.engine, workers=options.workers, limit_s=options.limit,
+            embedder=_embedder(options.config) if options.embeddings else None, progress=progress,
+        )  # fmt: skip
+    days = "source and day" if outcome.made == 1 else "sources and days"
+    options.say(f"{outcome.images:,} images of {outcome.made:,} {days} measured, {outcome.kept:,} were there already")
+    if outcome.damaged:
+        options.say(f"{outcome.damaged:,} are damaged: column `damage`, and why in `damage_detail`")
+    _say_some(options.say, "ended each process that worked on them", outcome.lost)
+    _say_some(options.say, "could not be listed", [f"{path}: {why}" for path, why in outcome.unlisted.items()])
+    if not outcome.made and not outcome.kept and not outcome.unlisted:
+        raise errors.DataError(
+            "no image matches the pattern", where=f"--images {options.images}", found="none",
+            remedy="correct the pattern; a * stands for one part of a path, upper and lower case count",
+        )  # fmt: skip
+    return errors.DataError.exit_code if outcome.unlisted else errors.DONE
+
+
+def _say_some(say: Say, words: str, found: list[str]) -> None:
+    if found:
+        more = f", and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
+        say(f"{len(found):,} {words}: {', '.join(found[:SHOWN])}{more}")
+
+
+def _zone(name: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise errors.ConfigError(
+            "unknown time zone", where="--time-zone", expected="a name such as Europe/Berlin", found=name
+        ) from None
+    return name
+
+
+def _embedder(path: Path) -> Any:
+    from cvkit.config import load_config
+    from cvkit.data import yolo
+
+    config = load_config(path)
+    if not config.model.weights:
+        raise errors.ConfigError(
+            "there is no model that could embed images", where=str(config.path), expected="model.weights", found="none"
+        )
+    yolo.check_weights(config.resolve(config.model.weights))
+    return config

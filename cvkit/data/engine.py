@@ -1,0 +1,159 @@
+"""Engines: one function over many chunks of items, by processes of this machine or by a Dask cluster.
+
+Where a chunk is worked on, by how many at once and how often it had to be tried says nothing about its result: that is
+the same list wherever it comes from. Whoever puts lists together by their chunks' numbers gets the same bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+from cvkit import __version__
+from cvkit.data.isolation import LIMIT_S, Lost, Work, isolated
+from cvkit.errors import ConfigError, EngineError, need
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["LOCAL", "Lost", "run"]
+
+log = logging.getLogger(__name__)
+
+LOCAL = "local"
+AHEAD = 3  # chunks for each that works, at work and waiting
+CONNECT_S = 20.0  # seconds for a scheduler to answer, and for a first worker to be there
+LOOK_S = 5.0  # between two looks at how many workers a cluster has
+TRIES = 10  # of a chunk, whose machines are lost
+
+
+def run(
+    work: Work, chunks: Iterable[Sequence[Any]], *, engine: str = LOCAL, workers: int = 0, limit_s: float = LIMIT_S
+) -> Iterator[tuple[int, list[Any]]]:
+    """The results of `work` for each of `chunks`, with the chunk's number, as they become ready, in any order.
+
+    `work` is a function that can be imported, or a `functools.partial` of one. It takes a list of items and gives or
+    yields one result for each. Chunks are asked for as they are needed. An item that ends each process which works on
+    it, or takes longer than `limit_s` seconds, has `Lost` for a result.
+
+    `engine`: "local", `workers` processes of this machine (0: as many as it has cores), or the address of a Dask
+    scheduler, such as tcp://host:8786, whose workers may come and go. Raises what `work` raises, ConfigError where
+    Dask is not installed or no scheduler answers, EngineError where processes do not start or a cluster loses its
+    workers again and again.
+    """
+    if engine == LOCAL:
+        return _local(work, chunks, workers or os.cpu_count() or 1, limit_s)
+    return _on_cluster(work, chunks, engine, limit_s)
+
+
+def _local(
+    work: Work, chunks: Iterable[Sequence[Any]], workers: int, limit_s: float
+) -> Iterator[tuple[int, list[Any]]]:  # fmt: skip
+    stop = threading.Event()
+    waiting: dict[Future[list[Any]], int] = {}
+    # A thread for each process: it only waits for what the process says.
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for number, chunk in enumerate(chunks):
+                waiting[pool.submit(isolated, work, chunk, limit_s, stop)] = number
+                if len(waiting) >= AHEAD * workers:
+                    yield from _ready(waiting)
+            while waiting:
+                yield from _ready(waiting)
+        finally:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ready(waiting: dict[Future[list[Any]], int]) -> Iterator[tuple[int, list[Any]]]:
+    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+        yield waiting.pop(future), future.result()
+
+
+def _on_cluster(
+    work: Work, chunks: Iterable[Sequence[Any]], address: str, limit_s: float
+) -> Iterator[tuple[int, list[Any]]]:
+    need("distributed", extra="dask")
+    from distributed import as_completed
+
+    with _connected(address) as client:
+        tasks: dict[Any, tuple[int, Sequence[Any], int]] = {}
+        done, numbered = as_completed([], loop=client.loop), enumerate(chunks)
+        size, looked, more = 0, -LOOK_S, True
+
+        def submit(number: int, chunk: Sequence[Any], tries: int) -> None:
+            future = client.submit(_task, __version__, work, chunk, limit_s, pure=False)
+            tasks[future] = (number, chunk, tries)
+            done.add(future)
+
+        while True:
+            if time.monotonic() - looked >= LOOK_S:
+                size, looked = max(1, sum(client.nthreads().values())), time.monotonic()
+            while more and len(tasks) < AHEAD * size:
+                if (following := next(numbered, None)) is None:
+                    more = False
+                else:
+                    submit(*following, 1)
+            if not tasks:
+                return
+            future = next(done)
+            number, chunk, tries = tasks.pop(future)
+            if (results := _result(future, tries)) is None:
+                submit(number, chunk, tries + 1)
+            else:
+                yield number, results
+
+
+def _task(version: str, work: Work, chunk: Sequence[Any], limit_s: float) -> list[Any]:
+    """What a cluster's worker runs: the same as this machine would, in a process of its own."""
+    if version != __version__:
+        raise ConfigError(
+            "the cluster's workers have another version of cvkit", expected=version, found=__version__,
+            remedy="install the same version on all machines",
+        )  # fmt: skip
+    return isolated(work, chunk, limit_s)
+
+
+def _result(future: Any, tries: int) -> list[Any] | None:
+    """The results; None where the machine was lost and the chunk is to be tried again."""
+    from concurrent.futures import CancelledError
+
+    from distributed.client import FutureCancelledError
+    from distributed.scheduler import KilledWorker
+
+    try:
+        results: list[Any] = future.result()
+    except (KilledWorker, FutureCancelledError, CancelledError) as error:
+        if tries < TRIES:
+            log.warning("the cluster lost the machines that worked on a chunk; it is tried again: %s", error)
+            return None
+        raise EngineError(
+            "the cluster lost the machines that worked on a chunk, each time anew", found=f"{TRIES} times: {error}",
+            remedy="look into the workers' logs: is there memory enough? then run this again: what was finished is kept",
+        ) from error  # fmt: skip
+    return results
+
+
+def _connected(address: str) -> Client:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            "no Dask scheduler answers", where=address, expected="an address such as tcp://host:8786",
+            found=str(error).splitlines()[0][:200], remedy="start `dask scheduler` there, or leave --engine out",
+        ) from error  # fmt: skip
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_S)
+    except TimeoutError:
+        client.close()
+        raise EngineError(
+            "the cluster has no workers", where=address, remedy=f"start `dask worker {address}` on its machines"
+        ) from None
+    return client

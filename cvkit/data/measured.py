@@ -1,0 +1,233 @@
+"""Images of a store, measured into partitioned Parquet: a file for each source and day, the same bytes each time.
+
+`rows/source=NAME/date=DAY/images.parquet` has a row for each image. A file appears whole or not at all, and names the
+images that it is about by a digest: one that is there and whole is not made again. What is in it follows from the
+images alone, so that it does not matter who made it, how often they were interrupted, and what went wrong on the way.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cvkit.data import engine, images, measuring, objects
+from cvkit.data.features import VERSION
+from cvkit.data.isolation import LIMIT_S, Lost, Work
+from cvkit.data.objects import Captures, Listed, Partition, Store
+from cvkit.errors import ConfigError, StorageError
+from cvkit.storage import lock, replacing, safe_name, storage_error
+
+if TYPE_CHECKING:
+    from cvkit.config import Config
+
+log = logging.getLogger(__name__)
+
+CHUNK = 64  # images that a worker is given at a time; with embeddings part of what is measured, as batches are
+ROW_GROUP = 65_536  # rows
+DIGEST, DEFINITION = b"cvkit.images", b"cvkit.features"  # in a file's metadata
+FACTS = [one.name for one in fields(images.ImageFacts)]
+TEXTS = ("content", "mode", "file_format", "damage", "damage_detail")
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string()), pa.field("time", pa.timestamp("us", "UTC")), pa.field("bytes", pa.int64()),
+        *(pa.field(n, pa.string() if n in TEXTS else pa.uint64() if n == "dhash" else pa.float64()) for n in FACTS),
+    ]
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the images."""
+
+    made: int = 0  # partitions
+    kept: int = 0  # partitions that were there and whole
+    empty: int = 0  # folders of the pattern without an image
+    images: int = 0  # of those made
+    damaged: int = 0  # of those made
+    lost: list[str] = field(default_factory=list)  # images that ended each process which worked on them
+    unlisted: dict[str, str] = field(default_factory=dict)  # folders that could not be listed, and why
+
+
+@dataclass(slots=True)
+class _Open:
+    """A partition at work: its images, and the results that are there, by chunk."""
+
+    partition: Partition
+    images: list[Listed]
+    results: dict[int, list[Any]] = field(default_factory=dict)
+
+    @property
+    def chunks(self) -> int:
+        return -(-len(self.images) // CHUNK)
+
+
+def measure(
+    captures: Captures,
+    out: Store,
+    *,
+    engine_address: str = engine.LOCAL,
+    workers: int = 0,
+    limit_s: float = LIMIT_S,
+    embedder: Config | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Outcome:
+    """Measure all images of `captures` into `out`, with the embeddings of `embedder`'s model where it is given.
+
+    `engine_address`, `workers`, `limit_s`: as in `engine.run`. `progress` is told of partitions. Raises DataError
+    where there is no folder of images, StorageError where `out` cannot be written, BusyError where another process
+    writes it, and what the engine raises.
+    """
+    work: Work = functools.partial(measuring.of_objects, captures.store)
+    if embedder is not None:
+        work = functools.partial(measuring.embedded, embedder, captures.store)
+    outcome, owners = Outcome(unlisted=captures.unlisted), dict[int, tuple[_Open, int]]()
+    with ExitStack() as held:
+        if out.local:
+            held.enter_context(lock(Path(out.path) / ".lock", "measuring into this folder"))
+        partitions = captures.partitions()
+        chunks = _chunks(captures, out, partitions, embedder, outcome, owners)
+        for number, results in engine.run(work, chunks, engine=engine_address, workers=workers, limit_s=limit_s):
+            opened, position = owners.pop(number)
+            opened.results[position] = results
+            if len(opened.results) == opened.chunks:
+                _finish(captures, out, opened, embedder, outcome)
+            progress(outcome.made + outcome.kept + outcome.empty, len(partitions))
+        progress(outcome.made + outcome.kept + outcome.empty, len(partitions))
+    return outcome
+
+
+def _chunks(
+    captures: Captures, out: Store, partitions: list[Partition], embedder: Config | None, outcome: Outcome,
+    owners: dict[int, tuple[_Open, int]],
+) -> Iterator[Sequence[objects.Item]]:  # fmt: skip
+    """The chunks of all partitions that have to be made; `owners` is told whose each is."""
+    number = 0
+    for partition in partitions:
+        found = captures.images(partition)
+        if not found:
+            outcome.empty += 1
+            continue
+        if _whole(out, rows_path(partition), _named(captures, found, embedder)):
+            outcome.kept += 1
+            continue
+        opened = _Open(partition, found)
+        for position in range(opened.chunks):
+            owners[number] = opened, position
+            number += 1
+            yield [captures.item(one) for one in found[position * CHUNK : (position + 1) * CHUNK]]
+
+
+def _finish(captures: Captures, out: Store, opened: _Open, embedder: Config | None, outcome: Outcome) -> None:
+    table = _table(captures, opened, embedder is not None, outcome)
+    named = _named(captures, opened.images, embedder)
+    write(out, rows_path(opened.partition), table.replace_schema_metadata(named))
+    outcome.made += 1
+    outcome.images += len(table)
+    outcome.damaged += len(table) - table["damage"].to_pylist().count("")
+
+
+def rows_path(partition: Partition) -> str:
+    """Where a partition's rows lie, below the folder of all."""
+    return f"rows/{folder_of(partition)}/images.parquet"
+
+
+def folder_of(partition: Partition) -> str:
+    """The part of a path that names a partition, as Hive, Spark, DuckDB and pyarrow read it."""
+    return f"source={safe_name(partition.source)}/date={partition.date}"
+
+
+def _named(captures: Captures, found: list[Listed], embedder: Config | None) -> dict[bytes, bytes]:
+    """What a partition's file is made from: the images, the definition of the features, the model."""
+    definition = VERSION if embedder is None else f"{VERSION} {embedder.version} {embedder.model.image_size}"
+    return {DIGEST: captures.digest(found).encode(), DEFINITION: definition.encode()}
+
+
+def _table(captures: Captures, opened: _Open, embeds: bool, outcome: Outcome) -> pa.Table:
+    """The rows of a partition, in the order of its images' paths."""
+    facts, vectors = [], []
+    results = (one for position in range(opened.chunks) for one in opened.results[position])
+    for listed, result in zip(opened.images, results, strict=True):
+        if isinstance(result, Lost):
+            outcome.lost.append(captures.image_id(listed.path))
+            fact, vector = measuring.lost(result), None
+        else:
+            fact, vector = result if embeds else (result, None)
+        facts.append(fact)
+        vectors.append(vector)
+    columns = dict(zip(FACTS, zip(*facts, strict=True), strict=True))
+    columns["image_id"] = tuple(captures.image_id(one.path) for one in opened.images)
+    columns["time"] = tuple(captures.moment(opened.partition.date, one.clock) for one in opened.images)
+    columns["bytes"] = tuple(one.size or 0 for one in opened.images)
+    table = pa.table({name: pa.array(columns[name], SCHEMA.field(name).type) for name in SCHEMA.names}, SCHEMA)
+    return table.append_column("embedding", pa.array(vectors, pa.list_(pa.float32()))) if embeds else table
+
+
+def write(out: Store, name: str, table: pa.Table) -> None:
+    """Write a table, whole or not at all, in bytes that follow from it alone. Raises StorageError."""
+    content = io.BytesIO()
+    pq.write_table(
+        table, content, row_group_size=ROW_GROUP, compression="zstd", compression_level=3,
+        data_page_version="1.0", version="2.6", write_statistics=True, use_dictionary=True,
+    )  # fmt: skip
+    if out.local:
+        path = Path(out.path) / name
+        for left in path.parent.glob(".*.part"):  # of a run that was killed; the lock says that no other is writing
+            left.unlink(missing_ok=True)
+        with replacing(path) as part:
+            part.write_bytes(content.getvalue())
+        return
+    there = f"{out.path}/{name}"
+    try:
+        objects.patient(lambda: _put(out, there, content.getvalue()))
+    except objects.UnreadError as error:
+        raise StorageError(
+            "the store does not take what is written", where=there, found=str(error),
+            remedy="see to the rights and the room there, then run the same command again: what is finished is kept",
+        ) from error  # fmt: skip
+
+
+def _put(out: Store, there: str, content: bytes) -> None:
+    """Write one object. Stores show it when all of it has come, or not at all."""
+    if out.protocol in ("memory", "sftp", "ssh", "smb"):
+        out.fs.makedirs(there.rpartition("/")[0], exist_ok=True)
+    out.fs.pipe_file(there, content)
+    out.fs.invalidate_cache()
+    if (size := out.fs.info(there).get("size")) not in (None, len(content)):
+        raise OSError(f"the store lists {size:,} bytes of an object written with {len(content):,}")
+
+
+def _whole(out: Store, name: str, named: dict[bytes, bytes]) -> bool:
+    """Whether a file is there, can be read to its end and is about the very images."""
+    metadata = described(out, name)
+    return metadata is not None and {key: metadata.get(key) for key in named} == named
+
+
+def described(out: Store, name: str) -> dict[bytes, bytes] | None:
+    """The metadata of a Parquet file; None where there is none, or it is damaged: it can be made again."""
+    try:
+        with out.fs.open(f"{out.path}/{name}", "rb") as file:
+            return dict(pq.read_schema(file).metadata or {})
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise storage_error(error, f"{out.path}/{name}") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        log.warning("%s is damaged (%s) and is made again", name, error)
+        return None
+
+
+def open_out(url: str) -> Store:
+    """The store to write to. Raises ConfigError for one that is not known, or where nothing can be written."""
+    store = objects.open_store(url, "--out")
+    if store.protocol in ("http", "https", "data", "github"):
+        raise ConfigError("nothing can be written there", where=f"--out {url}", remedy="name a folder or a bucket")
+    return store

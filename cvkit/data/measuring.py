@@ -1,0 +1,79 @@
+"""What workers do with images: the numbers of each, and what the deployed model makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cvkit.data import images, objects
+from cvkit.data.isolation import Lost
+from cvkit.data.objects import Item, Store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cvkit.config import Config
+
+LOST = "unreadable"  # the damage of an image that ends each process which decodes it
+KEPT_BYTES = 2**28  # of images that a worker keeps between measuring and embedding them
+
+Facts = tuple[Any, ...]  # the fields of `images.ImageFacts`
+
+
+def of_files(paths: Sequence[str]) -> Iterator[Facts]:
+    """What is known of each image file of this machine."""
+    for path in paths:
+        yield astuple(images.measure(path))
+
+
+def of_objects(store: Store, items: Sequence[Item]) -> Iterator[Facts]:
+    """What is known of each image of a store."""
+    for item in items:
+        yield astuple(_measured(store, item)[0])
+
+
+def embedded(config: Config, store: Store, items: Sequence[Item]) -> list[tuple[Facts, NDArray[np.float32] | None]]:
+    """The same with the embedding of each image, None where it cannot be decoded.
+
+    All at once: what a model says of an image may depend on the batch in its last digits, so that part of a chunk is
+    not begun anew with other batches.
+    """
+    import pandas as pd
+    import torch
+
+    from cvkit.data import yolo
+
+    torch.set_num_threads(1)  # each core has a worker of its own, and sums come in one order
+    facts, kept, room = [], dict[str, bytes](), KEPT_BYTES
+    for item in items:
+        fact, content = _measured(store, item)
+        facts.append(fact)
+        if fact.damage in ("", "truncated") and len(content) <= room:
+            kept[item.path] = content
+            room -= len(content)
+
+    def picture(path: str) -> NDArray[np.uint8] | None:
+        content = kept.pop(path, None) or objects.read(store, by_path[path])
+        return yolo.decode_bytes(np.frombuffer(content, np.uint8))
+
+    by_path = {item.path: item for item, fact in zip(items, facts, strict=True) if fact.damage in ("", "truncated")}
+    table = pd.DataFrame({"image_id": list(by_path), "path": list(by_path)})
+    made = yolo.embed(yolo.champion(config, "embed"), table, config, picture=picture) if by_path else table.iloc[:0]
+    known = dict(zip(made["image_id"], made.get("embedding", []), strict=True))
+    return [(astuple(fact), known.get(item.path)) for item, fact in zip(items, facts, strict=True)]
+
+
+def lost(why: Lost) -> Facts:
+    """What is known of an image that ended its worker."""
+    return astuple(images.ImageFacts(damage=LOST, damage_detail=f"a process that decodes it {why.reason}"))
+
+
+def _measured(store: Store, item: Item) -> tuple[images.ImageFacts, bytes]:
+    try:
+        content = objects.read(store, item)
+    except objects.UnreadError as error:
+        return images.ImageFacts(damage="unreadable", damage_detail=str(error)), b""
+    return images.measure_bytes(content), content

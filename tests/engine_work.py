@@ -1,0 +1,68 @@
+"""Functions for engines to run, and ways for them to go wrong: what decoders do in bad nights."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cvkit.errors import DataError
+
+POISON = {
+    "segv": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "exit": lambda: os._exit(3),
+    "hang": lambda: time.sleep(3600),
+    "memory": lambda: (_ for _ in ()).throw(MemoryError()),
+}
+
+
+def doubled(items: Sequence[int]) -> list[int]:
+    return [2 * item for item in items]
+
+
+def streamed(items: Sequence[object]) -> Iterator[object]:
+    """Twice each number, one after the other; a word ends the process in its way."""
+    for item in items:
+        if isinstance(item, str):
+            POISON[item]()
+        yield 2 * item  # type: ignore[operator]
+
+
+def at_once(items: Sequence[object]) -> list[object]:
+    """The same, but nothing is known before all of it is."""
+    return list(streamed(items))
+
+
+def once(items: Sequence[Path]) -> Iterator[str]:
+    """Dies at each item the first time it sees it."""
+    for item in items:
+        if not item.exists():
+            item.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield item.name
+
+
+def refused(items: Sequence[int]) -> list[int]:
+    raise DataError("this cannot be", found=str(items[0]))
+
+
+def short(items: Sequence[int]) -> list[int]:
+    return [1]
+
+
+def slow(items: Sequence[int]) -> Iterator[int]:
+    for item in items:
+        time.sleep(0.05)
+        yield 2 * item
+
+
+def process_id(items: Sequence[int]) -> list[int]:
+    return [os.getpid() for _ in items]
+
+
+def printing(items: Sequence[int]) -> list[int]:
+    os.write(1, b"a library's own words")
+    return list(items)

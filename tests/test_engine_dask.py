@@ -1,0 +1,127 @@
+"""The same work on a Dask cluster: the same results, whichever workers are lost, added or restarted on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import engine_work
+import image_store
+import numpy as np
+import pytest
+from image_store import PATTERN, files, fill
+from test_measured import poisoned
+
+from cvkit import cli
+from cvkit.data import engine, measuring
+from cvkit.data.engine import Lost
+from cvkit.errors import ConfigError, DataError, EngineError
+
+pytest.importorskip("distributed", reason="Dask is an extra")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+class Cluster:
+    """A scheduler and workers in processes of their own, as on machines of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.processes = folder, list[subprocess.Popen[bytes]]()
+        self.scheduler = self._start("scheduler", "--port", "0", "--no-dashboard", "--no-jupyter",
+                                     "--scheduler-file", str(folder / "scheduler.json"))  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not (folder / "scheduler.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(0.2)
+        self.address: str = json.loads((folder / "scheduler.json").read_text())["address"]
+
+    def add(self) -> subprocess.Popen[bytes]:
+        return self._start("worker", self.address, "--nthreads", "1", "--no-dashboard", "--no-nanny")
+
+    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"{len(self.processes)}.log").open("wb")
+        process = subprocess.Popen([sys.executable, "-W", "ignore", "-m", "dask", *words], stdout=log, stderr=log,
+                                   env=ENVIRONMENT, cwd=self.folder)  # fmt: skip
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    (tmp_path / "dask").mkdir()
+    made = Cluster(tmp_path / "dask")
+    yield made
+    made.end()
+
+
+def results(work: engine.Work, chunks: list[list[object]], **how: object) -> list[object]:
+    found = dict(engine.run(work, chunks, **how))  # type: ignore[arg-type]
+    return [result for number in sorted(found) for result in found[number]]
+
+
+def test_a_cluster_gives_the_same_and_isolates_what_kills(cluster: Cluster) -> None:
+    cluster.add()
+    cluster.add()
+    chunks = [[1, 2], [3, "segv", 4], [], [5]]
+    found = results(engine_work.streamed, chunks, engine=cluster.address)
+    assert found == results(engine_work.streamed, chunks)
+    assert isinstance(found[3], Lost)
+    with pytest.raises(DataError, match="this cannot be"):
+        results(engine_work.refused, [[5]], engine=cluster.address)
+
+
+def test_workers_lost_and_added_and_restarted_cost_nothing(cluster: Cluster) -> None:
+    live = [cluster.add(), cluster.add()]
+    stop = threading.Event()
+
+    def unrest() -> None:
+        while not stop.wait(1.5):
+            live.append(cluster.add())
+            lost = live.pop(0)
+            lost.send_signal(signal.SIGKILL)
+            lost.wait()
+
+    thread = threading.Thread(target=unrest)
+    thread.start()
+    try:
+        chunks = [list(range(start, start + 8)) for start in range(0, 240, 8)]
+        found = results(engine_work.slow, chunks, engine=cluster.address)
+    finally:
+        stop.set()
+        thread.join()
+    assert found == [2 * n for n in range(240)]
+    assert len(live) + 2 < len(cluster.processes), "no worker was lost"
+
+
+def test_the_same_bytes_as_without_a_cluster(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.add()
+    cluster.add()
+    fill(tmp_path / "in")
+    image_store.write(tmp_path / "in" / "cam-1" / "2026-11-01" / "002-poison.jpg", np.random.default_rng(1))
+    monkeypatch.setattr(measuring, "of_objects", poisoned)
+    for name, address in (("local", engine.LOCAL), ("cluster", cluster.address)):
+        line = ["images", "measure", "--images", f"{tmp_path}/in/{PATTERN}", "--out", str(tmp_path / name)]
+        assert cli.main([*line, "--engine", address, "--workers", "1"]) == 0
+    assert files(tmp_path / "local") == files(tmp_path / "cluster")
+
+
+def test_no_scheduler_and_no_workers_are_told(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "CONNECT_S", 1.0)
+    with pytest.raises(ConfigError, match="no Dask scheduler answers"):
+        results(engine_work.doubled, [[1]], engine="tcp://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="no Dask scheduler answers"):
+        results(engine_work.doubled, [[1]], engine="nonsense")
+    with pytest.raises(EngineError, match="has no workers"):
+        results(engine_work.doubled, [[1]], engine=cluster.address)

@@ -1,0 +1,338 @@
+"""Images of a store as partitioned Parquet: the same bytes, whoever made them and however often they were cut off."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import image_store
+import numpy as np
+import pandas as pd
+import pytest
+from image_store import PATTERN, files, fill, measure
+
+from cvkit import cli
+from cvkit.data import images, measured, measuring, objects
+from cvkit.data.objects import Captures, Item, Store
+from cvkit.errors import BusyError, ConfigError, StorageError
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """Captures, and what one worker makes of them."""
+    folder = fill(tmp_path_factory.mktemp("captures"), days=3)
+    out = tmp_path_factory.mktemp("one")
+    measure(folder, out, workers=1)
+    return folder, files(out)
+
+
+def rows(out: Path) -> pd.DataFrame:
+    return pd.read_parquet(out / "rows").sort_values("image_id", ignore_index=True)
+
+
+def test_rows_say_what_measure_says(tmp_path: Path) -> None:
+    fill(tmp_path / "in")
+    measure(tmp_path / "in", tmp_path / "out")
+    table = rows(tmp_path / "out")
+    assert len(table) == 20
+    for row in table.to_dict("records"):
+        own = images.measure(tmp_path / "in" / row["image_id"])
+        assert {name: row[name] for name in ("content", "dhash", "brightness", "noise")} == {
+            name: getattr(own, name) for name in ("content", "dhash", "brightness", "noise")
+        }
+        assert row["bytes"] == (tmp_path / "in" / row["image_id"]).stat().st_size
+    assert set(table["source"].astype(str)) == {"cam-1", "cam-2"}
+    assert set(table["time"].astype(str)) == {"2026-11-01 12:00:00+00:00", "2026-11-02 12:00:00+00:00"}
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_any_number_of_workers_writes_the_same_bytes(
+    made: tuple[Path, dict[str, bytes]], workers: int, tmp_path: Path
+) -> None:
+    measure(made[0], tmp_path, workers=workers)
+    assert files(tmp_path) == made[1]
+
+
+def test_what_is_there_and_whole_is_not_made_again(tmp_path: Path) -> None:
+    fill(tmp_path / "in")
+    measure(tmp_path / "in", tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.parquet")}
+    again = measure(tmp_path / "in", tmp_path / "out")
+    assert (again.made, again.kept) == (0, 4)
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.parquet")}
+
+
+@pytest.mark.parametrize("harm", ["cut", "empty", "gone", "late image"])
+def test_what_is_damaged_or_has_changed_is_made_again(harm: str, tmp_path: Path) -> None:
+    fill(tmp_path / "in")
+    measure(tmp_path / "in", tmp_path / "out")
+    whole = files(tmp_path / "out")
+    target = tmp_path / "out" / "rows" / "source=cam-1" / "date=2026-11-01" / "images.parquet"
+    if harm == "late image":
+        image_store.write(tmp_path / "in" / "cam-1" / "2026-11-01" / "late.jpg", np.random.default_rng(9))
+    elif harm == "gone":
+        target.unlink()
+    else:
+        target.write_bytes(target.read_bytes()[:-500] if harm == "cut" else b"")
+    again = measure(tmp_path / "in", tmp_path / "out")
+    assert (again.made, again.kept) == (1, 3)
+    assert (files(tmp_path / "out") == whole) == (harm != "late image")
+
+
+def test_killed_at_any_instant_and_repeated_it_writes_the_same_bytes(
+    made: tuple[Path, dict[str, bytes]], tmp_path: Path
+) -> None:
+    random = np.random.default_rng(5)
+    command = [sys.executable, "-m", "cvkit.cli", "images", "measure", "--images", f"{made[0]}/{PATTERN}",
+               "--out", str(tmp_path), "--workers", "2"]  # fmt: skip
+    kills = 0
+    for _ in range(8):
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(random.uniform(0.3, 2.0))
+        kills += running.poll() is None
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    assert kills
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert files(tmp_path) == made[1]
+
+
+def poisoned(store: Store, items: list[Item]) -> object:
+    """As `measuring.of_objects`, with a decoder that dies of some names."""
+    for item in items:
+        if "poison" in item.path:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        yield from measuring.of_objects(store, [item])
+
+
+def test_an_image_that_crashes_the_decoder_is_a_damaged_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "in")
+    image_store.write(tmp_path / "in" / "cam-1" / "2026-11-01" / "002-poison.jpg", np.random.default_rng(1))
+    monkeypatch.setattr(measuring, "of_objects", poisoned)
+    outcomes = [measure(tmp_path / "in", tmp_path / f"out{workers}", workers=workers) for workers in (1, 3)]
+    assert files(tmp_path / "out1") == files(tmp_path / "out3")
+    assert outcomes[0].lost == ["cam-1/2026-11-01/002-poison.jpg"]
+    table = rows(tmp_path / "out1")
+    assert len(table) == 21
+    assert table.loc[table["damage"] != "", ["damage", "damage_detail"]].to_numpy().tolist() == [
+        ["unreadable", "a process that decodes it was ended by SIGSEGV"]
+    ]
+
+
+def test_empty_and_cut_and_forbidden_files_are_rows_with_their_damage(tmp_path: Path) -> None:
+    place = fill(tmp_path / "in", ("cam-1",), 1) / "cam-1" / "2026-11-01"
+    (place / "000.jpg").write_bytes(b"")
+    (place / "001.jpg").write_bytes((place / "001.jpg").read_bytes()[:700])
+    (place / "gone.jpg").symlink_to(place / "nowhere")
+    os.mkfifo(place / "pipe.jpg")
+    (place / "words.jpg").write_text("no image")
+    outcome = measure(tmp_path / "in", tmp_path / "out")
+    table = rows(tmp_path / "out").set_index("image_id")
+    damage = {name.rpartition("/")[2]: row["damage"] for name, row in table.iterrows() if row["damage"]}
+    assert damage == {"000.jpg": "empty_file", "001.jpg": "truncated", "gone.jpg": "unreadable",
+                      "pipe.jpg": "unreadable", "words.jpg": "unreadable"}  # fmt: skip
+    assert outcome.damaged == 5
+
+
+def test_hostile_names_are_names(tmp_path: Path) -> None:
+    names = ["'; drop table.jpg", "a\nb.jpg", "${HOME}.jpg", "%2e%2e%2f.jpg", "\x1b[31m.jpg", "ü€.jpg", "=x=.jpg"]
+    random = np.random.default_rng(3)
+    place = tmp_path / "in" / "cam=1&date=2000%2F.." / "2026-11-01"
+    place.mkdir(parents=True)
+    for name in names:
+        image_store.write(place / name, random)
+    image_store.write(Path(os.fsdecode(bytes(place) + b"/\xff.jpg")), random)
+    measure(tmp_path / "in", tmp_path / "out")
+    table = rows(tmp_path / "out")
+    assert {name.rpartition("/")[2] for name in table["image_id"]} == {*names, "?.jpg"}
+    assert set(table["source"].astype(str)) == {"cam=1&date=2000%2F.."}
+    assert not (table["damage"] != "").any()
+    assert {path.parts[0] for path in map(Path, files(tmp_path / "out"))} == {"rows"}
+
+
+def test_an_empty_folder_and_a_missing_one_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    how = ["--out", str(tmp_path / "out")]
+    assert cli.main(["images", "measure", "--images", str(tmp_path / "empty"), *how]) == 3
+    assert "no image matches" in capsys.readouterr().err
+    assert cli.main(["images", "measure", "--images", str(tmp_path / "none"), *how]) == 3
+    assert "no folder of images" in capsys.readouterr().err
+
+
+def test_addresses_that_cannot_be_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no address of a store"):
+        Captures("nosuch://bucket/{source}/*.jpg")
+    with pytest.raises(ConfigError, match="is not installed") as missing:
+        Captures("adl://x/*.jpg")
+    assert "pip" in missing.value.remedy
+    with pytest.raises(ConfigError, match="chained"):
+        Captures("zip::s3://bucket/a.zip")
+    with pytest.raises(ConfigError, match="unknown field"):
+        Captures(f"{tmp_path}/{{camera}}/*.jpg")
+    with pytest.raises(ConfigError, match="nothing can be written"):
+        measured.open_out("data://x")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_rights_is_told(tmp_path: Path) -> None:
+    fill(tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(stat.S_IRUSR | stat.S_IXUSR)
+    with pytest.raises(StorageError):
+        measure(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
+    fill(tmp_path / "in")
+    (tmp_path / "out").write_text("")
+    with pytest.raises(StorageError):
+        measure(tmp_path / "in", tmp_path / "out")
+
+
+def test_two_at_once_are_kept_apart(tmp_path: Path) -> None:
+    from cvkit.storage import lock
+
+    fill(tmp_path / "in")
+    with lock(tmp_path / "out" / ".lock", "testing"), pytest.raises(BusyError):
+        measure(tmp_path / "in", tmp_path / "out")
+
+
+def test_memory_and_folders_give_the_same_rows(made: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    memory.put(f"{made[0]}/", "/captures/", recursive=True)
+    captures = Captures("memory://captures/{source}/{date}/*.jpg")
+    measured.measure(captures, measured.open_out("memory://out"), workers=2)
+    memory.get("/out/", f"{tmp_path}/out/", recursive=True)
+    measure(made[0], tmp_path / "disk")
+    pd.testing.assert_frame_equal(rows(tmp_path / "out"), rows(tmp_path / "disk"))
+    again = measured.measure(captures, measured.open_out("memory://out"), workers=2)
+    assert (again.made, again.kept) == (0, 6)
+    memory.store.clear()
+
+
+class Faulty:
+    """A store that lists an object of 1,000 bytes and does with it what it is told to, the first times."""
+
+    def __init__(self, *answers: object) -> None:
+        self.answers, self.asked = list(answers), 0
+
+    def cat_file(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        answer = self.answers[min(self.asked, len(self.answers) - 1)]
+        self.asked += 1
+        if isinstance(answer, BaseException):
+            raise answer
+        assert isinstance(answer, bytes)
+        return answer[start:end]
+
+    def info(self, path: str) -> dict[str, int]:
+        return {"size": 1000}
+
+    def invalidate_cache(self) -> None: ...
+
+
+WHOLE = bytes(1000)
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ([TimeoutError("no answer")], "no answer (4 attempts)"),
+        ([ConnectionResetError(104, "reset by peer")], "reset by peer (4 attempts)"),
+        ([WHOLE[:500]], "the store gave 500 bytes of an object that it lists with 1,000 (4 attempts)"),
+        ([bytes(5000)], "the store gave 1,001 bytes of an object that it lists with 1,000 (4 attempts)"),
+        ([b""], "the store gave 0 bytes of an object that it lists with 1,000 (4 attempts)"),
+        ([FileNotFoundError(2, "No such file")], "No such file"),
+        ([PermissionError(13, "Forbidden")], "Forbidden"),
+    ],
+)
+def test_a_store_that_fails_for_good_makes_no_good_image(
+    answers: list[object], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "PAUSE_S", 0.001)
+    store = Store(Faulty(*answers), "s3", "bucket")
+    (facts,) = measuring.of_objects(store, [Item("bucket/a.jpg", 1000)])
+    told = images.ImageFacts(*facts)
+    assert (told.damage, told.damage_detail, told.content) == ("unreadable", words, "")
+
+
+def test_a_store_that_fails_a_few_times_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "PAUSE_S", 0.001)
+    fs = Faulty(TimeoutError(), WHOLE[:10], OSError("reset"), WHOLE)
+    assert objects.read(Store(fs, "s3", "bucket"), Item("bucket/a.jpg", 1000)) == WHOLE
+    assert fs.asked == 4
+
+
+def test_what_is_too_large_is_not_asked_for() -> None:
+    fs = Faulty(WHOLE)
+    with pytest.raises(objects.UnreadError, match="are more than"):
+        objects.read(Store(fs, "s3", "bucket"), Item("bucket/a.jpg", 2**40))
+    assert not fs.asked
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("{source}/{date}/*.jpg", {("cam-1", "2026-11-01"): 1, ("cam-2", "2026-11-01"): 2}),
+        ("*/{date}/*.jpg", {("", "2026-11-01"): 3}),
+        ("{source}/**/*.jpg", {("cam-1", "undated"): 1, ("cam-2", "undated"): 2}),
+        ("{source}/{date}/{source}_*.jpg", {("cam-2", "2026-11-01"): 1}),
+        ("", {("", "undated"): 3}),
+        ("**/{date}/*", {("", "2026-11-01"): 3}),
+        ("cam-2/2026-11-01/{source}_{date}T{time}.jpg", {("cam-2", "2026-11-01"): 1}),
+    ],
+)
+def test_patterns_say_which_partition_an_image_is_of(
+    pattern: str, found: dict[tuple[str, str], int], tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    for name in ("cam-1/20261101/a.jpg", "cam-2/2026-11-01/b.jpg", "cam-2/2026-11-01/cam-2_2026-11-01T0607.jpg",
+                 "cam-2/2026-11-01/.hidden.jpg", "cam-2/2026-11-01/c.jpg.part", "cam-2/readme.txt"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        image_store.write(tmp_path / name, random) if name.endswith("jpg") else (tmp_path / name).touch()
+    captures = Captures(f"{tmp_path}/{pattern}" if pattern else str(tmp_path))
+    listed = {(p.source, p.date): captures.images(p) for p in captures.partitions()}
+    assert {key: len(images) for key, images in listed.items() if images} == found
+    if "{time}" in pattern:
+        assert captures.moment("2026-11-01", listed["cam-2", "2026-11-01"][0].clock).hour == 6
+
+
+def test_links_in_circles_are_followed_once(tmp_path: Path) -> None:
+    fill(tmp_path / "in", ("cam-1",), 1)
+    (tmp_path / "in" / "cam-1" / "again").symlink_to(tmp_path / "in")
+    captures = Captures(f"{tmp_path}/in/**/*.jpg")
+    paths = [one.path for one in captures.images(captures.partitions()[0])]
+    assert len(paths) < 30
+
+
+def test_what_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captures = Captures(f"{fill(tmp_path / 'in')}/{PATTERN}")
+    ls = captures.store.fs.ls
+
+    def refusing(path: str, **how: object) -> object:
+        if "cam-2" in path:
+            raise PermissionError(13, "Permission denied", path)
+        return ls(path, **how)
+
+    monkeypatch.setattr(captures.store.fs, "ls", refusing)
+    outcome = measured.measure(captures, measured.open_out(str(tmp_path / "out")))
+    assert (outcome.made, outcome.unlisted) == (2, {f"{tmp_path}/in/cam-2": "Permission denied"})
+
+
+def test_the_words_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "in")
+    line = ["images", "measure", "--images", f"{tmp_path}/in/{PATTERN}", "--out", str(tmp_path / "out")]
+    assert cli.main(line) == 0
+    assert capsys.readouterr().out == "20 images of 4 sources and days measured, 0 were there already\n"
+    assert cli.main(line) == 0
+    assert capsys.readouterr().out == "0 images of 0 sources and days measured, 4 were there already\n"
+    assert cli.main([*line, "--time-zone", "Mars/Base"]) == 2
+    assert "unknown time zone" in capsys.readouterr().err
