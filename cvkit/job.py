@@ -10,10 +10,11 @@ from cvkit.config import Config
 from cvkit.documentation import evidently
 from cvkit.documentation import notebooks as notebook_step
 from cvkit.documentation.notebooks import interactive_page
-from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, DataError, ReportError
-from cvkit.monitoring import alerts, diagnosis, estimate, identity, monitor, outbox
+from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, CvkitError, DataError, ReportError
+from cvkit.monitoring import alerts, backfill, diagnosis, estimate, identity, monitor, outbox
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
+from cvkit.monitoring.recording import Recording
 from cvkit.progress import bar
 from cvkit.storage import lock
 from cvkit.tables import STATES, Window, worst
@@ -133,13 +134,15 @@ def _measure(config: Config, windows: Sequence[Window], history: History) -> tup
     reference = measure_reference(config)
     states: dict[Window, str] = {}
     failures: list[str] = []
-    with bar("measuring windows", "window") as show:
-        for done, window in enumerate(windows, 1):
-            try:
-                verdicts = monitor.run(config, window, history, reference).verdicts
-                states[window] = worst(list(verdicts["state"]))
-            except DataError as error:
-                failures.append(f"{window}: {error}")
+    with bar("measuring windows", "window") as show, Recording(config, reference, history) as recording:
+        for done, (window, found) in enumerate(backfill.measured(config, windows, reference, recording.past), 1):
+            if isinstance(found, CvkitError):
+                recording.failed(window, found)
+                if not isinstance(found, DataError):
+                    raise found
+                failures.append(f"{window}: {found}")
+            else:
+                states[window] = worst(list(recording.put(found)["state"]))
             show(done, len(windows))
     return states, failures
 

@@ -327,6 +327,18 @@ def conform(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(series, index=frame.index).reset_index(drop=True)
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """As `frame.to_dict("records")`, in a fraction of its time.
+
+    >>> import pandas as pd
+    >>> records(pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}))
+    [{'a': 'x', 'b': 1}, {'a': 'y', 'b': 2}]
+    """
+    names = [str(name) for name in frame.columns]
+    columns = (frame[name].to_numpy(object) if frame[name].dtype == "str" else frame[name] for name in frame.columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
 def empty(columns: Mapping[str, str]) -> pd.DataFrame:
     """A table without rows."""
     import pandas as pd

@@ -16,10 +16,11 @@ from cvkit.config import RuleSettings
 from cvkit.data.records import Records
 from cvkit.documentation import evidently
 from cvkit.errors import DataError, ReportError, StorageError
-from cvkit.monitoring import measure, quality
+from cvkit.monitoring import measure, parts, quality
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference
 from cvkit.tables import (
+    ANOMALIES,
     BOXES,
     FEATURES,
     FINDINGS,

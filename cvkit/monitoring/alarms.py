@@ -203,12 +203,14 @@ def followed(
 ) -> dict[Key, State]:
     """`states` with every entry from `start` on judged, in order; of those `same` the entries are those of before.
 
+    The entries are told in place, so they are nobody else's.
+
     All streams are weighed together, window by window: one by one it takes ten times as long.
     """
-    known = {key: {**state, "windows": state["windows"].copy()} for key, state in states.items()}
+    known = dict(states)
     for moment in sorted({one for state in known.values() for one in _since(state, start)}):
         places = {key: place for key, state in known.items() if (place := state["windows"].find(moment)) is not None}
-        until = {key: {**known[key], "windows": known[key]["windows"][: place + 1]} for key, place in places.items()}
+        until = {key: _until(known[key], place) for key, place in places.items()}
         anew = [
             key for key, place in places.items()
             if key not in same or known[key]["windows"].left_out[place] != _left_out(known[key])
@@ -219,9 +221,15 @@ def followed(
             windows = known[key]["windows"]
             evidence = max((float(windows.column("log_sum")[place]) - limit(moment)) / math.log(10), -99.0)
             windows.tell(place, {"evidence": evidence})
-            state = {**until[key], "windows": windows[: place + 1]}
-            known[key] = {**known[key], "episodes": _episodes(state, windows[place], matters)}
+            episodes = _episodes(until[key], windows[place], matters)
+            known[key] = {**known[key], "episodes": episodes}
     return known
+
+
+def _until(state: State, place: int) -> State:
+    """As it was known after a window: the same table, up to there."""
+    windows = state["windows"]
+    return state if place == len(windows) - 1 else {**state, "windows": windows[: place + 1]}
 
 
 def _since(state: State, start: str) -> list[str]:

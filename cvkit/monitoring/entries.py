@@ -32,12 +32,15 @@ class Entries(Sequence[Entry]):
 
     __slots__ = ("_numbers", "left_out", "moments", "shape", "starts", "table")
 
-    def __init__(self, shape: Sequence[int], moments: list[str], table: Floats, left_out: list[Any]) -> None:
+    def __init__(
+        self, shape: Sequence[int], moments: list[str], table: Floats, left_out: list[Any],
+        starts: list[str] | None = None,
+    ) -> None:  # fmt: skip
         self.shape = tuple(shape)  # values of each signal of a window
         self.moments = moments
         self.table = table  # (windows, HEAD, then the signals' values, then their weights)
         self.left_out = left_out
-        self.starts = [moments[int(number)] for number in table[:, 0].tolist()]
+        self.starts = [moments[int(number)] for number in table[:, 0].tolist()] if starts is None else starts
         self._numbers: dict[str, int] = {}
 
     @classmethod
@@ -68,7 +71,7 @@ class Entries(Sequence[Entry]):
     def __getitem__(self, place: slice) -> Entries: ...
     def __getitem__(self, place: int | slice) -> Entry | Entries:
         if isinstance(place, slice):
-            return Entries(self.shape, self.moments, self.table[place], self.left_out[place])
+            return Entries(self.shape, self.moments, self.table[place], self.left_out[place], self.starts[place])
         row = self.table[place].tolist()
         told: Entry = {name: _known(row[PLACE[name]]) for name in UNKNOWN}
         told |= {name: row[PLACE[name]] for name in NUMBERS}
@@ -109,7 +112,7 @@ class Entries(Sequence[Entry]):
 
     def copy(self) -> Entries:
         """One that can be changed while this stays as it is."""
-        return Entries(self.shape, list(self.moments), self.table.copy(), list(self.left_out))
+        return Entries(self.shape, list(self.moments), self.table.copy(), list(self.left_out), list(self.starts))
 
     def put(self, entry: Mapping[str, Any]) -> None:
         """Put an entry into its place, in place of one of the same start; what it does not say is not known yet."""
@@ -149,8 +152,7 @@ class Entries(Sequence[Entry]):
         """The newest `most`, with no moment that none of them names."""
         if len(self) <= most:
             return self
-        kept = self[-most:]
-        return Entries.stored(kept.to_store())
+        return Entries.stored(self[-most:].to_store()).copy()
 
     # -- storing ------------------------------------------------------------------------------------------------------
 

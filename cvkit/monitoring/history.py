@@ -19,9 +19,20 @@ import sqlalchemy as sa
 from cvkit import __version__
 from cvkit.config import Config
 from cvkit.errors import DataError
-from cvkit.monitoring.database import BUSY_SECONDS, WRITING, check_schema, connect, explained
+from cvkit.monitoring.database import BUSY_SECONDS, WRITING, check_schema, connect, explained, insert_rows
 from cvkit.monitoring.entries import packed, unpacked
-from cvkit.monitoring.schema import EVALUATIONS, JUDGED, MEASURED, REPORTS, RUNS, SLOTS, STREAMS, WORST, Moment, sum_up
+from cvkit.monitoring.schema import (
+    EVALUATIONS,
+    JUDGED,
+    MEASURED,
+    REPORTS,
+    RUNS,
+    SLOTS,
+    STREAMS,
+    WORST,
+    Moment,
+    sum_up,
+)
 from cvkit.tables import MEASUREMENTS, OWN, VERDICTS, Window, conform
 
 log = logging.getLogger(__name__)
@@ -31,6 +42,7 @@ class History:
     """An open history; close it, or use it as a context manager."""
 
     def __init__(self, engine: sa.Engine) -> None:
+        self._open: sa.Connection | None = None  # that all writing goes through
         self._engine = engine
 
     @classmethod
@@ -73,8 +85,7 @@ class History:
         with self.writing() as connection:
             run = _replace_run(connection, model, version, window, row)
             for table, frame in ((MEASURED, measurements), (JUDGED, verdicts)):
-                if rows := [{**_plain(record), "run": run} for record in frame.to_dict("records")]:
-                    connection.execute(table.insert(), rows)
+                insert_rows(connection, table, run, frame)
             connection.execute(sum_up(run))
             for other, changed in (later or {}).items():
                 _replace_verdicts(connection, _run_id(connection, model, version, other, status="done"), changed)
@@ -98,8 +109,7 @@ class History:
             known = [MEASURED.c[name].in_(sorted(set(measurements[name]))) for name in given]
             known += [MEASURED.c.metric.startswith(prefix, autoescape=True)] if prefix else []
             connection.execute(MEASURED.delete().where(MEASURED.c.run == run, *known))
-            if rows := [{**_plain(record), "run": run} for record in measurements.to_dict("records")]:
-                connection.execute(MEASURED.insert(), rows)
+            insert_rows(connection, MEASURED, run, measurements)
 
     def streams(
         self, model: str, version: str, reference_id: str, **equal: str
@@ -263,9 +273,22 @@ class History:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A connection whose transaction holds back other writers, and is kept whole or not at all."""
+        if self._open is not None:
+            yield self._open
+            return
         with explained(self._engine.url), self._engine.execution_options(**WRITING).begin() as connection:
             check_schema(connection)
             yield connection
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written within is kept as one, or nothing of it; by this thread."""
+        with self.writing() as connection:
+            self._open = connection
+            try:
+                yield
+            finally:
+                self._open = None
 
     def _of_windows(
         self, table: sa.Table, columns: Any, start: datetime | None, end: datetime | None, equal: dict[str, str]
@@ -349,7 +372,7 @@ def _replace_verdicts(connection: sa.Connection, run: int | None, verdicts: pd.D
     for table in (JUDGED, WORST):
         connection.execute(table.delete().where(table.c.run == run))
     if run is not None and len(verdicts):
-        connection.execute(JUDGED.insert(), [{**_plain(record), "run": run} for record in verdicts.to_dict("records")])
+        insert_rows(connection, JUDGED, run, verdicts)
         connection.execute(sum_up(run))
 
 
@@ -360,8 +383,3 @@ def _run_id(connection: sa.Connection, model: str, version: str, window: Window,
 
 def _equal(table: sa.Table, values: dict[str, Any]) -> list[sa.ColumnElement[bool]]:
     return [table.c[name] == value for name, value in values.items()]
-
-
-def _plain(record: dict[Any, Any]) -> dict[str, Any]:
-    """NaN as NULL: databases know no NaN. Infinities are kept."""
-    return {str(name): None if value != value else value for name, value in record.items()}

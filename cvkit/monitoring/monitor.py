@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
@@ -17,17 +18,16 @@ from cvkit.data import features as feature_step
 from cvkit.data.label_plans import sampling_weights
 from cvkit.data.records import Records
 from cvkit.errors import CvkitError, DataError
-from cvkit.monitoring import alarms, anomalies, estimate, labels, measure, parts, quality, rules
+from cvkit.monitoring import alarms, anomalies, estimate, labels, measure, parts, quality
 from cvkit.monitoring import reference as reference_step
-from cvkit.monitoring.alarms import Key
+from cvkit.monitoring.alarms import Key, Reading
 from cvkit.monitoring.entries import State
 from cvkit.monitoring.history import History
-from cvkit.monitoring.identity import rules_id
+from cvkit.monitoring.recording import Past, Recording, Told, judge
 from cvkit.monitoring.reference import Reference
-from cvkit.tables import FINDINGS, MEASUREMENTS, VERDICTS, Window, conform
+from cvkit.tables import FINDINGS, MEASUREMENTS, VERDICTS, Window, conform, empty
 
 log = logging.getLogger(__name__)
-FOREVER = datetime.max.replace(tzinfo=UTC)
 EMPTY_DAYS = 31  # windows without captures are measured this long after the last with some
 LATE_LABELS = 60  # newest measured windows that are looked at for labels that came late
 LATE_WINDOWS = 7  # newest measured windows that are looked at for images that came late
@@ -68,25 +68,35 @@ def observe(
     `progress` hears images done and in all.
     """
     reference = reference or reference_step.load(config)
+    if history is None:
+        with History.open(config.history_url) as opened:
+            past = Past.read(config, reference, opened)
+    else:
+        past = Past.read(config, reference, history)
+    looked = measured(config, window, reference, past.known(window), progress)
+    streams = alarms.enter(past.streams, window, looked.readings, config.rules)
+    return _observation(config, window, reference, looked, streams, judge(config, window, looked.measurements, streams))
+
+
+def measured(
+    config: Config, window: Window, reference: Reference, known: Collection[str] = (),
+    progress: Progress = lambda done, total: None,
+) -> Looked:  # fmt: skip
+    """What a window is by itself, whatever was before it; sources `known` are missed where they sent nothing."""
     records, new = seen(config, window, progress)
     looked = _look(config, window, reference, records, new, progress)
-    streams, firsts = _past(config, reference, history)
-    known = {source for source, first in firsts.items() if first <= window.start}
     apart = parts.apart(
         looked.usual, records.predictions, looked.vectors, looked.findings, looked.anomalies,
-        known | {one for one in reference.sources if one},
+        {*known, *(one for one in reference.sources if one)},
     )  # fmt: skip
-    measurements = measure.measure(
+    found = measure.measure(
         apart, records, looked.usual, looked.findings, reference, config.window_length, config.rules.false_flags,
         config.model.confidence, looked.weights,
     )  # fmt: skip
     predictor = estimate.load(config, reference, progress)
     estimates = estimate.measure(predictor, config, records, looked.features, looked.embeddings)
-    measurements = conform(pd.concat([measurements, estimates]), MEASUREMENTS)
     readings = measure.readings(apart, reference, config.window_length)
-    streams = alarms.enter(streams, window, readings, config.rules)
-    verdicts = _judge(config, window, measurements, streams)
-    return _observation(config, window, reference, records, looked, measurements, streams, verdicts)
+    return looked._replace(measurements=conform(pd.concat([found, estimates]), MEASUREMENTS), readings=readings)
 
 
 def recall(
@@ -102,8 +112,8 @@ def recall(
     reference = reference or reference_step.load(config)
     whose, of = {"model": config.model.name, "version": config.version}, {"source": source} if source else {}
     start, end = window.start, window.start + timedelta(microseconds=1)
-    measured, judged = (read(start=start, end=end, **whose, **of) for read in (history.measurements, history.verdicts))
-    if measured.empty:
+    known, judged = (read(start=start, end=end, **whose, **of) for read in (history.measurements, history.verdicts))
+    if known.empty:
         raise DataError(
             "there is nothing in the history", where=f"window {window}" + (f", source {source}" if source else ""),
             expected="a window that was measured",
@@ -111,17 +121,17 @@ def recall(
         )  # fmt: skip
     records, new = seen(config, window, source=source or None)
     looked = _look(config, window, reference, records, new)
+    looked = looked._replace(measurements=conform(known[list(MEASUREMENTS)], MEASUREMENTS))
     if streams is None:
         streams = history.streams(**whose, reference_id=reference.id, **of)
-    return _observation(
-        config, window, reference, records, looked, conform(measured[list(MEASUREMENTS)], MEASUREMENTS), streams,
-        conform(judged[list(VERDICTS)], VERDICTS),
-    )  # fmt: skip
+    verdicts = conform(judged[list(VERDICTS)], VERDICTS)
+    return _observation(config, window, reference, looked, streams, verdicts)
 
 
-class _Looked(NamedTuple):
+class Looked(NamedTuple):
     """What a window's images show by themselves, before they are weighed against other windows."""
 
+    records: Records
     features: pd.DataFrame
     embeddings: pd.DataFrame
     usual: pd.DataFrame  # features as in ordinary contexts
@@ -129,12 +139,14 @@ class _Looked(NamedTuple):
     anomalies: pd.DataFrame
     findings: pd.DataFrame
     weights: pd.Series
+    measurements: pd.DataFrame = empty(MEASUREMENTS)
+    readings: Mapping[Key, Reading] = MappingProxyType({})  # what each stream of evidence is told
 
 
 def _look(
     config: Config, window: Window, reference: Reference, records: Records, new: pd.DataFrame,
     progress: Progress = lambda done, total: None,
-) -> _Looked:  # fmt: skip
+) -> Looked:  # fmt: skip
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
     embedded = embeddings.extract(config, records, new, config.workspace / "embeddings" / _embedder(config), progress)
     weights = sampling_weights(config, records.images["image_id"])
@@ -142,16 +154,16 @@ def _look(
     findings = quality.find(records, usual, reference.limits, window, predicts=config.predicts)
     odd = anomalies.find(usual, vectors, reference, config.rules.false_flags, config.window_length)
     findings = conform(pd.concat([findings, anomalies.findings(odd)]), FINDINGS)
-    return _Looked(features, embedded, usual, vectors, odd, findings, weights)
+    return Looked(records, features, embedded, usual, vectors, odd, findings, weights)
 
 
 def _observation(
-    config: Config, window: Window, reference: Reference, records: Records, looked: _Looked,
-    measurements: pd.DataFrame, streams: dict[Key, State], verdicts: pd.DataFrame,
+    config: Config, window: Window, reference: Reference, looked: Looked, streams: dict[Key, State],
+    verdicts: pd.DataFrame,
 ) -> Observation:  # fmt: skip
     return Observation(
-        window, reference, records, looked.features, looked.embeddings, looked.anomalies, looked.findings,
-        measurements, streams, verdicts, config.model.confidence, looked.weights,
+        window, reference, looked.records, looked.features, looked.embeddings, looked.anomalies, looked.findings,
+        looked.measurements, streams, verdicts, config.model.confidence, looked.weights,
     )  # fmt: skip
 
 
@@ -164,71 +176,28 @@ def seen(
 
 
 def run(config: Config, window: Window, history: History, reference: Reference | None = None) -> Observation:
-    """Observe a window and put it into the history, in place of what stood there about it.
+    """Observe a window and put it into the history, in place of what stood there about it; see `recording`."""
+    reference = reference or reference_step.load(config)
+    with Recording(config, reference, history) as recording:
+        started = datetime.now(UTC)
+        try:
+            looked = measured(config, window, reference, recording.past.known(window))
+        except CvkitError as error:
+            recording.failed(window, error)
+            raise
+        verdicts = recording.put(told(config, window, looked, started))
+    return _observation(config, window, reference, looked, recording.past.streams, verdicts)
 
-    Later windows that it throws another light on are judged again. A failure is recorded too, then raised: a window
-    that could not be measured must not look as if it was never due.
-    """
-    started = datetime.now(UTC)
-    try:
-        reference = reference or reference_step.load(config)
-        before, _ = _past(config, reference, history)
-        observation = observe(config, window, reference, history)
-    except CvkitError as error:
-        history.record_failure(config.model.name, config.version, window, started, str(error))
-        raise
-    bad = observation.records.images["image_id"].isin(observation.findings["image_id"]).sum()
-    history.record(
-        model=config.model.name, version=config.version, window=window,
-        reference_id=observation.reference.id, rules_id=rules_id(config),
-        measurements=observation.measurements, verdicts=observation.verdicts,
-        images=len(observation.records.images), bad_images=int(bad), started=started, streams=observation.streams,
-        labels=sources.labels_state(config, window), later=_judge_later(config, history, observation, before),
+
+def told(config: Config, window: Window, looked: Looked, started: datetime) -> Told:
+    """What the history is to know of a window that was measured, and what later windows are weighed against."""
+    images = looked.records.images
+    bad = int(images["image_id"].isin(looked.findings["image_id"]).sum())
+    log.info("%s: %d images, %d with findings", window, len(images), bad)
+    return Told(
+        window, looked.measurements, looked.readings, frozenset(map(str, looked.features["source"].unique())),
+        len(images), bad, sources.labels_state(config, window), started,
     )  # fmt: skip
-    log.info("%s: %d images, %d with findings", window, len(observation.records.images), bad)
-    return observation
-
-
-def _past(
-    config: Config, reference: Reference, history: History | None
-) -> tuple[dict[Key, State], dict[str, datetime]]:
-    """Evidence of the streams, and when each source first sent images."""
-    if history is None:
-        with History.open(config.history_url) as opened:
-            return _past(config, reference, opened)
-    key = config.model.name, config.version
-    return history.streams(*key, reference.id), history.first_images(*key)
-
-
-def _judge(config: Config, window: Window, measurements: pd.DataFrame, streams: dict[Key, State]) -> pd.DataFrame:
-    told = {key: alarm for key, state in streams.items() if (alarm := alarms.at(state, window.start))}
-    verdicts = rules.judge(measurements, config.rules, told, config.window_hours / 24)
-    if window.start < alarms.kept_since(streams):
-        lost = (verdicts["rule"] == "drift") & (verdicts["state"] == "unknown")
-        verdicts.loc[lost, "reason"] = f"older than the {alarms.MOST_WINDOWS} windows of which evidence is kept"
-    return verdicts
-
-
-def _judge_later(
-    config: Config, history: History, observation: Observation, before: dict[Key, State]
-) -> dict[Window, pd.DataFrame]:
-    """Verdicts on the windows measured before this one though they are later, where it tells something new of them."""
-    start, model, version = observation.window.start, config.model.name, config.version
-    firsts = history.first_images(model, version)
-    new = {source: start for source in set(observation.features["source"]) if firsts.get(source, FOREVER) > start}
-    # What was judged against another reference or by other rules is left as it is: these have no say in it.
-    judged = {"reference_id": observation.reference.id, "rules_id": rules_id(config)}
-    since = max(start, alarms.kept_since(observation.streams))
-    later = [one for one in history.measured_windows(model, version, **judged) if one.start > since]
-    if not later or (not new and observation.streams == before):
-        return {}
-    measured = history.measurements(start=later[0].start, model=model, version=version)
-    verdicts = {}
-    for one in later:
-        known = {source for source, first in {**firsts, **new}.items() if first <= one.start}
-        rows = measured.loc[measured["window_start"] == one.start, list(MEASUREMENTS)]
-        verdicts[one] = _judge(config, one, measure.with_silent(rows, known), observation.streams)
-    return verdicts
 
 
 def due(config: Config, history: History, now: datetime, most: int = 400) -> list[Window]:

@@ -12,7 +12,7 @@ import pandas as pd
 from cvkit.config import RuleSettings
 from cvkit.monitoring.alarms import DAYS_A_YEAR, FEWEST, Alarm, Key
 from cvkit.monitoring.quality import LEARNT_FINDINGS
-from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, OWN, VERDICTS, conform, worst, worst_by
+from cvkit.tables import FEATURE_UNITS, FINDING_WORDS, OWN, VERDICTS, conform, records, worst, worst_by
 
 DRIFT_TESTS = ("ks", "chi_square", "embedding_shift")  # a feature with one of them has a drift verdict
 GRADUAL = 0.8  # probability from which a change is called gradual, and below it sudden
@@ -32,8 +32,8 @@ def judge(
     alpha = min(1.0, budget * window_days / DAYS_A_YEAR)
     looked_at = measurements[~measurements["feature"].isin([*settings.ignore, OWN])]
     parts: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in looked_at.to_dict("records"):
-        parts[str(row["source"])].append({str(name): value for name, value in row.items()})
+    for row in records(looked_at):
+        parts[row["source"]].append(row)
     told: dict[str, dict[str, Alarm]] = defaultdict(dict)
     for (source, feature), alarm in alarms.items():
         told[source][feature] = alarm

@@ -38,6 +38,11 @@ class Moment(sa.TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+def clean(text: str) -> str:
+    """Unicode without NUL."""
+    return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()
+
+
 class Words(sa.TypeDecorator[str]):
     """Text a database can hold: file names that are no Unicode, and NUL, would be refused."""
 
@@ -46,7 +51,7 @@ class Words(sa.TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         """What the database gets: Unicode without NUL."""
-        return None if value is None else value.replace("\0", "").encode("utf-8", "backslashreplace").decode()
+        return None if value is None else clean(value)
 
 
 TYPES: dict[str, Any] = {"str": Words, "int64": sa.BigInteger, "float64": sa.Double}

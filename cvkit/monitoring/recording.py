@@ -1,0 +1,165 @@
+"""Recording: what was measured of windows is weighed in order of time, judged, and put into the history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+
+from cvkit.config import Config
+from cvkit.errors import CvkitError
+from cvkit.monitoring import alarms, measure, rules
+from cvkit.monitoring.alarms import Key, Reading
+from cvkit.monitoring.entries import State
+from cvkit.monitoring.history import History
+from cvkit.monitoring.identity import rules_id
+from cvkit.monitoring.reference import Reference
+from cvkit.tables import MEASUREMENTS, Window
+
+FOREVER = datetime.max.replace(tzinfo=UTC)
+TOGETHER = 10  # windows that are written in one piece: the evidence of a fleet is 50 MB, whatever comes to it
+PATIENCE_S = 30.0  # after which what waits is written, however little it is
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """What is kept of a window until it is weighed; small, so that it may come from another process."""
+
+    window: Window
+    measurements: pd.DataFrame  # table MEASUREMENTS
+    readings: Mapping[Key, Reading]
+    sources: frozenset[str]  # that sent images
+    images: int
+    bad_images: int
+    labels: str  # the label files that were there (`sources.labels_state`)
+    started: datetime
+
+
+@dataclass(slots=True, eq=False)
+class Past:
+    """What a window is weighed against."""
+
+    streams: dict[Key, State]  # evidence of all windows measured so far
+    firsts: dict[str, datetime]  # start of the first window in which each source sent images
+
+    @classmethod
+    def read(cls, config: Config, reference: Reference, history: History) -> Past:
+        """What the history knows."""
+        key = config.model.name, config.version
+        return cls(history.streams(*key, reference.id), history.first_images(*key))
+
+    def known(self, window: Window) -> set[str]:
+        """The sources that are missed where they send nothing in a window."""
+        return {source for source, first in self.firsts.items() if first <= window.start}
+
+
+@dataclass(slots=True, eq=False)
+class Recording:
+    """A history into which windows are put, several at a time where they are new; used as a context.
+
+    A window takes the place of what stood there about it; later ones that it throws another light on are judged again.
+    What is lost where the process is killed is as if it had never been measured.
+    """
+
+    config: Config
+    reference: Reference
+    history: History
+    past: Past = field(init=False)
+    _all: set[Window] = field(init=False)  # that were measured
+    _done: set[Window] = field(init=False)  # against this reference, and judged by these rules
+    _waiting: list[dict[str, Any]] = field(default_factory=list)
+    _since: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.past = Past.read(self.config, self.reference, self.history)
+        # What was judged against another reference or by other rules is left as it is: these have no say in it.
+        judged = {"reference_id": self.reference.id, "rules_id": rules_id(self.config)}
+        self._done = set(self.history.measured_windows(*self._whose, **judged))
+        self._all = set(self.history.measured_windows(*self._whose))
+
+    @property
+    def _whose(self) -> tuple[str, str]:
+        return self.config.model.name, self.config.version
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, KeyboardInterrupt):
+            self.write()
+
+    def put(self, told: Told) -> pd.DataFrame:
+        """Weigh and judge a window, and record it, at the latest when the context ends. Its verdicts."""
+        window, before = told.window, self.past.streams
+        again = window in self._all
+        self.past.streams = alarms.enter(before, window, told.readings, self.config.rules)
+        verdicts = judge(self.config, window, told.measurements, self.past.streams)
+        later = [one for one in self._done if one.start > window.start]
+        if later:
+            self.write()  # what is judged again is read from the history
+        self._waiting.append({
+            "window": window, "measurements": told.measurements, "verdicts": verdicts, "images": told.images,
+            "bad_images": told.bad_images, "started": told.started, "labels": told.labels,
+            "later": self._judged_later(told, later, before),
+        })  # fmt: skip
+        self._all.add(window)
+        self._done.add(window)
+        for source in told.sources:
+            self.past.firsts[source] = min(self.past.firsts.get(source, FOREVER), window.start)
+        if later or again or len(self._waiting) >= TOGETHER or time.monotonic() - self._since > PATIENCE_S:
+            self.write()
+        if again:  # a source may have sent something then, and nothing now
+            self.past.firsts = self.history.first_images(*self._whose)
+        return verdicts
+
+    def failed(self, window: Window, error: CvkitError) -> None:
+        """Record that a window could not be measured: it must not look as if it was never due."""
+        self.history.record_failure(*self._whose, window, datetime.now(UTC), str(error))
+
+    def write(self) -> None:
+        """Write all that waits, in one transaction."""
+        model, version = self._whose
+        if self._waiting:
+            with self.history.together():
+                for place, row in enumerate(self._waiting, 1):
+                    self.history.record(
+                        model=model, version=version, reference_id=self.reference.id, rules_id=rules_id(self.config),
+                        streams=self.past.streams if place == len(self._waiting) else None, **row,
+                    )  # fmt: skip
+        self._waiting, self._since = [], time.monotonic()
+
+    def _judged_later(
+        self, told: Told, later: list[Window], before: dict[Key, State]
+    ) -> dict[Window, pd.DataFrame]:  # fmt: skip
+        """Verdicts on the windows measured before this one though they are later, where it tells something new."""
+        start, firsts = told.window.start, self.past.firsts
+        new = {source: start for source in told.sources if firsts.get(source, FOREVER) > start}
+        since = max(start, alarms.kept_since(self.past.streams))
+        later = sorted(one for one in later if one.start > since)
+        if not later or (not new and self.past.streams == before):
+            return {}
+        model, version = self._whose
+        measured = self.history.measurements(start=later[0].start, model=model, version=version)
+        verdicts = {}
+        for one in later:
+            known = {source for source, first in {**firsts, **new}.items() if first <= one.start}
+            rows = measured.loc[measured["window_start"] == one.start, list(MEASUREMENTS)]
+            verdicts[one] = judge(self.config, one, measure.with_silent(rows, known), self.past.streams)
+        return verdicts
+
+
+def judge(config: Config, window: Window, measurements: pd.DataFrame, streams: dict[Key, State]) -> pd.DataFrame:
+    """Table VERDICTS on a window, by what was measured and by the evidence of all windows."""
+    told = {key: alarm for key, state in streams.items() if (alarm := alarms.at(state, window.start))}
+    verdicts = rules.judge(measurements, config.rules, told, config.window_hours / 24)
+    if window.start < alarms.kept_since(streams):
+        lost = (verdicts["rule"] == "drift") & (verdicts["state"] == "unknown")
+        verdicts.loc[lost, "reason"] = f"older than the {alarms.MOST_WINDOWS} windows of which evidence is kept"
+    return verdicts
