@@ -17,8 +17,9 @@ import pytest
 from image_store import PATTERN, files, fill, measure
 
 from cvkit import cli
-from cvkit.data import images, measured, measuring, objects
-from cvkit.data.objects import Captures, Item, Store
+from cvkit.data import images, measured, measuring, stores
+from cvkit.data.objects import Captures
+from cvkit.data.stores import Item, Store
 from cvkit.errors import BusyError, ConfigError, StorageError
 
 
@@ -257,7 +258,7 @@ WHOLE = bytes(1000)
 def test_a_store_that_fails_for_good_makes_no_good_image(
     answers: list[object], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "PAUSE_S", 0.001)
+    monkeypatch.setattr(stores, "PAUSE_S", 0.001)
     store = Store(Faulty(*answers), "s3", "bucket")
     (facts,) = measuring.of_objects(store, [Item("bucket/a.jpg", 1000)])
     told = images.ImageFacts(*facts)
@@ -265,16 +266,16 @@ def test_a_store_that_fails_for_good_makes_no_good_image(
 
 
 def test_a_store_that_fails_a_few_times_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "PAUSE_S", 0.001)
+    monkeypatch.setattr(stores, "PAUSE_S", 0.001)
     fs = Faulty(TimeoutError(), WHOLE[:10], OSError("reset"), WHOLE)
-    assert objects.read(Store(fs, "s3", "bucket"), Item("bucket/a.jpg", 1000)) == WHOLE
+    assert stores.read(Store(fs, "s3", "bucket"), Item("bucket/a.jpg", 1000)) == WHOLE
     assert fs.asked == 4
 
 
 def test_what_is_too_large_is_not_asked_for() -> None:
     fs = Faulty(WHOLE)
-    with pytest.raises(objects.UnreadError, match="are more than"):
-        objects.read(Store(fs, "s3", "bucket"), Item("bucket/a.jpg", 2**40))
+    with pytest.raises(stores.UnreadError, match="are more than"):
+        stores.read(Store(fs, "s3", "bucket"), Item("bucket/a.jpg", 2**40))
     assert not fs.asked
 
 

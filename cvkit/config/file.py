@@ -55,7 +55,9 @@ class Config(Section):
         (), description="Notebooks run by `cvkit run --due`."
     )
     evidently: bool = Field(True, description="Write Evidently's interactive page beside each report 02-drift.")
-    workers: int = Field(0, ge=0, le=256, description="Threads that read images; 0: one per core.")
+    workers: int = Field(
+        0, ge=0, le=256, description="Processes that measure images, and threads that read headers; 0: one per core."
+    )
     history: str = Field(
         "",
         description="SQLAlchemy URL of the history; empty: history.db here. PostgreSQL needs cvkit[postgresql].",

@@ -134,7 +134,7 @@ def _result(future: Any, tries: int) -> list[Any] | None:
             return None
         raise EngineError(
             "the cluster lost the machines that worked on a chunk, each time anew", found=f"{TRIES} times: {error}",
-            remedy="look into the workers' logs: is there memory enough? then run this again: what was finished is kept",
+            remedy="see the workers' logs: is there memory enough? then run this again: what was finished is kept",
         ) from error  # fmt: skip
     return results
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cvkit.config import Config
-from cvkit.data import cache, images
+from cvkit.data import cache, engine, images, measuring
 from cvkit.data.labelled import f1_of_images, labelled
 from cvkit.data.records import Records
 from cvkit.tables import FEATURES, PREDICTION_FEATURES, conform
 
 FACTS = [field.name for field in fields(images.ImageFacts)]
+CHUNK = 32  # images that a worker is given at a time
 VERSION = "1"  # of the definitions of PROPERTIES: raised when a value changes, so that caches are made anew
 
 
@@ -39,14 +38,16 @@ def extract(
 
     def compute(new: pd.DataFrame) -> pd.DataFrame:
         nonlocal done
-        # Decoding leaves Python's lock, so threads keep every core busy without copying pixels between processes.
-        with ThreadPoolExecutor(config.workers or os.cpu_count() or 1) as pool:
-            rows = []
-            for image_id, facts in zip(new["image_id"], pool.map(images.measure, new["path"]), strict=True):
-                rows.append({"image_id": image_id, **asdict(facts)})
-                done += 1
-                progress(done, len(records.images))
-        return pd.DataFrame(rows).astype({"dhash": "uint64"})
+        paths = new["path"].tolist()
+        chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+        found = dict[int, list[measuring.Facts]]()
+        for number, results in engine.run(measuring.of_files, chunks, workers=config.workers):
+            found[number] = [measuring.lost(one) if isinstance(one, engine.Lost) else one for one in results]
+            done += len(results)
+            progress(done, len(records.images))
+        rows = [facts for number in range(len(chunks)) for facts in found[number]]
+        table = pd.DataFrame(rows, columns=FACTS).astype({"dhash": "uint64"})
+        return table.assign(image_id=new["image_id"].to_numpy())
 
     known = records.known
     files = records.images if known is None else records.images[~records.images["image_id"].isin(known["image_id"])]

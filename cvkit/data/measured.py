@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cvkit.data import engine, images, measuring, objects
+from cvkit.data import engine, images, measuring, stores
 from cvkit.data.features import VERSION
 from cvkit.data.isolation import LIMIT_S, Lost, Work
-from cvkit.data.objects import Captures, Listed, Partition, Store
+from cvkit.data.objects import Captures, Listed, Partition
+from cvkit.data.stores import Store
 from cvkit.errors import ConfigError, StorageError
 from cvkit.storage import lock, replacing, safe_name, storage_error
 
@@ -108,7 +109,7 @@ def measure(
 def _chunks(
     captures: Captures, out: Store, partitions: list[Partition], embedder: Config | None, outcome: Outcome,
     owners: dict[int, tuple[_Open, int]],
-) -> Iterator[Sequence[objects.Item]]:  # fmt: skip
+) -> Iterator[Sequence[stores.Item]]:  # fmt: skip
     """The chunks of all partitions that have to be made; `owners` is told whose each is."""
     number = 0
     for partition in partitions:
@@ -187,8 +188,8 @@ def write(out: Store, name: str, table: pa.Table) -> None:
         return
     there = f"{out.path}/{name}"
     try:
-        objects.patient(lambda: _put(out, there, content.getvalue()))
-    except objects.UnreadError as error:
+        stores.patient(lambda: _put(out, there, content.getvalue()))
+    except stores.UnreadError as error:
         raise StorageError(
             "the store does not take what is written", where=there, found=str(error),
             remedy="see to the rights and the room there, then run the same command again: what is finished is kept",
@@ -227,7 +228,7 @@ def described(out: Store, name: str) -> dict[bytes, bytes] | None:
 
 def open_out(url: str) -> Store:
     """The store to write to. Raises ConfigError for one that is not known, or where nothing can be written."""
-    store = objects.open_store(url, "--out")
+    store = stores.open_store(url, "--out")
     if store.protocol in ("http", "https", "data", "github"):
         raise ConfigError("nothing can be written there", where=f"--out {url}", remedy="name a folder or a bucket")
     return store

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from cvkit.data import images, objects
+from cvkit.data import images, stores
 from cvkit.data.isolation import Lost
-from cvkit.data.objects import Item, Store
+from cvkit.data.stores import Item, Store
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from cvkit.config import Config
@@ -41,6 +40,7 @@ def embedded(config: Config, store: Store, items: Sequence[Item]) -> list[tuple[
     All at once: what a model says of an image may depend on the batch in its last digits, so that part of a chunk is
     not begun anew with other batches.
     """
+    import numpy as np
     import pandas as pd
     import torch
 
@@ -56,7 +56,7 @@ def embedded(config: Config, store: Store, items: Sequence[Item]) -> list[tuple[
             room -= len(content)
 
     def picture(path: str) -> NDArray[np.uint8] | None:
-        content = kept.pop(path, None) or objects.read(store, by_path[path])
+        content = kept.pop(path, None) or stores.read(store, by_path[path])
         return yolo.decode_bytes(np.frombuffer(content, np.uint8))
 
     by_path = {item.path: item for item, fact in zip(items, facts, strict=True) if fact.damage in ("", "truncated")}
@@ -73,7 +73,7 @@ def lost(why: Lost) -> Facts:
 
 def _measured(store: Store, item: Item) -> tuple[images.ImageFacts, bytes]:
     try:
-        content = objects.read(store, item)
-    except objects.UnreadError as error:
+        content = stores.read(store, item)
+    except stores.UnreadError as error:
         return images.ImageFacts(damage="unreadable", damage_detail=str(error)), b""
     return images.measure_bytes(content), content

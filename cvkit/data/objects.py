@@ -1,59 +1,22 @@
-"""Objects: images in any store that fsspec knows, listed by a pattern and read so that a bad store cannot lie."""
+"""Objects: the images of a store, listed by a pattern, by source and day."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from cvkit.data import headers
 from cvkit.data.sources import patterns, times
 from cvkit.data.sources.patterns import Pattern
 from cvkit.data.sources.said import clean
-from cvkit.errors import ConfigError, DataError
+from cvkit.data.stores import Item, UnreadError, open_store, patient
+from cvkit.errors import DataError
 
-log = logging.getLogger(__name__)
-
-Answer = TypeVar("Answer")
-
-TRIES = 4  # of one object
-PAUSE_S = 0.25  # before the second; doubled before each further one
 UNDATED = "undated"
-# What another attempt does not mend.
-LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-
-
-class UnreadError(Exception):
-    """An object could not be read, and why, in words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """A file system of fsspec's and the way to a place in it."""
-
-    fs: Any  # fsspec.AbstractFileSystem
-    protocol: str
-    path: str  # as the file system names it, absolute where it is local
-
-    @property
-    def local(self) -> bool:
-        """Whether its files are those of this machine, or of a disk that it shares."""
-        return self.protocol == "file"
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An image to be read: where it is, how long it is said to be (None: nobody says), its bytes if they are here."""
-
-    path: str
-    size: int | None
-    content: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +37,6 @@ class Partition:
     date: str  # YYYY-MM-DD, or UNDATED
     places: list[tuple[str, int, dict[str, str]]] = field(default_factory=list)
     files: list[Listed] = field(default_factory=list)
-
-
-def open_store(url: str, setting: str) -> Store:
-    """The store that `url` names: a path of this machine, file://, s3://bucket/folder, or what else is installed.
-
-    Raises ConfigError for a store that nobody knows, or whose package is missing, naming it.
-    """
-    from fsspec.core import url_to_fs
-
-    wrong = {"where": f"{setting} {url}", "expected": "a folder, or an address such as s3://bucket/folder"}
-    if "::" in url or "\0" in url:
-        raise ConfigError("this is no address of a folder", found="chained addresses are not read", **wrong)
-    address = url if "://" in url else f"file://{os.path.abspath(Path(url).expanduser())}"  # noqa: PTH100  links stay
-    protocol = address.partition("://")[0]
-    try:
-        fs, path = url_to_fs(address)
-    except ImportError as error:
-        raise ConfigError(
-            f"the package for {protocol}:// is not installed", found=" ".join(str(error).split())[:200],
-            remedy="install what is named there with pip, on the machines of the cluster too", **wrong,
-        ) from None  # fmt: skip
-    except (ValueError, TypeError) as error:
-        raise ConfigError("this is no address of a store", found=str(error)[:200], **wrong) from None
-    return Store(fs, "file" if protocol in ("file", "local") else protocol, str(path))
 
 
 class Captures:
@@ -225,51 +164,3 @@ class Captures:
         # Some stores list a folder as an object in itself.
         return sorted((one for one in found if str(one["name"]).rstrip("/") != path.rstrip("/")),
                       key=lambda one: str(one["name"]))  # fmt: skip
-
-
-def read(store: Store, item: Item) -> bytes:
-    """All bytes of an image. Raises UnreadError after a few attempts: no answer, or more or fewer bytes than listed."""
-    if item.content is not None:
-        return item.content
-    return patient(lambda: _whole(store, item))
-
-
-def patient(ask: Callable[[], Answer]) -> Answer:
-    """What a store answers, asked a few times with growing pauses. Raises UnreadError with the last reason."""
-    pause = PAUSE_S
-    for attempt in range(TRIES):
-        try:
-            return ask()
-        except UnreadError:
-            raise
-        except LASTING as error:
-            raise UnreadError(headers.words(error)) from error
-        except Exception as error:  # each store's package has errors of its own
-            if attempt + 1 == TRIES:
-                raise UnreadError(f"{headers.words(error)[:200]} ({TRIES} attempts)") from error
-            log.debug("a store did not answer, asked again in %g s: %s", pause, error)
-        time.sleep(pause)
-        pause *= 2
-    raise AssertionError("unreachable")
-
-
-def _whole(store: Store, item: Item) -> bytes:
-    if store.local:
-        content = headers.read_file(item.path)
-    elif item.size is not None and item.size > headers.BYTE_LIMIT:
-        raise UnreadError(f"{item.size:,} bytes are more than the {headers.BYTE_LIMIT:,} cvkit reads of one file")
-    elif item.size == 0:
-        return b""  # a range of nothing cannot be asked for
-    else:
-        # One byte more than there should be, so that a store which has more is found out, whatever it has.
-        content = store.fs.cat_file(item.path, start=0, end=(item.size or headers.BYTE_LIMIT) + 1)
-    if item.size is not None and len(content) != item.size and len(content) != _size_now(store, item.path):
-        raise OSError(f"the store gave {len(content):,} bytes of an object that it lists with {item.size:,}")
-    return content
-
-
-def _size_now(store: Store, path: str) -> int | None:
-    """The size of an object that may have been replaced since it was listed."""
-    store.fs.invalidate_cache()
-    size = store.fs.info(path).get("size")
-    return None if size is None else int(size)
