@@ -15,7 +15,7 @@ import pytest
 from cvkit import cli, job
 from cvkit.config import Config, load_config
 from cvkit.errors import BusyError, DataError, StorageError
-from cvkit.monitoring import identity, monitor
+from cvkit.monitoring import identity, monitor, reference
 from cvkit.monitoring.history import History
 from cvkit.monitoring.rules import lights
 from cvkit.storage import lock
@@ -522,3 +522,12 @@ def test_a_few_odd_images_are_anomalies_and_no_drift(workspace: Config) -> None:
     assert set(drift["state"]) == {"ok"}
     share = observation.measurements.query("feature == 'strange' and source == 'cam-1'")["value"].item()
     assert share == len(flagged) / 24
+
+
+def test_a_workspace_that_was_moved_finds_the_images_of_its_reference(workspace: Config) -> None:
+    frozen = reference.load(workspace)
+    moved = workspace.workspace.rename(f"{workspace.workspace}-moved")
+    again = reference.load(load_config(moved))
+    assert again.id == frozen.id
+    assert len(again.images) == len(frozen.images) > 0
+    assert all(Path(path).is_file() and Path(path).is_relative_to(moved) for path in again.images["path"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 from cvkit.config import Config
 from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
+from cvkit.data.sources import listing
 from cvkit.errors import DataError, StorageError
 from cvkit.monitoring import contexts, quality
 from cvkit.monitoring.contexts import Contexts
@@ -156,8 +158,11 @@ def _ordinary(
 
 
 def _save(reference: Reference, folder: Path) -> None:
+    # Paths below the workspace are kept as seen from there: it may be moved, or restored elsewhere.
+    paths = [listing.image_id(path, _workspace(folder)) for path in reference.images["path"]]
     for name in TABLES:
-        write_parquet(getattr(reference, name), folder / f"{name}.parquet")
+        table: pd.DataFrame = getattr(reference, name)
+        write_parquet(table.assign(path=paths) if name == "images" else table, folder / f"{name}.parquet")
     write_parquet(reference.embeddings, folder / "embeddings.parquet")
     facts = {
         "id": reference.id,
@@ -176,6 +181,8 @@ def _read(folder: Path) -> Reference:
         images, features, predictions, labels, findings = (
             _table(folder / f"{name}.parquet", columns) for name, columns in TABLES.items()
         )
+        root = _workspace(folder)
+        images = images.assign(path=[str(root / path) if path else "" for path in images["path"]])
         limits = {source: _limits(stored) for source, stored in facts["limits"].items()}
         classes = {int(number): name for number, name in facts["classes"].items()}
         embedded = pd.read_parquet(folder / "embeddings.parquet", columns=list(embeddings.COLUMNS))
@@ -188,6 +195,11 @@ def _read(folder: Path) -> Reference:
             "the stored reference is damaged", where=str(folder), found=f"{type(error).__name__}: {error}"[:200],
             remedy="`cvkit reference --rebuild` measures it again from its files",
         ) from error  # fmt: skip
+
+
+def _workspace(folder: Path) -> Path:
+    """The workspace of a stored reference, as the sources have it."""
+    return Path(os.path.abspath(folder.parents[1]))  # noqa: PTH100  links stay as they are
 
 
 def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
