@@ -11,7 +11,7 @@ from cvkit.documentation import evidently
 from cvkit.documentation import notebooks as notebook_step
 from cvkit.documentation.notebooks import interactive_page
 from cvkit.errors import DONE, VERDICT_REACHED, WINDOWS_FAILED, CvkitError, DataError, ReportError
-from cvkit.monitoring import alerts, backfill, diagnosis, estimate, identity, monitor, outbox
+from cvkit.monitoring import alerts, backfill, diagnosis, estimate, identity, monitor, outbox, timeline
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
 from cvkit.monitoring.recording import Recording
@@ -79,7 +79,7 @@ def run(
                     show(done, len(wanted))
         finally:
             told, undelivered = tell(config, history)
-        verdicts = history.verdicts(model=model, version=version)
+        verdicts = timeline.lately(history, model, version)
         behind = diagnosis.behind(history.runs(model=model), version)
         runs = history.runs(model=model, version=version)
         summary = diagnosis.text(verdicts, runs, identity.judged_by(config), behind)

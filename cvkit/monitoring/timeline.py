@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pandas as pd
 import sqlalchemy as sa
 
 from cvkit.config import Config
+from cvkit.monitoring.diagnosis import BAD, diagnose
 from cvkit.monitoring.history import History
 from cvkit.monitoring.monitor import Observation
-from cvkit.monitoring.schema import RUNS, WORST
+from cvkit.monitoring.schema import JUDGED, RUNS, WORST
 from cvkit.tables import STATES
 
+FOREVER = datetime.max.replace(tzinfo=UTC)
+LATELY = 31  # windows whose troubles are told after each run
 PAST = ("window_start", "window_end", "source", "version", "state", "rule", "feature")  # columns of `past`
 # What of a run says which of its verdicts count.
 ABOUT = ("window_start", "window_end", "version", "finished", "status")
@@ -56,6 +61,44 @@ def past(history: History, model: str) -> pd.DataFrame:
     rank = table["state"].map({"failed": -1, **{state: place for place, state in enumerate(STATES)}})
     ordered = table.assign(rank=rank).sort_values(["window_start", "rank"], kind="stable")
     return ordered.drop_duplicates(["window_start", "source"], keep="last").reset_index(drop=True)[list(PAST)]
+
+
+def lately(history: History, model: str, version: str, most: int = LATELY) -> pd.DataFrame:
+    """Verdicts (as the history gives them) that tell what stood out in the newest `most` windows as all would.
+
+    All verdicts on the newest window, and of each feature and source that stood out since then, or could not be judged
+    in the newest, those on all windows: so that it is known since when. Of years of healthy windows nothing is read.
+    """
+    starts = [one.start for one in history.measured_windows(model, version)]
+    since = starts[-most:][0] if starts else FOREVER
+    while True:  # what lasts began earlier, and what else stood out then may belong to it
+        told = _standing_out(history, model, version, since, starts[-1] if starts else since)
+        found = diagnose(told)
+        begun = found.loc[found["until"].isna() | (found["until"] >= since), "since"].min()
+        if pd.isna(begun) or begun >= since:
+            return told
+        since = begun.to_pydatetime()
+
+
+def _standing_out(history: History, model: str, version: str, since: datetime, newest: datetime) -> pd.DataFrame:
+    """Verdicts on the newest window; and all of what stood out since then, or cannot be judged now."""
+    bad = sa.select(JUDGED.c.source, JUDGED.c.feature).join_from(WORST, RUNS).join(
+        JUDGED, (JUDGED.c.run == WORST.c.run) & (JUDGED.c.source == WORST.c.source)
+    ).where(
+        RUNS.c.model == model, RUNS.c.version == version, RUNS.c.status == "done", RUNS.c.window_start >= since,
+        WORST.c.state.in_(BAD), JUDGED.c.state.in_(BAD),
+    ).distinct()  # fmt: skip
+    with history.reading() as connection:
+        odd = {(source, feature) for source, feature in connection.execute(bad)}
+    now = history.verdicts(start=newest, model=model, version=version)
+    unknown = now[now["state"] == "unknown"]
+    odd |= set(zip(unknown["source"], unknown["feature"], strict=True))
+    before = [
+        history.verdicts(end=newest, model=model, version=version, feature=feature)
+        for feature in sorted({feature for _, feature in odd})
+    ]
+    told = [part[[pair in odd for pair in zip(part["source"], part["feature"], strict=True)]] for part in before]
+    return pd.concat([*(part for part in told if len(part)), now]).sort_values("window_start", kind="stable")
 
 
 def _joined(past: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
