@@ -1,7 +1,8 @@
 """Images of a store, measured into partitioned Parquet: a file for each source and day, the same bytes each time.
 
-`rows/source=NAME/date=DAY/images.parquet` has a row for each image. A file appears whole or not at all, and names the
-images that it is about by a digest: one that is there and whole is not made again. What is in it follows from the
+`rows/source=NAME/date=DAY/images.parquet` has a row for each image, `summaries/source=NAME/date=DAY/summary.parquet`
+what `data/summed.py` makes of these rows. A file appears whole or not at all, and names the images that it is about by
+a digest: one that is there and whole is not made again. What is in it follows from the
 images alone, so that it does not matter who made it, how often they were interrupted, and what went wrong on the way.
 """
 
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cvkit.data import engine, images, measuring, stores
+from cvkit.data import engine, images, measuring, stores, summed
 from cvkit.data.features import VERSION
 from cvkit.data.isolation import LIMIT_S, Lost, Work
 from cvkit.data.objects import Captures, Listed, Partition
@@ -117,7 +118,10 @@ def _chunks(
         if not found:
             outcome.empty += 1
             continue
-        if _whole(out, rows_path(partition), _named(captures, found, embedder)):
+        named = _named(captures, found, embedder)
+        if _whole(out, rows_path(partition), named):
+            if not _whole(out, summary_path(partition), named):
+                _sum_up(out, partition, _read(out, rows_path(partition)), named)
             outcome.kept += 1
             continue
         opened = _Open(partition, found)
@@ -131,14 +135,29 @@ def _finish(captures: Captures, out: Store, opened: _Open, embedder: Config | No
     table = _table(captures, opened, embedder is not None, outcome)
     named = _named(captures, opened.images, embedder)
     write(out, rows_path(opened.partition), table.replace_schema_metadata(named))
+    _sum_up(out, opened.partition, table, named)
     outcome.made += 1
     outcome.images += len(table)
     outcome.damaged += len(table) - table["damage"].to_pylist().count("")
 
 
+def _sum_up(out: Store, partition: Partition, table: pa.Table, named: dict[bytes, bytes]) -> None:
+    write(out, summary_path(partition), summed.of_rows(table).replace_schema_metadata(named))
+
+
+def _read(out: Store, name: str) -> pa.Table:
+    with out.fs.open(f"{out.path}/{name}", "rb") as file:
+        return pq.read_table(file, columns=[*SCHEMA.names])
+
+
 def rows_path(partition: Partition) -> str:
     """Where a partition's rows lie, below the folder of all."""
     return f"rows/{folder_of(partition)}/images.parquet"
+
+
+def summary_path(partition: Partition) -> str:
+    """Where what is kept of a partition's numbers lies."""
+    return f"{summed.FOLDER}/{folder_of(partition)}/{summed.FILE}"
 
 
 def folder_of(partition: Partition) -> str:
