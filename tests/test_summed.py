@@ -108,7 +108,7 @@ def test_no_summaries_and_damaged_ones_are_told(tmp_path: Path, capsys: pytest.C
     fill(tmp_path / "in", ("cam-1",), 1)
     measure(tmp_path / "in", tmp_path / "out")
     whole = files(tmp_path / "out")
-    target = tmp_path / "out" / "summaries" / "source=cam-1" / "date=2026-11-01" / "summary.parquet"
+    target = tmp_path / "out" / "summaries" / "source=cam-1" / "date=2026-11-01" / "summary.arrow"
     for content in (target.read_bytes()[:-9], b"", (tmp_path / "out" / "rows" / "source=cam-1" / "date=2026-11-01" /
                                                     "images.parquet").read_bytes()):  # fmt: skip
         target.write_bytes(content)

@@ -1,7 +1,7 @@
 """What is kept of measured images by source and day, and the sums of it: a year or a fleet without reading an image.
 
-One small Parquet file for each partition, with a row for each feature: what `stats/summaries.py` keeps of its numbers,
-or, where it has names, such as damage and file format, how often each came.
+One small file of Arrow's for each partition, as Parquet takes 20 times as long to open. A row for each feature: what
+`stats/summaries.py` keeps of its numbers or, where it has names, such as damage and file format, how often each came.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cvkit.data import stores
 from cvkit.data.stores import Store
@@ -24,7 +23,7 @@ from cvkit.errors import DataError
 from cvkit.stats.summaries import Between, Summary, ks, merged, psi, quantiles, summarise
 from cvkit.tables import PROPERTIES
 
-FOLDER, FILE = "summaries", "summary.parquet"
+FOLDER, FILE = "summaries", "summary.arrow"
 NUMBERS = (*PROPERTIES, "width", "height", "bytes")
 NAMES = ("damage", "mode", "file_format")
 SHARES = (0.05, 0.5, 0.95)  # quantiles that people are shown
@@ -185,7 +184,7 @@ def _unpacked(table: pa.Table) -> list[dict[str, Any]]:
 def _read(out: Store, path: str) -> list[dict[str, Any]]:
     try:
         content = stores.patient(lambda: out.fs.cat_file(path))
-        table = pq.read_table(pa.BufferReader(content))
+        table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
         if table.schema.remove_metadata() != SCHEMA:
             raise pa.ArrowInvalid("other columns than cvkit writes")
         found = _unpacked(table)
