@@ -154,7 +154,7 @@ def test_hostile_names_are_names(tmp_path: Path) -> None:
     assert {name.rpartition("/")[2] for name in table["image_id"]} == {*names, "?.jpg"}
     assert set(table["source"].astype(str)) == {"cam=1&date=2000%2F.."}
     assert not (table["damage"] != "").any()
-    assert {path.parts[0] for path in map(Path, files(tmp_path / "out"))} == {"rows"}
+    assert {path.parts[0] for path in map(Path, files(tmp_path / "out"))} == {"rows", "summaries"}
 
 
 def test_an_empty_folder_and_a_missing_one_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

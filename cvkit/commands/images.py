@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cvkit import errors
-from cvkit.commands.typed import count, positive
+from cvkit.commands.typed import count, day, positive, stretch
 
 # Everything heavier is imported by the command that needs it: `cvkit --help` must answer at once.
 
@@ -22,9 +22,13 @@ def add(commands: Any, command: Make, say: Say) -> None:
     words = "Measure the images of a folder or an object store, and sum them up, on this machine or on a cluster."
     group = commands.add_parser("images", help=words, description=words)
     actions = group.add_subparsers(title="actions", required=True, metavar="ACTION")
-    made = command(actions, "measure", measure)
-    made.set_defaults(say=say)
-    option = made.add_argument
+    _measure_arguments(command(actions, "measure", measure), say)
+    _summary_arguments(command(actions, "summary", summary), say)
+
+
+def _measure_arguments(command: argparse.ArgumentParser, say: Say) -> None:
+    command.set_defaults(say=say)
+    option = command.add_argument
     words = "images: a folder, or a pattern such as 's3://bucket/captures/{source}/{date}/*.jpg'"
     option("--images", required=True, metavar="URL", help=words)
     option("--out", required=True, metavar="URL", help="where to: a folder, or s3://bucket/folder")
@@ -64,6 +68,37 @@ def measure(options: argparse.Namespace) -> int:
             remedy="correct the pattern; a * stands for one part of a path, upper and lower case count",
         )  # fmt: skip
     return errors.DataError.exit_code if outcome.unlisted else errors.DONE
+
+
+def summary(options: argparse.Namespace) -> int:
+    """Sum up what was measured, of a year or a fleet, without reading an image; and what changed against other days."""
+    from cvkit.commands import images_text
+    from cvkit.data import stores, summed
+
+    out = stores.open_store(options.out, "--out")
+    found = summed.groups(out, options.by, options.start, options.end, options.source)
+    against = []
+    if options.against:
+        first, last = options.against
+        # By source each is held against itself before; months and days against all of those days.
+        by = "source" if options.by == "source" else ""
+        against = summed.groups(out, by, first, last, options.source)
+    show = images_text.as_json if options.json else images_text.text
+    options.say(show(found, against))
+    return errors.DONE
+
+
+def _summary_arguments(command: argparse.ArgumentParser, say: Say) -> None:
+    command.set_defaults(say=say)
+    option = command.add_argument
+    option("--out", required=True, metavar="URL", help="where `cvkit images measure` wrote to")
+    option("--from", dest="start", type=day, metavar="DAY", help="the first day (default: all)")
+    option("--to", dest="end", type=day, metavar="DAY", help="the first day that does not count any more")
+    option("--source", default="", metavar="NAME", help="of one source only")
+    option("--by", choices=("source", "month", "day"), default="", help="a table for each (default: one for all)")
+    words = "days to hold them against; the last does not count to them, as with --to"
+    option("--against", type=stretch, metavar="DAY..DAY", help=words)
+    option("--json", action="store_true", help="the same for programs")
 
 
 def _say_some(say: Say, words: str, found: list[str]) -> None:

@@ -45,6 +45,14 @@ def day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is no day, e.g. 2026-11-21") from None
 
 
+def stretch(text: str) -> tuple[date, date]:
+    """A stretch of days, the last of which does not belong to it, for argparse."""
+    first, dots, last = text.partition("..")
+    if not dots or day(first) >= day(last):
+        raise argparse.ArgumentTypeError(f"{text!r} is no stretch of days, e.g. 2026-10-01..2026-11-01")
+    return day(first), day(last)
+
+
 def asked(read: Callable[[str], Read]) -> Callable[[str], Read]:
     """What `read` makes of a text, for argparse; `read` raises ConfigError where that cannot be."""
 

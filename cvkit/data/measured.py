@@ -1,15 +1,14 @@
 """Images of a store, measured into partitioned Parquet: a file for each source and day, the same bytes each time.
 
-`rows/source=NAME/date=DAY/images.parquet` has a row for each image. A file appears whole or not at all, and names the
-images that it is about by a digest: one that is there and whole is not made again. What is in it follows from the
+`rows/source=NAME/date=DAY/images.parquet` has a row for each image, `summaries/source=NAME/date=DAY/summary.arrow`
+what `data/summed.py` makes of these rows. A file appears whole or not at all, and names the images that it is about by
+a digest: one that is there and whole is not made again. What is in it follows from the
 images alone, so that it does not matter who made it, how often they were interrupted, and what went wrong on the way.
 """
 
 from __future__ import annotations
 
 import functools
-import io
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
@@ -19,21 +18,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cvkit.data import engine, images, measuring, stores
+from cvkit.data import engine, images, measuring, partition_files, stores, summed
 from cvkit.data.features import VERSION
 from cvkit.data.isolation import LIMIT_S, Lost, Work
 from cvkit.data.objects import Captures, Listed, Partition
 from cvkit.data.stores import Store
-from cvkit.errors import ConfigError, StorageError
-from cvkit.storage import lock, replacing, safe_name, storage_error
+from cvkit.errors import ConfigError
+from cvkit.storage import lock, safe_name
 
 if TYPE_CHECKING:
     from cvkit.config import Config
 
-log = logging.getLogger(__name__)
-
 CHUNK = 64  # images that a worker is given at a time; with embeddings part of what is measured, as batches are
-ROW_GROUP = 65_536  # rows
 DIGEST, DEFINITION = b"cvkit.images", b"cvkit.features"  # in a file's metadata
 FACTS = [one.name for one in fields(images.ImageFacts)]
 TEXTS = ("content", "mode", "file_format", "damage", "damage_detail")
@@ -117,7 +113,10 @@ def _chunks(
         if not found:
             outcome.empty += 1
             continue
-        if _whole(out, rows_path(partition), _named(captures, found, embedder)):
+        named = _named(captures, found, embedder)
+        if _whole(out, rows_path(partition), named):
+            if not _whole(out, summary_path(partition), named):
+                _sum_up(out, partition, _read(out, rows_path(partition)), named)
             outcome.kept += 1
             continue
         opened = _Open(partition, found)
@@ -130,15 +129,30 @@ def _chunks(
 def _finish(captures: Captures, out: Store, opened: _Open, embedder: Config | None, outcome: Outcome) -> None:
     table = _table(captures, opened, embedder is not None, outcome)
     named = _named(captures, opened.images, embedder)
-    write(out, rows_path(opened.partition), table.replace_schema_metadata(named))
+    partition_files.write(out, rows_path(opened.partition), table.replace_schema_metadata(named))
+    _sum_up(out, opened.partition, table, named)
     outcome.made += 1
     outcome.images += len(table)
     outcome.damaged += len(table) - table["damage"].to_pylist().count("")
 
 
+def _sum_up(out: Store, partition: Partition, table: pa.Table, named: dict[bytes, bytes]) -> None:
+    partition_files.write(out, summary_path(partition), summed.of_rows(table).replace_schema_metadata(named))
+
+
+def _read(out: Store, name: str) -> pa.Table:
+    with out.fs.open(f"{out.path}/{name}", "rb") as file:
+        return pq.read_table(file, columns=[*SCHEMA.names])
+
+
 def rows_path(partition: Partition) -> str:
     """Where a partition's rows lie, below the folder of all."""
     return f"rows/{folder_of(partition)}/images.parquet"
+
+
+def summary_path(partition: Partition) -> str:
+    """Where what is kept of a partition's numbers lies."""
+    return f"{summed.FOLDER}/{folder_of(partition)}/{summed.FILE}"
 
 
 def folder_of(partition: Partition) -> str:
@@ -172,58 +186,10 @@ def _table(captures: Captures, opened: _Open, embeds: bool, outcome: Outcome) ->
     return table.append_column("embedding", pa.array(vectors, pa.list_(pa.float32()))) if embeds else table
 
 
-def write(out: Store, name: str, table: pa.Table) -> None:
-    """Write a table, whole or not at all, in bytes that follow from it alone. Raises StorageError."""
-    content = io.BytesIO()
-    pq.write_table(
-        table, content, row_group_size=ROW_GROUP, compression="zstd", compression_level=3,
-        data_page_version="1.0", version="2.6", write_statistics=True, use_dictionary=True,
-    )  # fmt: skip
-    if out.local:
-        path = Path(out.path) / name
-        for left in path.parent.glob(".*.part"):  # of a run that was killed; the lock says that no other is writing
-            left.unlink(missing_ok=True)
-        with replacing(path) as part:
-            part.write_bytes(content.getvalue())
-        return
-    there = f"{out.path}/{name}"
-    try:
-        stores.patient(lambda: _put(out, there, content.getvalue()))
-    except stores.UnreadError as error:
-        raise StorageError(
-            "the store does not take what is written", where=there, found=str(error),
-            remedy="see to the rights and the room there, then run the same command again: what is finished is kept",
-        ) from error  # fmt: skip
-
-
-def _put(out: Store, there: str, content: bytes) -> None:
-    """Write one object. Stores show it when all of it has come, or not at all."""
-    if out.protocol in ("memory", "sftp", "ssh", "smb"):
-        out.fs.makedirs(there.rpartition("/")[0], exist_ok=True)
-    out.fs.pipe_file(there, content)
-    out.fs.invalidate_cache()
-    if (size := out.fs.info(there).get("size")) not in (None, len(content)):
-        raise OSError(f"the store lists {size:,} bytes of an object written with {len(content):,}")
-
-
 def _whole(out: Store, name: str, named: dict[bytes, bytes]) -> bool:
     """Whether a file is there, can be read to its end and is about the very images."""
-    metadata = described(out, name)
+    metadata = partition_files.described(out, name)
     return metadata is not None and {key: metadata.get(key) for key in named} == named
-
-
-def described(out: Store, name: str) -> dict[bytes, bytes] | None:
-    """The metadata of a Parquet file; None where there is none, or it is damaged: it can be made again."""
-    try:
-        with out.fs.open(f"{out.path}/{name}", "rb") as file:
-            return dict(pq.read_schema(file).metadata or {})
-    except FileNotFoundError:
-        return None
-    except PermissionError as error:
-        raise storage_error(error, f"{out.path}/{name}") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        log.warning("%s is damaged (%s) and is made again", name, error)
-        return None
 
 
 def open_out(url: str) -> Store:

@@ -1,0 +1,81 @@
+"""Files of partitions: tables as Parquet or Arrow, whole or not at all, in bytes that follow from the tables alone."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cvkit.data import stores
+from cvkit.data.stores import Store
+from cvkit.errors import StorageError
+from cvkit.storage import replacing, storage_error
+
+log = logging.getLogger(__name__)
+
+ROW_GROUP = 65_536  # rows
+
+
+def write(out: Store, name: str, table: pa.Table) -> None:
+    """Write a table, whole or not at all, in bytes that follow from it alone. Raises StorageError."""
+    content = _parquet(table) if name.endswith(".parquet") else _arrow(table)
+    if out.local:
+        path = Path(out.path) / name
+        for left in path.parent.glob(".*.part"):  # of a run that was killed; the lock says that no other is writing
+            left.unlink(missing_ok=True)
+        with replacing(path) as part:
+            part.write_bytes(content)
+        return
+    there = f"{out.path}/{name}"
+    try:
+        stores.patient(lambda: _put(out, there, content))
+    except stores.UnreadError as error:
+        raise StorageError(
+            "the store does not take what is written", where=there, found=str(error),
+            remedy="see to the rights and the room there, then run the same command again: what is finished is kept",
+        ) from error  # fmt: skip
+
+
+def _parquet(table: pa.Table) -> bytes:
+    content = io.BytesIO()
+    pq.write_table(
+        table, content, row_group_size=ROW_GROUP, compression="zstd", compression_level=3,
+        data_page_version="1.0", version="2.6", write_statistics=True, use_dictionary=True,
+    )  # fmt: skip
+    return content.getvalue()
+
+
+def _arrow(table: pa.Table) -> bytes:
+    content = io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 3), use_threads=False)
+    with pa.ipc.new_file(content, table.schema, options=options) as file:
+        file.write_table(table, max_chunksize=ROW_GROUP)
+    return content.getvalue()
+
+
+def _put(out: Store, there: str, content: bytes) -> None:
+    """Write one object. Stores show it when all of it has come, or not at all."""
+    if out.protocol in ("memory", "sftp", "ssh", "smb"):
+        out.fs.makedirs(there.rpartition("/")[0], exist_ok=True)
+    out.fs.pipe_file(there, content)
+    out.fs.invalidate_cache()
+    if (size := out.fs.info(there).get("size")) not in (None, len(content)):
+        raise OSError(f"the store lists {size:,} bytes of an object written with {len(content):,}")
+
+
+def described(out: Store, name: str) -> dict[bytes, bytes] | None:
+    """The metadata of such a file; None where there is none, or it is damaged: it can be made again."""
+    try:
+        with out.fs.open(f"{out.path}/{name}", "rb") as file:
+            schema = pq.read_schema(file) if name.endswith(".parquet") else pa.ipc.open_file(file).schema
+            return dict(schema.metadata or {})
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise storage_error(error, f"{out.path}/{name}") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        log.warning("%s is damaged (%s) and is made again", name, error)
+        return None

@@ -1,0 +1,196 @@
+"""What is kept of measured images by source and day, and the sums of it: a year or a fleet without reading an image.
+
+One small file of Arrow's for each partition, as Parquet takes 20 times as long to open. A row for each feature: what
+`stats/summaries.py` keeps of its numbers or, where it has names, such as damage and file format, how often each came.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow as pa
+
+from cvkit.data import stores
+from cvkit.data.stores import Store
+from cvkit.errors import DataError
+from cvkit.stats.summaries import Between, Summary, ks, merged, psi, quantiles, summarise
+from cvkit.tables import PROPERTIES
+
+FOLDER, FILE = "summaries", "summary.arrow"
+NUMBERS = (*PROPERTIES, "width", "height", "bytes")
+NAMES = ("damage", "mode", "file_format")
+SHARES = (0.05, 0.5, 0.95)  # quantiles that people are shown
+READERS = 16  # files read at once: a store answers many as quickly as one
+AT_ONCE = 2048  # files held, before they are put together
+
+SCHEMA = pa.schema(
+    [
+        pa.field("feature", pa.string()), pa.field("count", pa.int64()), pa.field("missing", pa.int64()),
+        *(pa.field(name, pa.float64()) for name in ("mean", "squares", "least", "greatest")),
+        pa.field("slack", pa.int64()), pa.field("points", pa.list_(pa.float64())),
+        pa.field("names", pa.list_(pa.string())), pa.field("weights", pa.list_(pa.int64())),
+    ]
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Group:
+    """The images of some sources and days, summed up."""
+
+    name: str  # what they have in common, such as a source or a month; "" of all
+    images: int = 0
+    partitions: int = 0
+    numbers: dict[str, Summary] = field(default_factory=dict)  # by feature
+    names: dict[str, Counter[str]] = field(default_factory=dict)  # by feature: how often each
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What people are told of a feature of a group."""
+
+    group: str
+    feature: str
+    summary: Summary
+    quantiles: list[Between]  # of SHARES
+    ks: Between | None = None  # against what it is held against
+    psi: Between | None = None
+    change: float = float("nan")  # of the mean, in standard deviations of what it is held against
+
+
+def of_rows(table: pa.Table) -> pa.Table:
+    """What is kept of a partition's rows."""
+    rows = []
+    for name in NUMBERS:
+        kept = summarise(table[name].to_numpy().astype(float))
+        rows.append({"feature": name, "names": [], "points": kept.points, "weights": kept.weights,
+                     **{key: getattr(kept, key) for key in SCHEMA.names[1:8]}})  # fmt: skip
+    for name in NAMES:
+        counts = sorted(Counter(table[name].to_pylist()).items())
+        rows.append({"feature": name, "count": len(table), "missing": 0, "slack": 0, "points": [],
+                     "names": [key for key, _ in counts], "weights": [count for _, count in counts]})  # fmt: skip
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def groups(
+    out: Store, by: str = "", start: date | None = None, end: date | None = None, source: str = ""
+) -> list[Group]:
+    """The sums of all partitions, by "source", "month", "day" or "" for all in one, sorted by their names.
+
+    Of days from `start` on and before `end` only, undated images among them where neither is given; of one `source`
+    where it is named. Raises DataError where nothing was measured there, or a summary is damaged.
+    """
+    found: dict[str, Group] = {}
+    places: dict[str, list[str]] = {}
+    for name, day, path in _places(out):
+        if _wanted(day, start, end) and source in ("", name):
+            places.setdefault({"source": name, "month": day[:7], "day": day}.get(by, ""), []).append(path)
+    for key in sorted(places):
+        found[key] = _group(out, key, places[key])
+    if not found:
+        raise DataError(
+            "nothing was measured there", where=f"{out.path}/{FOLDER}", expected="summaries of the days asked for",
+            found="none", remedy="run `cvkit images measure` first, or name other days",
+        )  # fmt: skip
+    return list(found.values())
+
+
+def rows(found: Sequence[Group], against: Sequence[Group] = ()) -> list[Row]:
+    """What people are told of each group and feature; held against the group of `against` with its name, or all."""
+    others = {one.name: one for one in against}
+    told = []
+    for group in found:
+        other = others.get(group.name) or others.get("")
+        for feature, summary in group.numbers.items():
+            row = Row(group.name, feature, summary, quantiles(summary, SHARES))
+            if other is not None:
+                then = other.numbers[feature]
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    change = float(np.divide(summary.mean - then.mean, then.sd))
+                row = Row(group.name, feature, summary, row.quantiles, ks(summary, then), psi(summary, then), change)
+            told.append(row)
+    return told
+
+
+def _wanted(day: str, start: date | None, end: date | None) -> bool:
+    if start is None and end is None:
+        return True
+    return day[:1].isdigit() and (start is None or day >= start.isoformat()) and (end is None or day < end.isoformat())
+
+
+def _places(out: Store) -> Iterator[tuple[str, str, str]]:
+    """Source, day and path of each summary, by path; from the names of the folders alone."""
+    for source in _below(out, f"{out.path}/{FOLDER}", "source="):
+        for day in _below(out, source, "date="):
+            yield unquote(_value(source), errors="surrogateescape"), _value(day), f"{day}/{FILE}"
+
+
+def _value(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2].partition("=")[2]
+
+
+def _below(out: Store, path: str, prefix: str) -> list[str]:
+    try:
+        found = stores.patient(lambda: out.fs.ls(path, detail=False))
+    except stores.UnreadError as error:
+        raise DataError(
+            "the summaries cannot be listed", where=path, found=str(error),
+            remedy="is --out what `cvkit images measure` wrote to? see to the rights there",
+        ) from error  # fmt: skip
+    return sorted(one for one in map(str, found) if one.rstrip("/").rpartition("/")[2].startswith(prefix))
+
+
+def _group(out: Store, key: str, paths: list[str]) -> Group:
+    group = Group(key, partitions=len(paths))
+    with ThreadPoolExecutor(READERS) as pool:
+        for start in range(0, len(paths), AT_ONCE):  # so that a fleet's are not all in memory
+            tables = pool.map(lambda path: _read(out, path), paths[start : start + AT_ONCE])
+            _add(group, [row for table in tables for row in table])
+    return group
+
+
+def _add(group: Group, kept: list[dict[str, Any]]) -> None:
+    for feature in NUMBERS:
+        parts = [_summary(row) for row in kept if row["feature"] == feature]
+        group.numbers[feature] = merged([*([group.numbers[feature]] if feature in group.numbers else []), *parts])
+    for row in kept:
+        if row["feature"] in NAMES:
+            counts = group.names.setdefault(row["feature"], Counter())
+            counts.update(dict(zip(row["names"], row["weights"].tolist(), strict=True)))
+    group.images = group.names[NAMES[0]].total()
+
+
+def _summary(row: dict[str, Any]) -> Summary:
+    return Summary(**{key: row[key] for key in SCHEMA.names[1:8]}, points=row["points"], weights=row["weights"])
+
+
+def _unpacked(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of a summary, lists of numbers as arrays: of a fleet there are millions."""
+    plain: list[dict[str, Any]] = table.drop_columns(["points", "weights"]).to_pylist()
+    for name in ("points", "weights"):
+        column = table[name].combine_chunks()
+        values, ends = column.values.to_numpy(zero_copy_only=False), column.offsets.to_numpy()
+        for number, row in enumerate(plain):
+            row[name] = values[ends[number] : ends[number + 1]]
+    return plain
+
+
+def _read(out: Store, path: str) -> list[dict[str, Any]]:
+    try:
+        content = stores.patient(lambda: out.fs.cat_file(path))
+        table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
+        if table.schema.remove_metadata() != SCHEMA:
+            raise pa.ArrowInvalid("other columns than cvkit writes")
+        found = _unpacked(table)
+    except (stores.UnreadError, pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            "a summary cannot be read", where=path, found=str(error)[:200],
+            remedy="run `cvkit images measure` once more: what is missing or damaged is made again",
+        ) from error  # fmt: skip
+    return found

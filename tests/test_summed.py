@@ -1,0 +1,138 @@
+"""A year of a fleet out of what was kept of its days: without an image, without a row, and as the rows have it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from image_store import files, fill, measure
+from scipy import stats as oracle
+
+from cvkit import cli
+from cvkit.data import measured, stores, summed
+from cvkit.data.stores import Store
+from cvkit.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """Summaries of two cameras and four days across a month's end, and their rows; images and rows are gone."""
+    folder = tmp_path_factory.mktemp("fleet")
+    images = fill(folder / "in", days=4, each=12)
+    for source in ("cam-1", "cam-2"):
+        (images / source / "2026-11-04").rename(images / source / "2026-12-01")
+    (images / "cam-1" / "2026-11-01" / "000.jpg").write_bytes(b"")
+    (images / "cam-1" / "2026-11-01" / "001.jpg").write_text("no image")
+    measure(images, folder / "out")
+    rows = pd.read_parquet(folder / "out" / "rows")
+    shutil.rmtree(images)
+    shutil.rmtree(folder / "out" / "rows")
+    return folder / "out", rows.assign(source=rows["source"].astype(str), date=rows["date"].astype(str))
+
+
+def store(out: Path) -> Store:
+    return stores.open_store(str(out), "--out")
+
+
+@pytest.mark.parametrize("by", ["", "source", "month", "day"])
+def test_the_sums_are_those_of_the_rows(by: str, fleet: tuple[Path, pd.DataFrame]) -> None:
+    out, rows = fleet
+    keys = {"": rows["date"].str[:0], "source": rows["source"], "month": rows["date"].str[:7], "day": rows["date"]}[by]
+    groups = summed.groups(store(out), by)
+    assert [group.name for group in groups] == sorted(set(keys))
+    for group in groups:
+        own = rows[keys == group.name]
+        assert group.images == len(own)
+        for feature, kept in group.numbers.items():
+            values = own[feature].dropna()
+            assert (kept.count, kept.missing) == (len(values), own[feature].isna().sum())
+            assert kept.mean == pytest.approx(values.mean(), rel=1e-12)
+            assert kept.sd == pytest.approx(values.std(), rel=1e-9, abs=1e-9)
+            assert (kept.least, kept.greatest) == (values.min(), values.max())
+        for name, counts in group.names.items():
+            assert dict(counts) == own[name].value_counts().to_dict()
+
+
+def test_stretches_and_sources_are_chosen_by_name(fleet: tuple[Path, pd.DataFrame]) -> None:
+    (one,) = summed.groups(store(fleet[0]), "", date(2026, 11, 2), date(2026, 12, 1), "cam-2")
+    assert (one.images, one.partitions) == (24, 2)
+    with pytest.raises(DataError, match="nothing was measured"):
+        summed.groups(store(fleet[0]), "", date(2027, 1, 1))
+
+
+def test_drift_against_other_days_is_that_of_the_rows(fleet: tuple[Path, pd.DataFrame]) -> None:
+    out, rows = fleet
+    now, then = (summed.groups(store(out), "source", *days) for days in
+                 ((date(2026, 12, 1), None), (date(2026, 11, 1), date(2026, 12, 1))))  # fmt: skip
+    for row in summed.rows(now, then):
+        own = rows[rows["source"] == row.group]
+        a, b = (part[row.feature].dropna() for part in (own[own["date"] >= "2026-12"], own[own["date"] < "2026-12"]))
+        assert row.ks is not None
+        assert row.ks.low - 1e-12 <= oracle.ks_2samp(a, b).statistic <= row.ks.high + 1e-12
+        if b.std():
+            assert row.change == pytest.approx((a.mean() - b.mean()) / b.std(), rel=1e-9)
+
+
+def test_the_words_of_the_command(fleet: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["images", "summary", "--out", str(fleet[0])]
+    assert cli.main(line) == 0
+    told = capsys.readouterr().out
+    assert "all: 96 images of 8 sources and days" in told
+    assert "damage: none 94, empty_file 1, unreadable 1" in told
+    assert "quantiles are off by nothing" in told
+    assert cli.main([*line, "--by", "month", "--against", "2026-11-01..2026-11-02"]) == 0
+    told = capsys.readouterr().out
+    assert "2026-11: 72 images" in told
+    assert "KS and PSI lie between" in told
+    assert cli.main([*line, "--json", "--source", "cam-1"]) == 0
+    (group,) = json.loads(capsys.readouterr().out)
+    assert group["features"]["brightness"]["count"] == 46
+    assert group["counts"]["damage"] == {"": 46, "empty_file": 1, "unreadable": 1}
+
+
+@pytest.mark.parametrize("words", ["2026-11-02..2026-11-01", "yesterday", "2026-11-01"])
+def test_stretches_that_cannot_be_are_told(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["images", "summary", "--out", "x", "--against", words])
+    assert "2026" in capsys.readouterr().err
+
+
+def test_no_summaries_and_damaged_ones_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["images", "summary", "--out", str(tmp_path / "none")]) == 3
+    assert "cannot be listed" in capsys.readouterr().err
+    fill(tmp_path / "in", ("cam-1",), 1)
+    measure(tmp_path / "in", tmp_path / "out")
+    whole = files(tmp_path / "out")
+    target = tmp_path / "out" / "summaries" / "source=cam-1" / "date=2026-11-01" / "summary.arrow"
+    for content in (target.read_bytes()[:-9], b"", (tmp_path / "out" / "rows" / "source=cam-1" / "date=2026-11-01" /
+                                                    "images.parquet").read_bytes()):  # fmt: skip
+        target.write_bytes(content)
+        assert cli.main(["images", "summary", "--out", str(tmp_path / "out")]) == 3
+        assert "a summary cannot be read" in capsys.readouterr().err
+    target.unlink()
+    shutil.move(tmp_path / "in", tmp_path / "aside")
+    fill(tmp_path / "in", ("cam-1",), 1)
+    for path in (tmp_path / "aside").rglob("*.jpg"):
+        shutil.copy2(path, tmp_path / "in" / path.relative_to(tmp_path / "aside"))
+    outcome = measure(tmp_path / "in", tmp_path / "out")
+    assert outcome.kept == 1, "the rows were whole"
+    assert files(tmp_path / "out") == whole
+
+
+def test_what_is_kept_of_many_images_is_small_and_near() -> None:
+    random = np.random.default_rng(0)
+    count = 20_000
+    table = measured.SCHEMA.empty_table().to_pandas().reindex(range(count)).assign(
+        **{name: random.normal(100, 20, count) for name in summed.NUMBERS if name != "bytes"},
+        bytes=random.integers(1000, 9000, count), damage="", mode="RGB", file_format="JPEG",
+    )  # fmt: skip
+    import pyarrow as pa
+
+    kept = summed.of_rows(pa.Table.from_pandas(table))
+    assert kept.nbytes < 40_000
+    assert max(kept["slack"].to_pylist()) <= count / 256 + 1
