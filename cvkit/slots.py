@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,9 +15,10 @@ from cronsim import CronSim
 
 from cvkit.config import Config, JobSettings
 
-CLOCK_CHANGE = timedelta(hours=2)  # cronsim goes back by the local clock, which repeats an hour in autumn
+CLOCK_CHANGE = timedelta(hours=3)  # a wall clock is set back by less: what it will show again may have been already
 GRACE = timedelta(hours=1)  # a slot that is not done so long after it, and after its time-out, is overdue
-LOOKED_AT, MOST_LOOKED_AT = timedelta(days=400), 100_000  # how far ahead, and how many slots, pauses are looked for
+LOOKED_FROM, EVER = datetime(2030, 1, 1, tzinfo=UTC), datetime(1971, 1, 1, tzinfo=UTC)  # where pauses are looked for
+LOOKED_AT, MOST_LOOKED_AT = timedelta(days=400), 100_000  # over how long, and how many slots
 
 Row = Mapping[Any, Any]  # by column, of the ledger, times with zones
 
@@ -51,9 +54,7 @@ def schedule_name(job: JobSettings) -> str:
 
 def times_back(job: JobSettings, now: datetime, last: datetime | None) -> Iterator[datetime]:
     """The times of a job after `last` up to `now`, newest first, in UTC; only the newest where there is no last one."""
-    start = (now + CLOCK_CHANGE).astimezone(ZoneInfo(job.time_zone))
-    for moment in CronSim(job.cron, start, reverse=True):
-        time = moment.astimezone(UTC)
+    for time in _all_back(job, now):
         if time > now:
             continue
         if last is not None and time <= last:
@@ -63,6 +64,45 @@ def times_back(job: JobSettings, now: datetime, last: datetime | None) -> Iterat
             return
 
 
+def _all_back(job: JobSettings, now: datetime) -> Iterator[datetime]:
+    """The times of a job, newest first, from some hours after `now`.
+
+    cronsim is asked for times on the wall, which know no zone. Given a zone it loses times where clocks change by less
+    than an hour, or at half past, and may never come back from a day that a zone left out.
+    """
+    zone, fixed = ZoneInfo(job.time_zone), not any(text.startswith("*") for text in job.cron.split()[:2])
+    wall = (now.astimezone(zone) + CLOCK_CHANGE).replace(tzinfo=None)
+    waiting: list[float] = []  # a heap of what later times on the wall, of an hour that comes twice, may still precede
+    for clock in CronSim(job.cron, wall, reverse=True):
+        found, bound = _moments(clock, zone, fixed)
+        while waiting and -waiting[0] > bound:
+            yield _next(waiting)
+        for moment in found:
+            if -moment not in waiting:
+                heapq.heappush(waiting, -moment)
+    while waiting:
+        yield _next(waiting)
+
+
+def _next(waiting: list[float]) -> datetime:
+    return datetime.fromtimestamp(-heapq.heappop(waiting), UTC)
+
+
+def _moments(clock: datetime, zone: ZoneInfo, fixed: bool) -> tuple[list[float], float]:
+    """When a zone's wall shows `clock`, Unix time, and a moment that no earlier clock is shown after.
+
+    As Debian's cron has it: a job at `fixed` hours runs at the first of two, and after a gap at its end; others run
+    whenever the wall shows their time.
+    """
+    first, second = (clock.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
+    if first <= second:
+        return [first] if fixed or first == second else [first, second], second
+    end = clock  # in a gap: zoneinfo counts on by the clock of before
+    while end.replace(tzinfo=zone).timestamp() > end.replace(tzinfo=zone, fold=1).timestamp():
+        end += timedelta(minutes=1)
+    return [end.replace(tzinfo=zone).timestamp()] if fixed else [], first
+
+
 def late_after(job: JobSettings) -> timedelta:
     """How long after its slot a job that is not done is overdue."""
     return GRACE + timedelta(seconds=job.timeout_s)
@@ -70,13 +110,10 @@ def late_after(job: JobSettings) -> timedelta:
 
 def longest_pause(job: JobSettings) -> timedelta | None:
     """The longest time between two of a job's slots, over a year or more; None where it has fewer than two."""
-    first = datetime(2026, 1, 1, tzinfo=ZoneInfo(job.time_zone))
-    before, longest = None, timedelta(0)
-    for number, moment in enumerate(CronSim(job.cron, first)):
-        time = moment.astimezone(UTC)
-        longest = max(longest, time - before if before else longest)
-        before = time
-        if number >= MOST_LOOKED_AT or (number >= 2 and time - first > LOOKED_AT):
+    longest = timedelta(0)
+    for number, (later, time) in enumerate(pairwise(times_back(job, LOOKED_FROM, EVER))):
+        longest = max(longest, later - time)
+        if number >= MOST_LOOKED_AT or (number >= 2 and LOOKED_FROM - time > LOOKED_AT):
             break
     return longest or None
 
