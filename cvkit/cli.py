@@ -148,6 +148,7 @@ def status(options: argparse.Namespace) -> int:
     from cvkit.config import load_config
     from cvkit.monitoring import diagnosis, identity
     from cvkit.monitoring.history import History
+    from cvkit.slots import standings
 
     config = load_config(options.config)
     with History.open(config.history_url) as history:
@@ -156,9 +157,13 @@ def status(options: argparse.Namespace) -> int:
         behind = diagnosis.behind(history.runs(model=model), version)
         _say(diagnosis.text(verdicts, runs, identity.judged_by(config), behind))
         others = sorted(set(history.runs()["model"]) - {model}) if verdicts.empty else []
+        late = [one for one in standings(config, history.slots().to_dict("records"), datetime.now(UTC)) if one.overdue]
     if others:
         _say(f"the history knows of {', '.join(others)}: was model.name changed? it is kept under the old name")
-    return errors.DONE
+    for one in late:
+        if one.ran or options.overdue:  # people who run cvkit by hand need not read of a schedule that never was
+            _say(one.line)
+    return errors.OVERDUE if late and options.overdue else errors.DONE
 
 
 def backtest(options: argparse.Namespace) -> int:
@@ -244,7 +249,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done, 2 settings or command line, 3 data or weights, 4 some windows or reports failed, "
         "5 another run holds the workspace, 6 storage, 7 a message did not arrive, 8 --fail-on reached, 9 a document "
         "is incomplete, 10 the doctor found something wrong, 11 workers do not start or die again and again, "
-        "130 stopped with Ctrl-C.",
+        "12 --overdue and a job did not run, 130 stopped with Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"cvkit {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -252,7 +257,9 @@ def _parser() -> argparse.ArgumentParser:
     _init_arguments(_command(commands, "init", init))
     _run_arguments(_workspace_command(commands, "run", run))
     _workspace_command(commands, "schedule", serve_schedule)
-    _workspace_command(commands, "status", status)
+    command = _workspace_command(commands, "status", status)
+    words = "exit with 12 when a job of the schedule did not run when it should have, for another machine to ask"
+    command.add_argument("--overdue", action="store_true", help=words)
     command = _workspace_command(commands, "lab", lab)
     command.add_argument("--port", type=port, default=8888, metavar="N", help="the first one tried (default: 8888)")
     command.add_argument("--no-browser", dest="browser", action="store_false", help="print the address, open nothing")

@@ -9,6 +9,7 @@ WINDOWS_FAILED = 4  # some windows or reports failed, all others are done
 VERDICT_REACHED = 8  # `--fail-on` asked for a failure at this verdict
 INCOMPLETE = 9  # a document misses something, or does not say what the records do
 UNSOUND = 10  # `cvkit doctor` found something wrong
+OVERDUE = 12  # `cvkit status --overdue`: a job of the schedule did not run when it should have
 
 
 class CvkitError(Exception):

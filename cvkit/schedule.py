@@ -5,20 +5,20 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
-
+from cvkit import heartbeat
 from cvkit import job as main_job
 from cvkit.config import Config, JobSettings, with_champion
 from cvkit.data import sources
 from cvkit.errors import BusyError, CvkitError, DataError, StorageError
 from cvkit.monitoring import monitor
 from cvkit.monitoring.history import History
+from cvkit.slots import job_key, standings, times_back
 from cvkit.storage import lock, safe_name
 from cvkit.tables import Window
 
@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 
 Execute = Callable[[Config, JobSettings, Window], str]  # runs one slot; the error in words, empty where there is none
 CATCH_UP = 31  # newest windows of a job that missed or failed slots are made good for; older ones are left out
-CLOCK_CHANGE = timedelta(hours=2)  # cronsim goes back by the local clock, which repeats an hour in autumn
 WAIT_S = 600.0  # how long a job waits for another command in the same workspace
 LOOK_AGAIN = timedelta(minutes=1)  # `serve` looks at the clock this often: clocks are set, machines sleep
+BEAT_S = 300.0  # `serve` says this often that it lives, where nothing is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,6 @@ class Outcome:
     error: str = ""
 
 
-def job_key(config: Config, job: JobSettings) -> str:
-    """Name of a job in the ledger, which several workspaces may share: for what model, what it does and when."""
-    return f"{config.model.name}: {job.notebook} {job.source or 'all sources'} {job.cron} {job.time_zone}"
-
-
 def due(config: Config, history: History, now: datetime) -> list[Slot]:
     """Slots up to `now` that have not been done and have tries left, in order of time.
 
@@ -69,20 +64,45 @@ def due(config: Config, history: History, now: datetime) -> list[Slot]:
     return sorted(found, key=lambda slot: (slot.time, job_key(config, slot.job)))
 
 
-def run_due(config: Config, now: datetime | None = None, execute: Execute | None = None) -> list[Outcome]:
+def run_due(
+    config: Config, now: datetime | None = None, execute: Execute | None = None, *, idle_beat: bool = True
+) -> list[Outcome]:
     """Run every slot that is due: once, never two of a job at the same time; then tell of alerts. What came of each.
 
-    A slot whose job is at work in another process is `busy`: it and the job's later ones stay due.
+    A slot whose job is at work in another process is `busy`: it and the job's later ones stay due. The switch of
+    `heartbeat` is told; where nothing was due, only with `idle_beat`.
     """
     now = now or datetime.now(UTC)
     outcomes: list[Outcome] = []
-    with History.open(config.history_url) as history:
-        for slot in due(config, history, now):
-            if not any(outcome.status == "busy" and outcome.slot.job == slot.job for outcome in outcomes):
-                outcomes.append(_run_slot(config, history, slot, now, execute or _measure_and_report))
-        for error in _told(config, history):
-            log.warning("not delivered, will be tried again: %s", error)
+    try:
+        with History.open(config.history_url) as history:
+            slots = due(config, history, now)
+            if slots:
+                heartbeat.beat(config, "start", f"{len(slots)} due")
+            for slot in slots:
+                if not any(outcome.status == "busy" and outcome.slot.job == slot.job for outcome in outcomes):
+                    outcomes.append(_run_slot(config, history, slot, now, execute or _measure_and_report))
+            for error in _told(config, history):
+                log.warning("not delivered, will be tried again: %s", error)
+            if outcomes or idle_beat:
+                _beat(config, history, now, outcomes)
+    except StorageError:
+        heartbeat.beat(config, "fail", "the history or the disk cannot be used")
+        raise
     return outcomes
+
+
+def _beat(config: Config, history: History, now: datetime, outcomes: list[Outcome]) -> None:
+    """Tell the switch how the jobs stand: done where all are, fail where one has no try left, else nothing yet.
+
+    What is at work or will be tried again is neither: if it lasts, the switch misses its signal.
+    """
+    stand = standings(config, history.slots().to_dict("records"), now)
+    ran = [f"{one.slot.job.notebook} of {one.slot.window}: {one.status}" for one in outcomes]
+    if failed := [f"{one.job.notebook} of {one.slot:%Y-%m-%d %H:%M} UTC: failed" for one in stand if one.final]:
+        heartbeat.beat(config, "fail", "\n".join(failed))
+    elif all(one.status == "done" for one in stand):
+        heartbeat.beat(config, "done", "\n".join(ran) or "nothing is due")
 
 
 def _told(config: Config, history: History) -> tuple[str, ...]:
@@ -108,10 +128,13 @@ def serve(
     the history cannot be used at the start.
     """
     History.open(config.history_url).close()
+    beaten = -BEAT_S
     while not stop.is_set():
         try:
             config = with_champion(config)  # a version may have been promoted meanwhile
-            for outcome in run_due(config, clock(), execute):
+            if idle_beat := time.monotonic() - beaten >= BEAT_S:
+                beaten = time.monotonic()
+            for outcome in run_due(config, clock(), execute, idle_beat=idle_beat):
                 level = logging.ERROR if outcome.status == "failed" else logging.INFO
                 log.log(level, "%s: %s %s", job_key(config, outcome.slot.job), outcome.status, outcome.error)
         except StorageError as error:
@@ -158,31 +181,17 @@ def _measure_and_report(config: Config, job: JobSettings, window: Window) -> str
 
 
 def _due_of_job(config: Config, job: JobSettings, known: dict[datetime, Any], now: datetime) -> list[Slot]:
-    past = sorted((time for time in known if time <= now), reverse=True)
+    past = sorted((moment for moment in known if moment <= now), reverse=True)
     newest: dict[Window, datetime] = {}  # slot of each window
-    for time in itertools.chain(_times_back(job, now, past[0] if past else None), past):
-        newest.setdefault(_last_complete(config, time), time)
+    for moment in itertools.chain(times_back(job, now, past[0] if past else None), past):
+        newest.setdefault(_last_complete(config, moment), moment)
         if len(newest) == CATCH_UP:
             break
     return [
-        Slot(job, time, window)
-        for window, time in newest.items()
-        if time not in known or _may_be_tried(known[time], job)
+        Slot(job, moment, window)
+        for window, moment in newest.items()
+        if moment not in known or _may_be_tried(known[moment], job)
     ]
-
-
-def _times_back(job: JobSettings, now: datetime, last: datetime | None) -> Iterator[datetime]:
-    """The times of a job after `last` up to `now`, newest first, in UTC; only the newest where there is no last one."""
-    start = (now + CLOCK_CHANGE).astimezone(ZoneInfo(job.time_zone))
-    for moment in CronSim(job.cron, start, reverse=True):
-        time = moment.astimezone(UTC)
-        if time > now:
-            continue
-        if last is not None and time <= last:
-            return
-        yield time
-        if last is None:
-            return
 
 
 def _may_be_tried(row: dict[str, Any], job: JobSettings) -> bool:

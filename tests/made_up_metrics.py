@@ -90,3 +90,18 @@ def deliveries() -> pd.DataFrame:
         {"channel": "slack", "status": "sent", "n": 7},
     ]
     return conform(pd.DataFrame(rows), DELIVERIES)
+
+
+JOB, DONE = "02-drift all sources 30 6 * * * UTC", datetime(2026, 11, 2, 6, 30, tzinfo=UTC)
+
+
+def slots(config: Config) -> None:
+    """A job that was done at DONE, failed since, and left a slot in the future; and one of another model."""
+    with History.open(config.history_url) as history:
+        for model, slot, error in (
+            (config.model.name, DONE - timedelta(days=1), ""), (config.model.name, DONE, ""),
+            (config.model.name, DONE + timedelta(days=1), "boom"),
+            (config.model.name, DONE.replace(year=2999), ""), (config.model.name.upper(), DONE, ""),
+        ):  # fmt: skip
+            history.claim_slot(f"{model}: {JOB}", slot, slot, 1)
+            history.finish_slot(f"{model}: {JOB}", slot, slot, error)

@@ -35,7 +35,20 @@ from cvkit.tables import STATES, empty
 
 ROOT = Path(__file__).parents[1]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
-ALLOWED = {"model", "version", "source", "feature", "metric", "class", "rule", "severity", "state", "channel", "status"}
+ALLOWED = {
+    "schedule",
+    "model",
+    "version",
+    "source",
+    "feature",
+    "metric",
+    "class",
+    "rule",
+    "severity",
+    "state",
+    "channel",
+    "status",
+}
 
 
 @pytest.fixture
@@ -51,6 +64,7 @@ def told(config: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
     """The same with alerts and messages."""
     monkeypatch.setattr(series, "_alerts", lambda history, model: made_up.alerts(config))
     monkeypatch.setattr(series, "_deliveries", lambda history, model: made_up.deliveries())
+    made_up.slots(config)
     return config
 
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cronsim import CronSim
 
-from cvkit import schedule
+from cvkit import schedule, slots
 from cvkit.config import Config, JobSettings, load_config
 from cvkit.errors import BusyError, DataError, StorageError
 from cvkit.monitoring.history import History
@@ -221,7 +221,7 @@ def test_going_back_finds_the_times_that_going_on_finds(zone: str, cron: str, da
     forward = [time.astimezone(UTC) for time in itertools.takewhile(lambda time: time <= end, local)]
     for hour in range(60):
         now = begin + timedelta(hours=hour, minutes=15 * (hour % 4))
-        assert list(schedule._times_back(job, now, begin))[::-1] == [time for time in forward if time <= now]
+        assert list(slots.times_back(job, now, begin))[::-1] == [time for time in forward if time <= now]
 
 
 def test_a_busy_workspace_uses_up_no_try_and_holds_the_order(config: Config) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_valid
 from cvkit import yaml_files
 from cvkit.config import champion
 from cvkit.config.alerts import AlertSettings
+from cvkit.config.heartbeat import HeartbeatSettings
 from cvkit.config.retraining import RetrainingSettings
 from cvkit.config.sections import (
     CaptureSettings,
@@ -54,6 +55,7 @@ class Config(Section):
     schedule: Annotated[tuple[JobSettings, ...], Field(strict=False)] = Field(
         (), description="Notebooks run by `cvkit run --due`."
     )
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
     evidently: bool = Field(True, description="Write Evidently's interactive page beside each report 02-drift.")
     workers: int = Field(
         0, ge=0, le=256, description="Processes that measure images, and threads that read headers; 0: one per core."
@@ -247,7 +249,9 @@ def _explain(error: ValidationError, node: yaml.Node | None, file: Path) -> Conf
             found=keys[-1],
             remedy=f"remove it{nearest(keys[-1], known)}",
         )
-    secret = any(name in keys for name in ("channels", "history"))  # may hold an address with a token, or a password
+    secret = any(
+        name in keys for name in ("channels", "history", "heartbeat")
+    )  # may hold an address with a token, or a password
     given = (
         "a value that is not shown"
         if secret

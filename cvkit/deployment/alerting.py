@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from cvkit.config import Config
 from cvkit.deployment import names
-from cvkit.deployment.promql import Condition, conditions, missed, quoted, selector
+from cvkit.deployment.promql import Condition, conditions, missed, quoted, selector, slots_missed
 from cvkit.monitoring import pages
 from cvkit.monitoring.messages import clean
 
@@ -164,6 +164,8 @@ def _itself(config: Config, grafana: str) -> list[Settings]:
         "CvkitHistoryUnreadable": (f"{up} == 0", "critical", "{{ $labels.model }}: the history cannot be read"),
         "CvkitSeriesLeftOut": (f"{left_out} > 0", "warning", "{{ $labels.model }}: too many series for one scrape"),
     }
+    told |= {f"CvkitSlotMissed{place}": (query, "critical", "{{ $labels.model }}: {{ $labels.schedule }} was not run")
+             for place, query in enumerate(slots_missed(config), start=1)}  # fmt: skip
     return _alerts_about(told, config, grafana)
 
 

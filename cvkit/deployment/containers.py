@@ -19,6 +19,7 @@ WORKSPACE = "/workspace"
 PORT = 9108
 RECORDER_PORT = 9101
 CALLED_EVERY = "*/10 * * * *"  # `cvkit run --due` does nothing where nothing is due
+LONGEST_RUN = 6 * 3600  # seconds after which a round that hangs is ended; the next takes up what was left
 NAME = "cvkit"
 MARKS = {"app.kubernetes.io/name": NAME}
 RECORDING = {"app.kubernetes.io/component": "cvkit-recorder"}
@@ -142,6 +143,7 @@ def _cron_job() -> Settings:
     pod = {**_pod(_container("run", ["run", "--due", "--config", WORKSPACE], "1", "4Gi")), "restartPolicy": "Never"}
     job = {
         "backoffLimit": 0,
+        "activeDeadlineSeconds": LONGEST_RUN,
         "template": {"metadata": {"labels": {"app.kubernetes.io/name": "cvkit-run"}}, "spec": pod},
     }
     return _resource("batch/v1", "CronJob", {
@@ -161,7 +163,9 @@ def _container(name: str, arguments: list[str], cores: str, memory: str) -> Sett
 
 def _pod(container: Settings) -> dict[str, Any]:
     return {
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "fsGroup": 1000},
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "fsGroup": 1000,
+                            "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
         "volumes": [{"name": "workspace", "persistentVolumeClaim": {"claimName": NAME}}],
-    }
+    }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from cvkit.config import Config
-from cvkit.deployment import alerting, containers, dashboards, grafana
+from cvkit.deployment import alerting, containers, dashboards, grafana, hosts
 from cvkit.storage import write_text
 
 HEADER = "# Written by `cvkit deploy` from cvkit.yml: change that and write this again.\n"
@@ -37,6 +37,7 @@ def files(config: Config, url: str) -> dict[str, str]:
         "grafana/dashboards/fleet.json": dashboards.fleet(),
         "grafana/dashboards/model.json": dashboards.model(),
         "Dockerfile": containers.dockerfile(),
+        **hosts.files(),
     }
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from cvkit.config import AlertRule, Config
 from cvkit.monitoring.prometheus import STATE_VALUES
+from cvkit.slots import late_after, longest_pause, schedule_name
 from cvkit.tables import LABEL_FEATURES, OWN
 
 BY_SOURCE = "model, version, source"
@@ -164,6 +165,16 @@ def missed(config: Config) -> Comparison:
     end = selector("cvkit_window_end_timestamp_seconds", f"model={quoted(config.model.name)}")
     limit = MISSED_WINDOWS * config.window_length.total_seconds()
     return Comparison(f"time() - max by ({BY_MODEL}) ({end})", ">", limit)
+
+
+def slots_missed(config: Config) -> Iterator[str]:
+    """For each job of the schedule: its newest slot that was done is older than any pause, or there is none."""
+    for job in config.schedule:
+        if (pause := longest_pause(job)) is not None:
+            about = f"model={quoted(config.model.name)}", f"schedule={quoted(schedule_name(job))}"
+            done = selector("cvkit_slot_done_timestamp_seconds", *about)
+            limit = (pause + late_after(job)).total_seconds()
+            yield f"(time() - max by ({BY_MODEL}, schedule) ({done}) > {limit:.12g}) or absent({done})"
 
 
 def _missing(rule: AlertRule, config: Config) -> Comparison:

@@ -1,7 +1,7 @@
 """Prometheus: what is known of a model's newest window, as metrics. Frames in, text out; nothing is read.
 
-Labels are bounded: model, version, source, feature, metric, class, rule, severity, state, channel, status; never an id
-or a path. So is the number of series: what does not fit is left out, the least telling first, and counted.
+Labels are bounded: model, version, source, feature, metric, class, rule, severity, state, channel, status, schedule;
+never an id or a path. So is the number of series: what does not fit is left out, the least telling first, and counted.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ JUDGED = (*SOURCE, "rule", "feature")
 MEASURED = (*SOURCE, "feature", "metric", "class")
 RAISED = (*SOURCE, "rule", "severity", "state")
 SENT = ("channel", "status")
+JOB = ("model", "schedule")
 
 # Statistics that are kept where not all fit: all but distances from the reference, which verdicts do not rest on.
 DISTANCES = ("ks", "psi", "wasserstein", "jensen_shannon", "chi_square", "embedding_shift")
@@ -75,6 +76,7 @@ METRICS: Mapping[str, Described] = {
     "cvkit_alert_inhibited": Described(RAISED, "1 where another alert keeps it from being sent"),
     "cvkit_deliveries": Described(SENT, "Messages by channel: waiting, sent, failed"),
     "cvkit_deliveries_oldest_timestamp_seconds": Described(SENT, "When the oldest of them was made"),
+    "cvkit_slot_done_timestamp_seconds": Described(JOB, "Newest time of a job of the schedule for which it was done"),
     "cvkit_verdict_state": Described(JUDGED, "A verdict: 0 ok, 1 unknown, 2 warning, 3 critical"),
     **{name: Described(MEASURED, words) for name, (_, words) in OF_MEASUREMENTS.items()},
 }
@@ -85,6 +87,7 @@ ALERTS: Mapping[str, str] = {
     "inhibited": "bool",
 }
 DELIVERIES: Mapping[str, str] = {"channel": "str", "status": "str", "n": "int64", "oldest": TIME}
+SLOTS_DONE: Mapping[str, str] = {**dict.fromkeys(JOB, "str"), "done": TIME}
 _OF_RUN = {"status": "str", "window_start": TIME, "window_end": TIME, "last": TIME, "images": "float64"}
 RUNS: Mapping[str, str] = {**dict.fromkeys(MODEL, "str"), **_OF_RUN, "bad_images": "float64"}
 
@@ -103,6 +106,7 @@ class Newest:
     verdicts: pd.DataFrame = field(default_factory=lambda: empty({**dict.fromkeys(MODEL, "str"), **VERDICTS}))
     alerts: pd.DataFrame = field(default_factory=lambda: empty(ALERTS))
     deliveries: pd.DataFrame = field(default_factory=lambda: empty(DELIVERIES))
+    slots: pd.DataFrame = field(default_factory=lambda: empty(SLOTS_DONE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,8 @@ def _tables(newest: Newest) -> Iterator[Table]:
     """All there is to tell, the most telling first."""
     yield _table(MODEL, _windows(newest.runs, "done"))
     yield _table(MODEL, _windows(newest.runs, "failed"))
+    done = newest.slots[list(JOB)].assign(cvkit_slot_done_timestamp_seconds=_seconds(newest.slots["done"]))
+    yield _table(JOB, done)
     yield _table(SENT, _deliveries(newest.deliveries))
     yield _table(SOURCE, source_states(newest.verdicts))
     yield _table(RAISED, _alerts(newest.alerts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from cvkit.monitoring.prometheus import (
     DELIVERIES,
     MODEL,
     OF_MEASUREMENTS,
+    SLOTS_DONE,
     SOURCE,
     STATE_VALUES,
     Newest,
@@ -28,7 +29,7 @@ from cvkit.monitoring.prometheus import (
 from cvkit.monitoring.prometheus import JUDGED as OF_VERDICT
 from cvkit.monitoring.prometheus import MEASURED as OF_MEASUREMENT
 from cvkit.monitoring.prometheus import RUNS as RUN_COLUMNS
-from cvkit.monitoring.schema import JUDGED, MEASURED, RUNS
+from cvkit.monitoring.schema import JUDGED, MEASURED, RUNS, SLOTS
 from cvkit.tables import MEASUREMENTS, VERDICTS, conform
 
 BUSY_SECONDS = 2.0  # how long a scrape waits for the history: Prometheus itself gives up after 10
@@ -69,19 +70,19 @@ def opened(url: str) -> Iterator[sa.Engine]:
 def newest(engine: sa.Engine, model: str) -> Newest:
     """What is known of the newest window of a model that was measured, of the version that measured it last."""
     history = History(engine)
-    raised, deliveries = _alerts(history, model), _deliveries(history, model)
+    raised, deliveries, slots = _alerts(history, model), _deliveries(history, model), _slots(history, model)
     with engine.begin() as connection:  # one moment of the history
         rows = {status: _newest_run(connection, model, status) for status in ("done", "failed")}
         runs = conform(
             pd.DataFrame([row for row in rows.values() if row]).drop(columns="id", errors="ignore"), RUN_COLUMNS
         )
         if not rows["done"]:
-            return Newest(model, runs=runs, alerts=raised, deliveries=deliveries)
+            return Newest(model, runs=runs, alerts=raised, deliveries=deliveries, slots=slots)
         measurements, verdicts = (
             _of_run(connection, table, columns, rows["done"])
             for table, columns in ((MEASURED, MEASUREMENTS), (JUDGED, VERDICTS))
         )
-    return Newest(model, runs, measurements, verdicts, raised, deliveries)
+    return Newest(model, runs, measurements, verdicts, raised, deliveries, slots)
 
 
 def state_of(engine: sa.Engine, model: str) -> tuple[Any, ...]:
@@ -95,7 +96,7 @@ def state_of(engine: sa.Engine, model: str) -> tuple[Any, ...]:
     with engine.begin() as connection:
         known = connection.execute(about).one(), connection.execute(rows).scalar_one()
     history = History(engine)
-    told = [frame.to_csv() for frame in (_alerts(history, model), _deliveries(history, model))]
+    told = [frame.to_csv() for frame in (look(history, model) for look in (_alerts, _deliveries, _slots))]
     return (*known, *told)
 
 
@@ -175,3 +176,15 @@ def _alerts(history: History, model: str) -> pd.DataFrame:
 
 def _deliveries(history: History, model: str) -> pd.DataFrame:
     return conform(outbox.counts(history, model), DELIVERIES)
+
+
+def _slots(history: History, model: str) -> pd.DataFrame:
+    """The newest slot of each of the model's jobs that was done; those a wrong clock left in the future hide none."""
+    begins = f"{model}: "
+    done = SLOTS.c.status == "done", SLOTS.c.slot <= datetime.now(UTC)
+    query = sa.select(SLOTS.c.job, sa.func.max(SLOTS.c.slot)).where(*done).group_by(SLOTS.c.job)
+    with history.reading() as connection:
+        rows = connection.execute(query.where(SLOTS.c.job.startswith(begins, autoescape=True))).all()
+    rows = [row for row in rows if row[0].startswith(begins)]  # SQLite compares without case
+    found = [{"model": model, "schedule": job.removeprefix(begins), "done": slot} for job, slot in rows]
+    return conform(pd.DataFrame(found, columns=list(SLOTS_DONE)), SLOTS_DONE)

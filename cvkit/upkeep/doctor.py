@@ -15,6 +15,7 @@ from cvkit.config import Config, load_config
 from cvkit.data import sources
 from cvkit.errors import ConfigError, CvkitError
 from cvkit.monitoring.identity import FACTS as REFERENCE
+from cvkit.slots import standings
 from cvkit.storage import safe_name
 from cvkit.upkeep import file_checks, history_checks, version_checks
 from cvkit.upkeep.archive import history_place
@@ -97,6 +98,7 @@ def _of_history(config: Config, told: Told, files: set[str], now: datetime) -> I
     yield from history_checks.left_running(
         told, model, now, run_held=held("run"), job_held=lambda key: held(f"job-{safe_name(key)}")
     )
+    yield from history_checks.overdue(standings(config, told.slots, now))
     yield from history_checks.messages(told.messages, model, now)
     yield from history_checks.clock(told.runs, told.slots, model, now)
     references = {file.parent.name for file in (config.workspace / "references").glob(f"*/{REFERENCE}")}
@@ -118,8 +120,8 @@ def _lost(file: Path, reports: set[str]) -> Iterator[Finding]:
 
 def _secret_files(config: Config) -> Iterator[tuple[str, int]]:
     """Files that hold secrets, and their permissions."""
-    places = [Path(one.secret.removeprefix("file:")).expanduser()
-              for one in config.alerts.channels if one.secret.startswith("file:")]  # fmt: skip
+    secrets = [*(one.secret for one in config.alerts.channels), config.heartbeat.secret]
+    places = [Path(one.removeprefix("file:")).expanduser() for one in secrets if one.startswith("file:")]
     places += [config.path] if _has_password(config) else []
     places += sorted(config.workspace.glob(".env*"))
     for place in dict.fromkeys(places):

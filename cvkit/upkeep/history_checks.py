@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from cvkit.errors import StorageError
 from cvkit.monitoring.database import explained
 from cvkit.monitoring.schema import MIGRATIONS, OUTBOX, REPORTS, RUNS, SCHEMA, SLOTS, schema_table
+from cvkit.slots import Standing
 from cvkit.upkeep.findings import Finding, examples
 
 LARGE_LOG = 256 << 20  # bytes of SQLite's log, which is some MB where it is cut off in time
@@ -71,7 +72,7 @@ def _rows(connection: sa.Connection) -> Told:
     return Told(
         rows(RUNS.c.model, RUNS.c.version, RUNS.c.window_start, RUNS.c.window_end, RUNS.c.reference_id, RUNS.c.status),
         rows(REPORTS.c.model, REPORTS.c.path, REPORTS.c.status, REPORTS.c.window_end, REPORTS.c.started),
-        rows(SLOTS.c.job, SLOTS.c.slot, SLOTS.c.status, SLOTS.c.started),
+        rows(SLOTS.c.job, SLOTS.c.slot, SLOTS.c.status, SLOTS.c.attempts, SLOTS.c.started),
         [dict(one) for one in connection.execute(query).mappings()],
     )
 
@@ -181,6 +182,14 @@ def left_running(told: Told, model: str, now: datetime, *, run_held: bool | None
         yield Finding("warning", "left running", examples(slots),
                       "the schedule's slot is taken, and nobody holds its lock",
                       "`cvkit run --due` takes it up again; see whether cron or `cvkit schedule` runs")  # fmt: skip
+
+
+def overdue(jobs: Sequence[Standing]) -> Iterator[Finding]:
+    """Jobs of the schedule that did not run when they should have; those that never ran may be run by hand."""
+    for one in jobs:
+        if one.overdue and one.ran:
+            yield Finding("warning", "schedule", "schedule", one.line,
+                          "`cvkit run --due` says why; see whether cron, a timer or `cvkit schedule` runs")  # fmt: skip
 
 
 def _left(row: Row, before: datetime) -> bool:
