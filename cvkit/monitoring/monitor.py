@@ -12,7 +12,7 @@ import pandas as pd
 
 from cvkit import markup
 from cvkit.config import Config
-from cvkit.data import embeddings, sources, yolo
+from cvkit.data import embeddings, headers, sources, yolo
 from cvkit.data import features as feature_step
 from cvkit.data.label_plans import sampling_weights
 from cvkit.data.records import Records
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 FOREVER = datetime.max.replace(tzinfo=UTC)
 EMPTY_DAYS = 31  # windows without captures are measured this long after the last with some
 LATE_LABELS = 60  # newest measured windows that are looked at for labels that came late
+UNGIVEN = " not all given"  # behind the name of label files, where the store did not give some file
 LATE_WINDOWS = 7  # newest measured windows that are looked at for images that came late
 
 Progress = Callable[[int, int], None]
@@ -174,13 +175,16 @@ def run(config: Config, window: Window, history: History, reference: Reference |
     except CvkitError as error:
         history.record_failure(config.model.name, config.version, window, started, str(error))
         raise
+    ungiven = observation.findings["detail"].str.contains(headers.NOT_GIVEN, regex=False)
+    images = observation.records.images["image_id"]
     bad = observation.records.images["image_id"].isin(observation.findings["image_id"]).sum()
     history.record(
         model=config.model.name, version=config.version, window=window,
         reference_id=observation.reference.id, rules_id=rules_id(config),
         measurements=observation.measurements, verdicts=observation.verdicts,
-        images=len(observation.records.images), bad_images=int(bad), started=started, streams=observation.streams,
-        labels=sources.labels_state(config, window), later=_judge_later(config, history, observation, before),
+        images=len(images) - int(images.isin(observation.findings.loc[ungiven, "image_id"]).sum()), bad_images=int(bad),
+        labels=sources.labels_state(config, window) + UNGIVEN * bool(ungiven.any()),  # so that it is due again
+        started=started, streams=observation.streams, later=_judge_later(config, history, observation, before),
     )  # fmt: skip
     log.info("%s: %d images, %d with findings", window, len(observation.records.images), bad)
     return observation
