@@ -22,10 +22,12 @@ LASTING = datetime(2199, 1, 1, tzinfo=UTC)  # end of an event that is not over
 
 
 def windows(
-    config: Config, now: datetime, *, window: str | None = None, start: str | None = None, end: str | None = None
-) -> list[Window]:
+    config: Config, now: datetime, *, window: str | None = None, start: str | None = None, end: str | None = None,
+    notebook: str | None = None, source: str = "",
+) -> list[Window]:  # fmt: skip
     """One window, those from `start` to `end`, or, where nothing is asked for, those that are due.
 
+    Due is also what has an unfinished report: of `notebook` about `source`, else of a scheduled one.
     Raises ConfigError for what cannot be or lies in the future, DataError where there are no captures at all.
     """
     if end and not start:
@@ -35,7 +37,7 @@ def windows(
     elif start:
         chosen = _stretch(config, start, end, now)
     else:
-        chosen = _due(config, now)
+        chosen = _due(config, now, [notebook] if notebook else list(job.scheduled(config)), source)
     clock = sources.clock(config, now)
     if future := [one for one in chosen if one.start > clock]:
         raise ConfigError(
@@ -118,7 +120,7 @@ def _stretch(config: Config, first: str, last: str | None, now: datetime) -> lis
     return list(monitor.windows(config, start, max(end, start + config.window_length)))
 
 
-def _due(config: Config, now: datetime) -> list[Window]:
+def _due(config: Config, now: datetime, names: list[str], source: str) -> list[Window]:
     if not sources.capture_dates(config):
         raise DataError(
             "there are no captures", where=f"{config.path}, captures.images: {config.captures.images}",
@@ -126,5 +128,5 @@ def _due(config: Config, now: datetime) -> list[Window]:
             remedy="correct the pattern, or put images where it says",
         )  # fmt: skip
     with History.open(config.history_url) as history:
-        unfinished = history.unfinished_reports(config.model.name, config.version, list(job.scheduled(config)))
+        unfinished = history.unfinished_reports(config.model.name, config.version, names, source)
         return sorted({*monitor.due(config, history, now), *unfinished})

@@ -15,7 +15,7 @@ from cvkit import __version__, errors
 from cvkit.commands import alerts, documents, images, labels, metrics, retrain, site, upkeep
 from cvkit.commands.parser import Parser
 from cvkit.commands.typed import count, day, port, positive
-from cvkit.storage import storage_error
+from cvkit.storage import memory_error, storage_error
 from cvkit.tables import STATES
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = storage_error(error)
         _say(f"cvkit: {told}", sys.stderr)
         return told.exit_code
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if (short := memory_error(error)) is None:
+            raise
+        _say(f"cvkit: {short}", sys.stderr)
+        return short.exit_code
     except KeyboardInterrupt:
         _say("cvkit: stopped; what was finished is kept, the same command goes on from there", sys.stderr)
         return 130
@@ -96,7 +101,8 @@ def run(options: argparse.Namespace) -> int:
     if options.due:
         return _show_slots(schedule.run_due(config, now))
     asked.check_names(config, options.notebook, options.source)
-    windows = asked.windows(config, now, window=options.window, start=options.start, end=options.end)
+    about = {"notebook": options.notebook, "source": options.source}
+    windows = asked.windows(config, now, window=options.window, start=options.start, end=options.end, **about)
     if not windows:
         with History.open(config.history_url) as history:
             _, undelivered = job.tell(config, history)

@@ -19,9 +19,12 @@ from cvkit.maintenance import rounds
 from cvkit.monitoring import alert_text, alerts, monitor
 from cvkit.monitoring.history import History
 from cvkit.progress import bar
+from cvkit.storage import lock, write_text
 
 CHECKPOINT = Path(__file__).with_name("demo.pt")
 MARK = ".cvkit-demo"  # a folder with this file was made by the demo and may be made anew
+UNFINISHED = "this demo is being made, or was cut off"  # what is in it until then
+LOCKS = "locks"
 
 
 def run(
@@ -32,13 +35,30 @@ def run(
 
     `say` hears what it does. The version that is trained challenges only: promoting it is left to whoever looks on. The
     same seed gives the same result. Raises ConfigError where `folder` holds anything: an earlier demo goes only where
-    one is to be made `anew`.
+    one is to be made `anew`, or where it was cut off before it was whole. BusyError while another process makes it.
     """
     started = time.perf_counter()
-    _clear(folder, anew)
+    _check(folder, anew)
+    write_text(folder / MARK, UNFINISHED)
+    with lock(folder / LOCKS / "demo.lock", "making this demo"):
+        outcome, done = _make(folder, seed, reported_days, say)
+        write_text(folder / MARK, "")
+    say(f"\nDone in {time.perf_counter() - started:.0f} s. Look at it:\n  {_command()} site serve --config {folder}")
+    say(f"Say that somebody is on it:\n  {_command()} alerts ack drift@cam-1 --why 'lens is cleaned' --config {folder}")
+    if done.result.outcome == "passed":
+        why = "--why 'sees through the dirt' --config"
+        say(f"Let the new version in:\n  {_command()} retrain promote {done.version.name} {why} {folder}")
+    else:
+        say(f"The version in use stays, for the reasons above:\n  {_command()} retrain status --config {folder}")
+    return outcome
+
+
+def _make(
+    folder: Path, seed: int, reported_days: int, say: Callable[[str], None]
+) -> tuple[job.Outcome, rounds.Round]:  # fmt: skip
     say(f"A generated production line, three cameras, {demo_world.DAYS} days, in {folder}")
     say("It is measured, a version is trained and judged, reports and site are written: some minutes.")
-    config = prepare(folder, seed, anew=anew)
+    config = prepare(folder, seed, anew=True)
     with History.open(config.history_url) as history:
         windows = monitor.due(config, history, demo_world.END)
     outcome = job.run(config, windows, reports=0)
@@ -51,14 +71,7 @@ def run(
     site.build(config)
     for failure in (*outcome.failures, *reported.failures):
         say(f"failed: {failure}")
-    say(f"\nDone in {time.perf_counter() - started:.0f} s. Look at it:\n  {_command()} site serve --config {folder}")
-    say(f"Say that somebody is on it:\n  {_command()} alerts ack drift@cam-1 --why 'lens is cleaned' --config {folder}")
-    if done.result.outcome == "passed":
-        why = "--why 'sees through the dirt' --config"
-        say(f"Let the new version in:\n  {_command()} retrain promote {done.version.name} {why} {folder}")
-    else:
-        say(f"The version in use stays, for the reasons above:\n  {_command()} retrain status --config {folder}")
-    return replace(outcome, failures=(*outcome.failures, *reported.failures))
+    return replace(outcome, failures=(*outcome.failures, *reported.failures)), done
 
 
 def _retrain(config: Config, say: Callable[[str], None]) -> rounds.Round:
@@ -74,9 +87,10 @@ def _retrain(config: Config, say: Callable[[str], None]) -> rounds.Round:
 
 def prepare(folder: Path, seed: int = 0, *, anew: bool = False) -> Config:
     """The demo's workspace, before anything was measured."""
-    _clear(folder, anew)
+    _check(folder, anew)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
+    _clear(folder)
     with bar("generating images", "image") as step:
         demo_world.write_world(folder, seed, progress=step)
     (folder / "models").mkdir()
@@ -91,7 +105,9 @@ def prepare(folder: Path, seed: int = 0, *, anew: bool = False) -> Config:
                 "estimate_images": 0,  # learning takes half a minute, and the demo shall be over in two minutes
             },
             "captures": {
-                "images": "captures/{source}/{date}/{time}.jpg",
+                "images": str(
+                    folder.absolute() / "captures/{source}/{date}/{time}.jpg"
+                ),  # else another's, if we are there
                 "labels": "labels/{source}/{date}/{time}.txt",
             },
             "retraining": {"sources": [demo_world.DIRTY_CAMERA]},
@@ -101,20 +117,33 @@ def prepare(folder: Path, seed: int = 0, *, anew: bool = False) -> Config:
     )
 
 
-def _clear(folder: Path, anew: bool) -> None:
-    if not folder.exists() or not any(folder.iterdir()):
+def _check(folder: Path, anew: bool) -> None:
+    """Raise ConfigError where `folder` holds what may not go: one that was cut off while it was made may."""
+    if not folder.exists() or not _inside(folder):
         return
     if not (folder / MARK).exists():
         raise ConfigError(
             "this folder holds something else", where=str(folder), expected="a folder that the demo may write anew",
             remedy="name another: cvkit demo FOLDER",
         )  # fmt: skip
-    if not anew:
+    if not anew and (folder / MARK).read_text(encoding="utf-8") != UNFINISHED:
         raise ConfigError(
             "there is a demo already, and what people did in it", where=str(folder), expected="an empty folder",
             remedy="name another: cvkit demo FOLDER; with --anew it is made anew, and all that is in it goes",
         )  # fmt: skip
-    shutil.rmtree(folder)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What is in a demo, but what says that it is one and being made."""
+    return [one for one in folder.iterdir() if one.name not in (MARK, LOCKS) and not one.name.startswith(f".{MARK}.")]
+
+
+def _clear(folder: Path) -> None:
+    for one in _inside(folder):
+        if one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one)
+        else:
+            one.unlink()
 
 
 def _command() -> str:

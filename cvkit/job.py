@@ -67,7 +67,7 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(lock(config.workspace / "locks" / "run.lock", "running this workspace", wait_s))
         history = stack.enter_context(History.open(config.history_url))
-        again = set(history.unfinished_reports(model, version, names))
+        again = set(history.unfinished_reports(model, version, names, source))
         history.close_reports("the process that wrote it was killed", model)
         states, failures = _measure(config, windows, history)
         newest = {*windows[-reports:], *again} if reports else set()

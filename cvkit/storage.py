@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cvkit.errors import BusyError, StorageError
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +95,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 def storage_error(error: OSError, path: Path | str = "") -> StorageError:
     """The words for files that cannot be written or read; `path` where the error itself names none."""
+    if error.errno == errno.ENOMEM and (told := memory_error(MemoryError(error.strerror or ""))):
+        return told
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return StorageError(
         "the disk is full" if full else "a file cannot be written or read",
@@ -98,6 +104,21 @@ def storage_error(error: OSError, path: Path | str = "") -> StorageError:
         found=error.strerror or str(error),
         remedy="free some space, then run the same command again: nothing was lost" if full else
         "mend the permissions, or what stands in the way, then run the same command again: nothing was lost",
+    )  # fmt: skip
+
+
+NO_MEMORY = re.compile(
+    r"alloc|out of memory|insufficient memory|map segment|new thread|create a primitive", re.IGNORECASE
+)
+
+
+def memory_error(error: Exception) -> StorageError | None:
+    """The words for memory that was refused, which libraries tell in many ways; None where an error is another."""
+    if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
+        return None
+    return StorageError(
+        "there is not enough memory", found=" ".join(str(error).split())[:200] or type(error).__name__,
+        remedy="end other programs, or run this where there is more, then run the same command again: nothing was lost",
     )  # fmt: skip
 
 
@@ -179,6 +200,39 @@ def lock(path: Path, doing: str, wait_s: float = 0) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+@contextmanager
+def together(path: Path) -> Iterator[bool]:
+    """Hold the file `path` along with others who do the same; whether nobody else did when the block began.
+
+    Then nobody is at work who left something there: the kernel lets go of a process that dies. Always False where the
+    system knows no such locks. Raises StorageError where the file cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    try:
+        yield _join(handle)
+    finally:
+        os.close(handle)
+
+
+def _join(handle: int) -> bool:
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        alone = False
+    except OSError:  # a file system without locks
+        return False
+    else:
+        alone = True
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    return alone
 
 
 def _sync_folder(folder: Path) -> None:

@@ -124,14 +124,15 @@ def _schedule() -> Iterator[str]:
 def _seen_from(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
     """`values` with the files they name as seen from `folder`: relative inside it, absolute elsewhere.
 
-    A pattern of captures counts from the current folder where its first part is there, else from `folder`.
+    A pattern of captures counts from the current folder where its first part is there, else from `folder`; one that is
+    absolute is seen from `folder` where it lies in it.
     """
     files = {"weights", "data"}
     seen = {
         name: _relative(Path(value), folder) if name in files and value else value for name, value in values.items()
     }
     images = seen.get("images", "")
-    if images and not Path(images).is_absolute() and Path(Path(images).parts[0]).exists():
+    if images and Path(Path(images).parts[0]).exists():  # of an absolute one that is the root
         full = Path.cwd() / images
         seen["images"] = full.relative_to(folder).as_posix() if full.is_relative_to(folder) else str(full)
     return seen

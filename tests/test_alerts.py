@@ -119,6 +119,29 @@ def test_a_snooze_ends_at_once_when_it_gets_worse(settings: Config, history: His
     assert hear(settings, history) == [("cam-1", "drift", "worsened")]
 
 
+def test_what_is_said_again_is_said_once(settings: Config, history: History) -> None:
+    """As by whoever repeats a command that was killed after its work, and before its answer."""
+    drift(history, "w")
+    hear(settings, history)
+    until = NOW + timedelta(days=2)
+    says = (
+        lambda **me: alert_actions.acknowledge(settings, history, "drift@cam-1", **me),
+        lambda **me: alert_actions.snooze(settings, history, "drift@cam-1", until=until, **me),
+        lambda **me: alert_actions.disable(settings, history, "drift@cam-1", **me),
+        lambda **me: alert_actions.override(settings, history, "drift", {"for_windows": 2}, until=until, **me),
+    )
+    for say in says:
+        before = len(actions(settings, history))
+        assert say(**ME) == say(**ME)
+        assert len(actions(settings, history)) == before + 1
+        if say is not says[2]:  # what is disabled is told by enabling
+            say(author="Bob", why="I too")
+            assert len(actions(settings, history)) == before + 2
+        if say is says[2]:
+            alert_actions.enable(settings, history, "drift@cam-1", author="Ann")
+    assert len(alert_actions.overrides(settings, history, "drift")) == 2
+
+
 def test_a_snooze_needs_an_end_ahead_and_a_reason(settings: Config, history: History) -> None:
     drift(history, "w")
     hear(settings, history)

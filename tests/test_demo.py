@@ -159,8 +159,24 @@ def test_a_demo_that_is_there_goes_only_where_it_is_asked_for(tmp_path: Path) ->
     with pytest.raises(ConfigError, match="--anew"):
         demo.prepare(folder)
     assert (folder / "model-card.md").read_text() == "mine"
-    demo._clear(folder, anew=True)
-    assert not folder.exists()
+    demo._check(folder, anew=True)
+    (folder / demo.MARK).write_text(demo.UNFINISHED)  # as of one that was killed
+    (folder / f".{demo.MARK}.0123.part").touch()
+    demo._check(folder, anew=False)
+    demo._clear(folder)
+    assert not (folder / "model-card.md").exists()
+    assert (folder / demo.MARK).exists()
+
+
+def test_a_demo_is_seen_from_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its captures are its own, though there are others where it was started."""
+    (tmp_path / "captures" / "cam-9" / "2026-10-01").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for name in ("DAYS", "REFERENCE_DAYS", "OLD_DAYS"):
+        monkeypatch.setattr(demo_world, name, 1)
+    config = demo.prepare(Path("line"))
+    assert config.captures.images == "captures/{source}/{date}/{time}.jpg"
+    assert config.workspace == tmp_path / "line"
 
 
 # -- the generated world ----------------------------------------------------------------------------------------------

@@ -426,6 +426,33 @@ def test_a_full_disk_leaves_neither_folder_nor_plan(
     assert len(label_plans.load(config)) == 1
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_kill_beside_the_folder_s_coming_leaves_both_or_neither(
+    config: Config, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, folder = labelling.plan(config, [DAY], 5), config.workspace / "out" / "plan"
+
+    class Killed(BaseException):
+        pass
+
+    def die(*arguments: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*{"before": ("pathlib.Path.rename", die), "after": (label_plans, "finish", die)}[moment])
+        with pytest.raises(Killed):
+            label_folder.export(config, plan, folder, "yolo", MADE)
+    assert folder.exists() == (moment == "after")
+    assert len(label_plans.load(config)) == (moment == "after")
+    again = labelling.plan(config, [DAY], 5)
+    asked = [set(one.frame.loc[one.frame["drawn"], "image_id"]) for one in (plan, again)]
+    assert (asked[0] == asked[1]) == (moment == "before"), "the same images once, and not again"
+    label_folder.export(config, again, config.workspace / "out" / "again", "yolo", MADE)
+    shutil.rmtree(config.workspace / "out")  # given to the tool, and gone
+    assert len(label_plans.load(config)) == 1 + (moment == "after")
+    assert not list((config.workspace / label_plans.FOLDER / label_plans.BEGUN).iterdir())
+
+
 def test_classes_without_names_are_refused(tmp_path: Path) -> None:
     for camera in ("cam-1",):
         take(tmp_path, camera, "2026-09-01")

@@ -22,6 +22,7 @@ from cvkit.monitoring.channels import DeliveryError
 from cvkit.monitoring.history import History
 from cvkit.monitoring.messages import Message
 from cvkit.monitoring.schema import OUTBOX
+from cvkit.storage import together
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 KILLS = 50
@@ -115,21 +116,33 @@ def test_one_channel_that_is_down_does_not_hold_up_another(tmp_path: Path) -> No
     assert heard == ["good"]
 
 
+class Killed(BaseException):
+    """In the place of a kill while a message is sent."""
+
+
+def die(channel, message) -> None:
+    raise Killed
+
+
 def test_a_message_being_sent_is_left_alone_by_others_until_its_lease_is_over(settings, history) -> None:
     drift(history, "w")
     alerts.update(settings, history, NOW)
+    with together(settings.workspace / "locks" / "outbox.lock"):  # somebody is at work
+        with pytest.raises(Killed):
+            outbox.deliver(settings, history, die, clock=lambda: NOW, pause_s=0)
+        receiver = Receiver()
+        assert round_of(settings, history, receiver, NOW + timedelta(seconds=30)).sent == 0
+        assert round_of(settings, history, receiver, NOW + timedelta(minutes=5)).sent == 1
 
-    class Killed(BaseException):
-        pass
 
-    def die(channel, message) -> None:
-        raise Killed
-
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks that processes share")
+def test_what_was_being_sent_at_a_kill_is_sent_by_the_next_command(settings, history) -> None:
+    drift(history, "w")
+    alerts.update(settings, history, NOW)
     with pytest.raises(Killed):
         outbox.deliver(settings, history, die, clock=lambda: NOW, pause_s=0)
-    receiver = Receiver()
-    assert round_of(settings, history, receiver, NOW + timedelta(seconds=30)).sent == 0
-    assert round_of(settings, history, receiver, NOW + timedelta(minutes=5)).sent == 1
+    assert round_of(settings, history, receiver := Receiver(), NOW).sent == 1
+    assert round_of(settings, history, receiver, NOW).sent == 0
 
 
 def test_alerts_of_one_source_share_a_message_and_many_are_parted(settings: Config, history: History) -> None:

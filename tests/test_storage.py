@@ -67,6 +67,23 @@ def test_the_cache_computes_once_and_again_only_what_changed(tmp_path: Path) -> 
     assert again["image_id"].tolist() == table["image_id"].tolist()
 
 
+def test_what_a_kill_left_is_computed_in_the_same_parts(tmp_path: Path) -> None:
+    parts: list[list[str]] = []
+
+    def compute(new: pd.DataFrame) -> pd.DataFrame:
+        parts.append(list(new["image_id"]))
+        return new[["image_id"]].assign(value=1.0)
+
+    table = pd.concat([images(n, source).assign(image_id=lambda t, s=source: s + t["image_id"])
+                       for source, n in (("a", 2), ("b", 7), ("c", 1), ("d", 2))])  # fmt: skip
+    cache.by_image(tmp_path / "whole", table, compute, ["value"], chunk=3)
+    assert [len(part) for part in parts] == [2, 3, 3, 1, 3]
+    whole, parts[:] = list(parts), []
+    cache.by_image(tmp_path / "killed", table[:2], compute, ["value"], chunk=3)
+    cache.by_image(tmp_path / "killed", table, compute, ["value"], chunk=3)
+    assert parts == whole
+
+
 def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
     def compute(new: pd.DataFrame) -> pd.DataFrame:
         return new[["image_id"]].assign(value=1.0)

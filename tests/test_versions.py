@@ -85,16 +85,20 @@ def test_promoting_the_champion_again_changes_nothing(config: Config) -> None:
     assert (config.workspace / "versions" / "champion.json").read_bytes() == before
 
 
-def test_rolling_back_goes_down_the_stack_and_a_named_one_may_be_any_earlier(config: Config) -> None:
+def test_rolling_back_goes_down_the_stack_and_a_named_one_may_be_any_earlier(
+    config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
     first = versions.champion(config)
     second = passed(config, "second")
     versions.promote(config, second.name, **WHO)
     third = passed(config, "third")
     versions.promote(config, third.name, **WHO)
     assert versions.rollback(config, **WHO) == second
-    assert versions.rollback(config, **WHO) == first
+    assert versions.rollback(config, **WHO) == second  # as of a command that was killed, and is repeated
+    assert "rolled back to" in caplog.text
+    assert versions.rollback(config, by="anna", why="worse still") == first
     with pytest.raises(DataError, match="no earlier champion"):
-        versions.rollback(config, **WHO)
+        versions.rollback(config, by="anna", why="even now")
     assert versions.rollback(config, **WHO, to=third.name) == third  # it was champion once
     assert load_config(config.workspace).version == third.name
     with pytest.raises(DataError, match="never was champion"):
@@ -127,7 +131,7 @@ def test_who_edits_the_file_wins_and_may_promote_from_there(config: Config) -> N
     assert load_config(config.workspace).version == third.name
     assert versions.rollback(edited, **WHO) == other
     with pytest.raises(DataError, match="no earlier champion"):  # those of other settings are out
-        versions.rollback(edited, **WHO)
+        versions.rollback(edited, by="anna", why="no gain")
     config.path.write_text(text)  # put back: the file says again what no champion came from
     assert load_config(config.workspace).version == versions.adopt(load_config(config.workspace)).name
 

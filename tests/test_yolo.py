@@ -72,6 +72,21 @@ def test_classes_have_the_names_of_the_weights_which_are_read_once(
     assert kept.read_text() != "["
 
 
+def listed(paths: list[Path], source: str = "cam-1") -> pd.DataFrame:
+    about = {"image_id": [path.name for path in paths], "path": [str(path) for path in paths]}
+    return pd.DataFrame(about).assign(source=source, time=pd.Timestamp("2026-10-01", tz="UTC"))
+
+
+def test_a_batch_is_of_one_source_so_that_a_kill_between_two_changes_nothing(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(10)]
+    for path in paths:
+        cv2.imwrite(str(path), np.zeros((10, 20, 3), np.uint8))
+    both = pd.concat([listed(paths[:5]), listed(paths[5:], "cam-2")])
+    names = [[name for name, _ in batch] for batch in yolo._batches(both, 4)]
+    assert names == [[name for name, _ in batch] for part in (both[:5], both[5:]) for batch in yolo._batches(part, 4)]
+    assert [len(batch) for batch in names] == [4, 1, 4, 1]
+
+
 def test_what_the_model_says_of_an_image_does_not_depend_on_its_neighbours(tmp_path: Path, config: Config) -> None:
     """Ultralytics pads a batch of mixed shapes to squares; the deployed model sees one image at a time."""
     rng = np.random.default_rng(0)
@@ -79,7 +94,7 @@ def test_what_the_model_says_of_an_image_does_not_depend_on_its_neighbours(tmp_p
     paths = [tmp_path / f"{number}.png" for number in range(24)]
     for number, path in enumerate(paths):
         cv2.imwrite(str(path), rng.integers(0, 255, (*shapes[number % 4], 3), dtype=np.uint8))
-    table = pd.DataFrame({"image_id": [path.name for path in paths], "path": [str(path) for path in paths]})
+    table = listed(paths)
     deployed = yolo.champion(config, "predict")
     together = yolo.predict(deployed, table, config).set_index("image_id")
     assert set(together.index) == set(table["image_id"])
@@ -94,7 +109,7 @@ def test_images_of_many_shapes_do_not_pile_up(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(40)]
     for number, path in enumerate(paths):
         cv2.imwrite(str(path), np.zeros((10 + number, 20, 3), np.uint8))
-    table = pd.DataFrame({"image_id": [path.name for path in paths], "path": [str(path) for path in paths]})
+    table = listed(paths)
     batches = list(yolo._batches(table, 2))
     assert sorted(name for batch in batches for name, _ in batch) == sorted(table["image_id"])
     assert len(batches) == 40

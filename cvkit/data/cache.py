@@ -22,29 +22,48 @@ def by_image(
     compute: Callable[[pd.DataFrame], pd.DataFrame],
     columns: Sequence[str],
     chunk: int = 2000,
+    lasts: Callable[[pd.DataFrame], pd.Series] = lambda rows: pd.Series(True, index=rows.index),
 ) -> pd.DataFrame:
     """Rows for `images` (table IMAGES): from the cache in `folder`, else from `compute` and kept.
 
     `compute` gets some rows of `images` and gives at most one row per image, `image_id` and `columns`. It is called
-    with at most `chunk` images at a time and each answer is written before the next call: a kill loses one chunk.
-    The answer has the rows of `images` that have one, in the order of `images`, without duplicates.
+    with at most `chunk` images at a time and each answer is written before the next call: a kill loses one chunk. All
+    of a date and source is in one call, or in calls of its own where it has more: what a kill leaves is parted alike.
+    Rows that do not last, as of a store that could not be read, are answered and not kept. The answer has the rows of
+    `images` that have one, in the order of `images`, without duplicates.
     """
     wanted = {*KEY, *columns}
     known = [group[KEY].merge(old, on=KEY) for path, group in _parts(folder, images) if len(old := _read(path, wanted))]
     found = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=KEY)
     missing = images[~images["image_id"].isin(found["image_id"])]
-    for start in range(0, len(missing), chunk):
-        part = missing.iloc[start : start + chunk]
+    for part in _chunks(folder, missing, chunk):
         made = part[KEY].merge(compute(part), on="image_id")
         if made.empty:
             continue
         for path, group in _parts(folder, part):
-            rows = made[made["image_id"].isin(group["image_id"])]
+            rows = made[made["image_id"].isin(group["image_id"]) & lasts(made)]
+            if rows.empty:
+                continue
             old = _read(path, wanted)
             kept = old[~old["image_id"].isin(rows["image_id"])] if len(old) else old
             write_parquet(pd.concat([kept, rows], ignore_index=True) if len(kept) else rows, path)
         found = pd.concat([found, made], ignore_index=True) if len(found) else made
     return images[["image_id"]].merge(found.reindex(columns=["image_id", *columns]), on="image_id")
+
+
+def _chunks(folder: Path, images: pd.DataFrame, size: int) -> Iterator[pd.DataFrame]:
+    """`images` in parts of at most `size`: some dates and sources as a whole, or a part of one."""
+    waiting: list[pd.DataFrame] = []
+    for _, group in _parts(folder, images):
+        if sum(map(len, waiting)) + len(group) > size and waiting:
+            yield pd.concat(waiting)
+            waiting = []
+        if len(group) > size:
+            yield from (group.iloc[start : start + size] for start in range(0, len(group), size))
+        else:
+            waiting.append(group)
+    if waiting:
+        yield pd.concat(waiting)
 
 
 def _parts(folder: Path, images: pd.DataFrame) -> Iterator[tuple[Path, pd.DataFrame]]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cvkit.config import Config
 from cvkit.data import cache, engine, images, measuring
+from cvkit.data.headers import NOT_GIVEN
 from cvkit.data.labelled import f1_of_images, labelled
 from cvkit.data.records import Records
 from cvkit.tables import FEATURES, PREDICTION_FEATURES, conform
@@ -51,7 +52,7 @@ def extract(
 
     known = records.known
     files = records.images if known is None else records.images[~records.images["image_id"].isin(known["image_id"])]
-    facts = cache.by_image(cache_folder, files, compute, FACTS)
+    facts = cache.by_image(cache_folder, files, compute, FACTS, lasts=_given)
     if known is not None and len(known):
         facts = pd.concat([facts, known], ignore_index=True) if len(facts) else known
     wide = records.images[["image_id", "source", "time"]].merge(facts, on="image_id", how="left")
@@ -61,6 +62,11 @@ def extract(
     good = f1_of_images(labelled(records.images, records.predictions, records.labels), config.model.confidence)
     told = from_boxes(sized, records.predictions).merge(good, on="image_id", how="left")
     return conform(wide.merge(told, on="image_id", how="left"), FEATURES)
+
+
+def _given(facts: pd.DataFrame) -> pd.Series:
+    """Which files the store gave; the others are tried again the next time."""
+    return ~facts["damage_detail"].str.startswith(NOT_GIVEN)
 
 
 def copies(features: pd.DataFrame) -> pd.Series:

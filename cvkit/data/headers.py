@@ -21,6 +21,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 open_image = Image.open  # bound now: Ultralytics' own wants to install a package for files it cannot identify
 
 BYTE_LIMIT = 2**29  # of one file; larger ones are not read
+NOT_GIVEN = "the store did not give it"  # how the words of errors begin that may be over at the next try
+_FAULTS = ("EIO", "ETIMEDOUT", "ESTALE", "ENOTCONN", "ECONNRESET", "ECONNABORTED", "ECONNREFUSED", "EPIPE", "ENETDOWN",
+           "ENETUNREACH", "ENETRESET", "EHOSTDOWN", "EHOSTUNREACH", "EREMOTEIO", "EAGAIN", "EBUSY")  # fmt: skip
+STORE_FAULTS = frozenset(getattr(errno, name) for name in _FAULTS if hasattr(errno, name))
 HEADER_BYTES = 2**16  # nearly all JPEGs say their size in these
 
 # What is asked of Pillow. Its other readers guess without a signature, or start programs (EPS runs Ghostscript).
@@ -199,12 +203,26 @@ def open_file(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """All bytes of a regular file. Raises OSError, and ValueError for a path with a NUL in it."""
-    descriptor, size = open_file(path)
+    """All bytes of a regular file. Raises OSError, and ValueError for a path with a NUL in it.
+
+    Fewer bytes than the file is told to have are a fault of the store, as a time-out is, and not the file's: the words
+    of these errors begin with `NOT_GIVEN`.
+    """
     try:
-        return os.read(descriptor, size)
-    finally:
-        os.close(descriptor)
+        descriptor, size = open_file(path)
+        try:
+            parts = [os.read(descriptor, size)]
+            while (came := sum(map(len, parts))) < size and parts[-1]:
+                parts.append(os.read(descriptor, size - came))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in STORE_FAULTS:
+            raise OSError(error.errno, f"{NOT_GIVEN}: {error.strerror}", str(path)) from error
+        raise
+    if came < size:
+        raise OSError(errno.EIO, f"{NOT_GIVEN}: only {came:,} of {size:,} bytes came", str(path))
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def words(error: BaseException) -> str:

@@ -16,33 +16,54 @@ from pyarrow.lib import ArrowInvalid
 
 from cvkit.config import Config
 from cvkit.errors import StorageError
-from cvkit.storage import storage_error, write_parquet
+from cvkit.storage import storage_error, write_parquet, write_text
 from cvkit.tables import LABEL_PLAN, conform
 
 FOLDER = "label-plans"
+BEGUN = ".begun"  # below it: plans whose folder for the labelling tool may not be there yet, and a file that names it
 
 
 def store(config: Config, frame: pd.DataFrame, made: datetime) -> str:
     """Keep a plan (table LABEL_PLAN) in the workspace; its name: the day it was made and a digest of what it holds."""
     table = conform(frame, LABEL_PLAN)
-    digest = hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()[:8]
-    name = f"{made:%Y-%m-%d}-{digest}"
+    name = _name(table, made)
     write_parquet(table, _file(config, name))
     return name
 
 
-def discard(config: Config, name: str) -> None:
-    """Forget a plan: its images may be asked for again, and have no weights. Nothing where it is not there."""
+def begin(config: Config, frame: pd.DataFrame, made: datetime, folder: Path) -> str:
+    """Keep a plan that counts from the moment on that `folder` is there; its name. Then call `finish`."""
+    table = conform(frame, LABEL_PLAN)
+    name = _name(table, made)
+    write_text(_begun(config, name).with_suffix(".txt"), str(folder.absolute()))  # first: a plan without it is none
+    write_parquet(table, _begun(config, name))
+    return name
+
+
+def finish(config: Config, name: str) -> None:
+    """Put a begun plan among the others; its folder may go from now on."""
     try:
-        _file(config, name).unlink(missing_ok=True)
+        _begun(config, name).replace(_file(config, name))
+        _begun(config, name).with_suffix(".txt").unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(error, _file(config, name)) from error
 
 
+def settle(config: Config) -> None:
+    """Finish or forget what killed processes have begun. Only while no other process makes a plan."""
+    for file in sorted((config.workspace / FOLDER / BEGUN).glob("[!.]*.txt")):
+        begun = file.with_suffix(".parquet")
+        if begun.is_file() and _counts(begun):
+            finish(config, begun.stem)
+        begun.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+
+
 def load(config: Config) -> dict[str, pd.DataFrame]:
     """All plans by name, oldest first. Raises StorageError where one is damaged: weights without it would be wrong."""
-    files = sorted((config.workspace / FOLDER).glob("*.parquet"), key=lambda file: (file.stem[:10], _age(file)))
-    return {file.stem: _read(file) for file in files if not file.name.startswith(".")}
+    folder = config.workspace / FOLDER
+    files = [*folder.glob("[!.]*.parquet"), *filter(_counts, (folder / BEGUN).glob("[!.]*.parquet"))]
+    return {file.stem: _read(file) for file in sorted(files, key=lambda file: (file.stem[:10], _age(file)))}
 
 
 def sampling_weights(config: Config, image_ids: Iterable[str]) -> pd.Series:
@@ -67,8 +88,25 @@ def sampling_weights(config: Config, image_ids: Iterable[str]) -> pd.Series:
     return pd.Series(np.where(picked, 0.0, 1 / chance), index=ids, name="weight")
 
 
+def _name(table: pd.DataFrame, made: datetime) -> str:
+    digest = hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()[:8]
+    return f"{made:%Y-%m-%d}-{digest}"
+
+
 def _file(config: Config, name: str) -> Path:
     return config.workspace / FOLDER / f"{name}.parquet"
+
+
+def _begun(config: Config, name: str) -> Path:
+    return config.workspace / FOLDER / BEGUN / f"{name}.parquet"
+
+
+def _counts(begun: Path) -> bool:
+    """Whether the folder of a begun plan is there: somebody may be labelling its images."""
+    try:
+        return Path(begun.with_suffix(".txt").read_text(encoding="utf-8")).is_dir()
+    except OSError:
+        return False
 
 
 def _age(file: Path) -> int:

@@ -23,9 +23,10 @@ import pandas as pd
 
 from cvkit.config import Config, ModelSettings
 from cvkit.data import cache
+from cvkit.data.headers import read_file
 from cvkit.data.records import Records
 from cvkit.errors import DataError
-from cvkit.storage import write_text
+from cvkit.storage import memory_error, write_text
 from cvkit.tables import BOXES, conform, empty
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def load(weights: Path, settings_folder: Path) -> Any:
     try:
         model = _load_safely(weights, settings_folder)
     except BROKEN_CHECKPOINT as error:
+        if short := memory_error(error):  # which is no fault of the file
+            raise short from error
         raise DataError(
             "the weights cannot be loaded",
             found=" ".join(str(error).split())[:300],
@@ -267,7 +270,7 @@ def class_names(config: Config) -> dict[int, str]:
 def decode(path: str) -> NDArray[np.uint8] | None:
     """Pixels as the deployed model gets them: BGR, EXIF rotation applied; None where they cannot be decoded."""
     try:
-        content = np.fromfile(path, np.uint8)
+        content = np.frombuffer(read_file(path), np.uint8)
     except OSError:
         return None
     return decode_bytes(content)
@@ -286,7 +289,19 @@ def decode_bytes(content: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 def _batches(
     images: pd.DataFrame, size: int, pixels: Callable[[str], NDArray[np.uint8] | None]
 ) -> Iterator[list[tuple[str, NDArray[np.uint8]]]]:
-    """Images of one shape only: Ultralytics pads a mixed batch to squares, and what it says depends on the padding."""
+    """Images of one shape, date and source: what a model says depends on what else is in the batch.
+
+    On the padding, as Ultralytics pads a mixed batch to squares, and in the last digits on the number of its images. So
+    what is said of an image does not hang on which other sources were known already, as after a kill.
+    """
+    days = images["time"].dt.strftime("%Y-%m-%d").fillna("") if "time" in images else [""] * len(images)
+    for _, part in images.groupby([days, images.get("source", days)], sort=False):
+        yield from _of_one_shape(part, size, pixels)
+
+
+def _of_one_shape(
+    images: pd.DataFrame, size: int, pixels: Callable[[str], NDArray[np.uint8] | None]
+) -> Iterator[list[tuple[str, NDArray[np.uint8]]]]:
     waiting: dict[tuple[int, ...], list[tuple[str, NDArray[np.uint8]]]] = {}
     for image_id, path in zip(images["image_id"], images["path"], strict=True):
         if (picture := pixels(path)) is None:

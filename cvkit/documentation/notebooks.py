@@ -246,6 +246,8 @@ def _tidy(notebook: Any, parameters: dict[str, str], folder: Path) -> None:
             pictures.make_small(output.get("data", {}))
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace(str(folder) + os.sep, "")
+            if "id" in cell:
+                cell["id"] = "cvkit-parameters"  # papermill draws one: the same report is the same file
 
 
 def _mark_unfinished(notebook: Any, error: str) -> None:

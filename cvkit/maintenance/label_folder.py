@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from cvkit.data.sources import classes, exports, label_places, returned
 from cvkit.data.sources.exports import COCO_FILE, SPLIT, Format
 from cvkit.errors import ConfigError
 from cvkit.maintenance.labelling import EARLIER, MISTAKE, STRANGE, Plan
-from cvkit.storage import replacing_folder, write_text
+from cvkit.storage import lock, replacing_folder, write_text
 
 COLUMNS = ("file", "image_id", "source", "time", "stratum", "score", "probability", "weight", "reason")
 README = {
@@ -48,8 +47,8 @@ class Imported:
 def export(config: Config, plan: Plan, folder: Path, kind: Format, made: datetime) -> str:
     """Write the images asked for with the model's boxes to `folder`, and keep the plan in the workspace: its name.
 
-    Both or neither: the folder appears whole. Raises ConfigError where there is something at `folder` already,
-    StorageError where images cannot be read, or the disk is full.
+    Both or neither, whatever happens meanwhile. Raises ConfigError where there is something at `folder` already,
+    BusyError while another process writes a plan, StorageError where images cannot be read, or the disk is full.
     """
     if folder.exists():
         raise ConfigError(
@@ -57,14 +56,14 @@ def export(config: Config, plan: Plan, folder: Path, kind: Format, made: datetim
             remedy="name another with --out; a plan is never written over",
         )  # fmt: skip
     write = {"yolo": exports.write_yolo, "coco": exports.write_coco}[kind]
-    with ExitStack() as undo:
+    with lock(config.workspace / "locks" / "label-plans.lock", "writing a label plan"):
+        label_plans.settle(config)
         with replacing_folder(folder) as part:
             write(part, plan.images, plan.boxes, plan.classes)
             plan_table(plan).to_csv(part / returned.PLAN_FILE, index=False)
             (part / "README.txt").write_text(README[kind] + BACK, encoding="utf-8")
-            name = label_plans.store(config, plan.frame, made)
-            undo.callback(label_plans.discard, config, name)  # its images would never be asked for otherwise
-        undo.pop_all()
+            name = label_plans.begin(config, plan.frame, made, folder)  # counts once the folder is there
+        label_plans.finish(config, name)
     return name
 
 

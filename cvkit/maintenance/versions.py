@@ -151,13 +151,14 @@ def promote(config: Config, name: str, *, by: str, why: str, force: bool = False
 def rollback(config: Config, *, by: str, why: str, to: str = "") -> Version:
     """Make the champion before the present one champion again, or the earlier champion `to`, with what belonged to it.
 
-    The newest earlier one that is still whole. Raises BusyError while another process promotes, DataError where there
-    is none, ConfigError without a reason, or where cvkit.yml was changed and so names the champion itself.
+    The newest earlier one that is still whole. The same word of the same person again, without `to`, does nothing more:
+    it is of a command that was killed, and repeated. Raises BusyError while another process promotes, DataError where
+    there is none, ConfigError without a reason, or where cvkit.yml was changed and so names the champion itself.
     """
     _check_reason(why)
     with _alone(config):
         state = _state(config, adopting=False)
-        version = _earlier(config, state, to)
+        version = _earlier(config, state, to) if to or not _said_before(state.last, by, why) else champion(config)
         if state.last.version == version.name:
             return version
         reference = next(one.reference for one in reversed(state.log) if one.version == version.name)
@@ -315,6 +316,16 @@ def _earlier(config: Config, state: Champions, to: str) -> Version:
         "no earlier champion is whole any more", where=str(config.workspace / FOLDER), found="; ".join(problems),
         remedy=f"restore one of them, or delete {FILE} there: then the weights that cvkit.yml names are the champion",
     )  # fmt: skip
+
+
+def _said_before(last: Promotion, by: str, why: str) -> bool:
+    """Whether the last change was a rollback by this very word."""
+    if said := (last.how, last.by, last.why) == ("rolled back", by, why):
+        log.warning(
+            "rolled back to %s already, at %s and for this reason: `--to` goes further back, or another reason",
+            last.version, f"{last.when:%Y-%m-%d %H:%M}",
+        )  # fmt: skip
+    return said
 
 
 def _nothing_promoted(config: Config) -> DataError:

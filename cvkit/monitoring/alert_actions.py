@@ -57,8 +57,7 @@ def disable(config: Config, history: History, alert: str, *, author: str, why: s
         now = datetime.now(UTC)
         found = _find(known, alert, missing=lambda: _unfired(config, connection, alert, now))
         after = replace(found, state="disabled", author=author, why=why, changed=now, hushed="", snoozed_until=None)
-        _put(connection, known, after, "disabled", author, why, None)
-    return after
+        return _put(connection, known, after, "disabled", author, why, None)
 
 
 def enable(config: Config, history: History, alert: str, *, author: str, why: str = "") -> Alert:
@@ -76,8 +75,7 @@ def enable(config: Config, history: History, alert: str, *, author: str, why: st
         state: State = "firing" if found.until is None else "resolved"
         after = replace(found, state=state, author="", why="", hushed="", snoozed_until=None, sent=None,
                         changed=datetime.now(UTC))  # fmt: skip
-        _put(connection, known, after, "enabled", author, why, None)
-    return after
+        return _put(connection, known, after, "enabled", author, why, None)
 
 
 def override(
@@ -100,6 +98,9 @@ def override(
     now = datetime.now(UTC)
     made = Override(rule, changes, author, why, now, until)
     with history.writing() as connection:
+        for one in store.overrides(connection, config.model.name, now):
+            if replace(one, made=now) == made:  # by a command that was killed, and is repeated
+                return one
         row = {"rule": rule, "changes": dict(changes), "author": author, "why": why, "made": now, "until": until,
                "model": config.model.name}  # fmt: skip
         connection.execute(OVERRIDES.insert(), row)
@@ -200,17 +201,24 @@ def _hushed(
             )  # fmt: skip
         after = replace(found, state=state, author=author, why=why, changed=datetime.now(UTC), snoozed_until=until,
                         hushed=found.severity)  # fmt: skip
-        _put(connection, known, after, state, author, why, until)
-    return after
+        return _put(connection, known, after, state, author, why, until)
 
 
 def _put(
     connection: sa.Connection, known: Mapping[str, Alert], alert: Alert, action: Action, author: str, why: str,
     until: datetime | None,
-) -> None:  # fmt: skip
+) -> Alert:  # fmt: skip
+    """Write and log what was done, and return the alert; nothing where it stands so by the very same word already.
+
+    So who repeats a command that was killed does not say it twice.
+    """
+    before = known.get(alert.fingerprint)
+    if before is not None and before == replace(alert, changed=before.changed):
+        return before
     store.put(connection, [alert], known)
     about = alert.fingerprint, alert.model, alert.source, alert.rule
     store.log(connection, [Entry(datetime.now(UTC), *about, action, alert.severity, author, why, until)])
+    return alert
 
 
 def _log_override(

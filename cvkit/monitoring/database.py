@@ -67,16 +67,16 @@ def _make_file(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():
         part = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.part")
-        with closing(sqlite3.connect(part)) as blank:
-            blank.execute("VACUUM")  # writes its first page
         try:
+            with closing(sqlite3.connect(part)) as blank:
+                blank.execute("VACUUM")  # writes its first page
             os.link(part, file)
         except FileExistsError:
             pass  # another process made it at the same moment
         except OSError:
             log.debug("%s cannot be linked: SQLite makes it", file)  # of disks without links
         finally:
-            part.unlink()
+            part.unlink(missing_ok=True)
     deadline = time.monotonic() + 1  # where SQLite makes it, it has no bytes for a moment
     while file.exists() and not file.stat().st_size:
         if time.monotonic() < deadline:
@@ -187,7 +187,7 @@ def explained(url: sa.URL | str) -> Iterator[None]:
             "the history's database needs a driver that is not installed", where=_shown(url), found=str(error),
             remedy=f"install it, e.g. `pip install {DRIVERS.get(str(error.name), error.name)}`",
         ) from error  # fmt: skip
-    except (DBAPIError, NoSuchModuleError, sa.exc.ArgumentError, OSError, ValueError) as error:
+    except (DBAPIError, sqlite3.Error, NoSuchModuleError, sa.exc.ArgumentError, OSError, ValueError) as error:
         if isinstance(error, ValueError) and not _of_sqlalchemy(error):
             raise  # a mistake of ours inside the block is not the database's
         cause = str(getattr(error, "orig", error))

@@ -183,11 +183,13 @@ class History:
         """
         return self._frame(sa.select(EVALUATIONS).where(*_equal(EVALUATIONS, equal)).order_by(EVALUATIONS.c.id))
 
-    def unfinished_reports(self, model: str, version: str, notebooks: Sequence[str]) -> list[Window]:
-        """The windows with a report of `notebooks`, on all sources, that failed or was left `running`: to retry."""
+    def unfinished_reports(
+        self, model: str, version: str, notebooks: Sequence[str], source: str = ""
+    ) -> list[Window]:  # fmt: skip
+        """The windows with a report of `notebooks`, on `source` or all, that failed or was left `running`: to retry."""
         query = sa.select(REPORTS.c.window_start, REPORTS.c.window_end).where(
             REPORTS.c.model == model, REPORTS.c.version == version, REPORTS.c.status != "done",
-            REPORTS.c.source == "", REPORTS.c.notebook.in_(notebooks),
+            REPORTS.c.source == source, REPORTS.c.notebook.in_(notebooks),
         )  # fmt: skip
         with self.reading() as connection:
             return sorted({Window(start, end) for start, end in connection.execute(query)})

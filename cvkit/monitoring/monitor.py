@@ -13,7 +13,7 @@ import pandas as pd
 
 from cvkit import markup
 from cvkit.config import Config
-from cvkit.data import embeddings, sources, yolo
+from cvkit.data import embeddings, headers, sources, yolo
 from cvkit.data import features as feature_step
 from cvkit.data.label_plans import sampling_weights
 from cvkit.data.records import Records
@@ -30,6 +30,7 @@ from cvkit.tables import FINDINGS, MEASUREMENTS, VERDICTS, Window, conform, empt
 log = logging.getLogger(__name__)
 EMPTY_DAYS = 31  # windows without captures are measured this long after the last with some
 LATE_LABELS = 60  # newest measured windows that are looked at for labels that came late
+UNGIVEN = " not all given"  # behind the name of label files, where the store did not give some file
 LATE_WINDOWS = 7  # newest measured windows that are looked at for images that came late
 
 Progress = Callable[[int, int], None]
@@ -190,13 +191,18 @@ def run(config: Config, window: Window, history: History, reference: Reference |
 
 
 def told(config: Config, window: Window, looked: Looked, started: datetime) -> Told:
-    """What the history is to know of a window that was measured, and what later windows are weighed against."""
-    images = looked.records.images
-    bad = int(images["image_id"].isin(looked.findings["image_id"]).sum())
+    """What the history is to know of a window that was measured, and what later windows are weighed against.
+
+    Images that the store did not give are none that were there, so that the window is due again.
+    """
+    images, findings = looked.records.images["image_id"], looked.findings
+    bad = int(images.isin(findings["image_id"]).sum())
+    ungiven = findings["detail"].str.contains(headers.NOT_GIVEN, regex=False)
+    given = len(images) - int(images.isin(findings.loc[ungiven, "image_id"]).sum())
     log.info("%s: %d images, %d with findings", window, len(images), bad)
     return Told(
         window, looked.measurements, looked.readings, frozenset(map(str, looked.features["source"].unique())),
-        len(images), bad, sources.labels_state(config, window), started,
+        given, bad, sources.labels_state(config, window) + UNGIVEN * bool(ungiven.any()), started,
     )  # fmt: skip
 
 

@@ -11,8 +11,10 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -29,6 +31,7 @@ from cvkit.monitoring.messages import Event, Message, Notice, test_message
 from cvkit.monitoring.notices import Context
 from cvkit.monitoring.renewal import renew
 from cvkit.monitoring.schema import ALERTS, OUTBOX
+from cvkit.storage import together
 
 MOST_NOTICES = 10  # of one message
 FIRST_WAIT_S = 30.0  # after a failure; doubled each time
@@ -159,8 +162,18 @@ def deliver(
     """Send what is due, oldest first. Several processes may do so at once: each message is one process's at a time.
 
     Where a channel cannot be reached the others go on, and its messages wait for their next try. An Alertmanager then
-    hears of all that stands, told before or not.
+    hears of all that stands, told before or not. What a process was sending when it died is due at once where the
+    history is the workspace's own file, else when its lease has ended.
     """
+    mine = Path(sa.make_url(config.history_url).database or "").parent == config.workspace
+    lock = config.workspace / "locks" / "outbox.lock"
+    with together(lock) if mine and config.alerts.channels else nullcontext(False) as alone:
+        if alone:
+            _free(config, history)
+        return _deliver(config, history, send, clock, pause_s)
+
+
+def _deliver(config: Config, history: History, send: Send, clock: Clock, pause_s: float) -> Delivered:
     by_name = {channel.name: channel for channel in config.alerts.channels}
     done, down, last = Delivered(), set[str](), dict[str, float]()
     while (row := _claim(config, history, by_name, down, clock())) is not None:
@@ -180,6 +193,16 @@ def deliver(
     if done.errors:
         done = replace(done, waiting=sum(n for _, status, n, _ in unsent(config, history) if status == WAITS))
     return done
+
+
+def _free(config: Config, history: History) -> None:
+    """Make due what was being sent by processes that are no more."""
+    left = OUTBOX.c.model == config.model.name, OUTBOX.c.status == "waiting", OUTBOX.c.leased_until.is_not(None)
+    with history.reading() as connection:
+        some = connection.execute(sa.select(OUTBOX.c.place).where(*left).limit(1)).first()
+    if some:
+        with history.writing() as connection:
+            connection.execute(OUTBOX.update().where(*left).values(leased_until=None))
 
 
 def _renewed(config: Config, history: History, down: set[str], now: datetime) -> Iterator[str]:

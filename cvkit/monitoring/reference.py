@@ -16,6 +16,7 @@ import pandas as pd
 from cvkit.config import Config
 from cvkit.data import embeddings, sources, yolo
 from cvkit.data import features as feature_step
+from cvkit.data.headers import NOT_GIVEN
 from cvkit.data.sources import listing
 from cvkit.errors import DataError, StorageError
 from cvkit.monitoring import contexts, quality
@@ -90,12 +91,25 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
     usual, _ = _ordinary(features, embedded, learnt.__getitem__, own=True)
     limits = {str(source): quality.learn(group) for source, group in usual.groupby("source")}
     findings = quality.find(records, usual, limits, window=None, predicts=config.reference_predicts)
+    _check_given(findings)
     content = _digest(features, records.predictions, records.labels, embedded)
     return Reference(
         f"{settings_id(config)}-{content}", records.images, features, records.predictions, records.labels, findings,
         embedded, limits, records.classes, tuple(config.reference.match), config.reference.independent,
         config.captures.time_zone,
     )  # fmt: skip
+
+
+def _check_given(findings: pd.DataFrame) -> None:
+    """Raise StorageError where the store did not give a file: what is frozen is to be the whole reference."""
+    lacking = findings[findings["detail"].str.contains(NOT_GIVEN, regex=False)]
+    if len(lacking):
+        first = lacking.iloc[0]
+        raise StorageError(
+            "not all of the reference can be read", where=str(first["image_id"]), expected="every file of it",
+            found=f"{len(lacking)} that it did not; {first['detail']}"[:300],
+            remedy="see to the store, then run the same command again: what was measured is kept",
+        )  # fmt: skip
 
 
 def _digest(features: pd.DataFrame, *tables: pd.DataFrame) -> str:

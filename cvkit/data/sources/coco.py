@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cvkit.data.headers import read_file
 from cvkit.data.sources.patterns import Found
 from cvkit.data.sources.said import Said, as_float, is_number
 from cvkit.errors import DataError
@@ -32,7 +33,7 @@ def read_coco(path: Path) -> Coco:
     """Read a COCO file. Raises DataError where it is cut short or something else: nothing in it can be trusted."""
     wrong = {"where": str(path), "expected": "COCO JSON with `images`, `annotations` and `categories`"}
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_file(path))
     except (OSError, ValueError, RecursionError) as error:
         remedy = "copy or export the file again: it is cut short or not JSON"
         raise DataError("the labels cannot be read", found=str(error)[:200], remedy=remedy, **wrong) from None

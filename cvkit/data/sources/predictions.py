@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Set
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cvkit.data.headers import read_file
 from cvkit.data.sources import parquet_files
 from cvkit.data.sources.joins import Index, resolve
 from cvkit.data.sources.patterns import Found
@@ -49,7 +49,7 @@ def read_parquet(said: Said, file: Found, shown: str, index: Index, wanted: Set[
 def read_jsonl(said: Said, file: Found, shown: str, index: Index, wanted: Set[str]) -> None:
     """Put the boxes of a JSONL file into `said`, as far as they are about the images in `wanted`; a line per image."""
     try:
-        content = Path(file.path).read_bytes()
+        content = read_file(file.path)
     except OSError as error:
         said.report("bad_record", shown, f"{shown}: cannot be read: {error}", file.source)
         return

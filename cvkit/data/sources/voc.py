@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
+from cvkit.data.headers import read_file
 from cvkit.data.sources.said import Said
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -32,7 +33,7 @@ def read_voc(path: str) -> Annotation | str:
     and the file does not say which, so a box may be off by one pixel.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_file(path)
         if any(word in content for word in DOCTYPES):
             return "has a document type, which annotations do not need and cvkit does not read"
         root = ElementTree.fromstring(content)  # noqa: S314  no DTD, so no entities that grow

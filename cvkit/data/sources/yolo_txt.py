@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
+from cvkit.data.headers import read_file
 from cvkit.data.sources.said import Said
 
 LABEL_COLUMNS = 5
@@ -19,7 +19,7 @@ def read_yolo_file(said: Said, image_id: str, path: str, shown: str, scored: boo
     A line of a label file with an odd number of columns from 7 is a polygon, and becomes the box around it.
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         said.report("bad_record", image_id, f"{shown}: cannot be read: {error}")
         return

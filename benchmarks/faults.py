@@ -1,0 +1,65 @@
+"""Kills: every command killed at random instants and repeated; files, history, alerts, reports and pages as ever.
+
+`python -m benchmarks faults` runs all of it. `python -m benchmarks.faults --root FOLDER [PART ...]` runs parts, one
+after the other or on several days, and says of each kill what was not as ever; FOLDER keeps the undisturbed run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import Figure, at_least, observed
+from tests import fault_kills, fault_steps, fault_world
+
+PARTS = {
+    "measuring": fault_steps.MEASURING, "reading": fault_steps.READING, "alerts": fault_steps.ALERTS,
+    "labels": fault_steps.LABELS, "retraining": fault_steps.RETRAINING, "telling": fault_steps.TELLING,
+    "staying": fault_steps.STAYING,
+}  # fmt: skip
+
+
+def run() -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory() as folder:
+        found = list(kills(Path(folder), list(PARTS)))
+    alike = sum(not one.wrong for one in found)
+    against = f"of {len(found)} kills of {len({one.step.name for one in found})} commands"
+    yield at_least("faults.identical", alike, "kills", len(found), against)
+    yield observed("faults.at_changes", sum(one.instant.change > 0 for one in found), "kills", "before a change")
+
+
+def kills(root: Path, parts: Sequence[str], seed: int = 0) -> Iterator[fault_kills.Killed]:
+    """Kill the commands of some parts as often as their steps say, and what came of each."""
+    wanted = {step.name for part in parts for step in PARTS[part]}
+    template = root / "template"
+    if not template.exists():
+        fault_world.write(template)
+    with fault_world.line(root, template) as line:
+        for as_ever in line.undisturbed(fault_steps.EVERY, root / "kept"):
+            if as_ever.step.name in wanted:
+                chance = random.Random(f"{seed} {as_ever.step.name}")
+                for instant in fault_kills.instants(chance, as_ever.step.kills, as_ever.ended.changes):
+                    yield fault_kills.kill(line, as_ever, instant)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.faults", description="Kill commands, and compare.")
+    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--root", type=Path, required=True, metavar="FOLDER", help="where workspaces are made and kept")
+    parser.add_argument("--seed", type=int, default=0, help="other instants")
+    options = parser.parse_args(arguments)
+    good = count = 0
+    for one in kills(options.root, options.parts, options.seed):
+        good, count = good + (not one.wrong), count + 1
+        for line in (f"{one.step.name} killed {one.instant}:", *one.wrong) if one.wrong else ():
+            print(line[:600], flush=True)
+    print(f"{good} of {count} identical")
+    return int(good < count)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""A store that times out, or gives half a file: what it did not give is told, not kept, and asked for again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_flow import CAMERAS, SETTINGS, take
+
+from cvkit.config import Config, load_config
+from cvkit.data.headers import NOT_GIVEN, read_file
+from cvkit.errors import StorageError
+from cvkit.monitoring import monitor, reference
+from cvkit.monitoring.history import History
+from cvkit.tables import Window
+
+DAY = "2026-09-08"
+NOW = datetime(2026, 9, 9, 12, tzinfo=UTC)
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="which file is read is asked of the kernel")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    labels = "captures:\n  labels: 'labels/{source}/{date}/{time}.txt'"
+    (tmp_path / "cvkit.yml").write_text(SETTINGS.replace("captures:", labels))
+    for day in [f"2026-09-0{day}" for day in range(1, 7)] + [DAY]:
+        for camera in CAMERAS:
+            for image in take(tmp_path, camera, day):
+                path = tmp_path / "labels" / camera / day / f"{image.stem}.txt"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("0 0.5 0.5 0.2 0.2\n1 0.3 0.3 0.2 0.2\n")
+    return load_config(tmp_path)
+
+
+def _timed_out(content: bytes) -> bytes:
+    raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+
+def _half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+FAULTS: dict[str, Callable[[bytes], bytes]] = {"times out": _timed_out, "half a file": _half, "nothing": lambda _: b""}
+
+
+def break_store(patch: pytest.MonkeyPatch, ending: str, fault: Callable[[bytes], bytes], share: float = 0.2) -> None:
+    """From now on some of the files with this ending are not given as they are."""
+    read, given = os.read, dict[str, bytes]()
+
+    def faulty(descriptor: int, size: int) -> bytes:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
+        if not path.endswith(ending) or random.Random(path).random() > share:
+            return read(descriptor, size)
+        if path in given:
+            return b""
+        given[path] = fault(read(descriptor, size))
+        return given[path]
+
+    patch.setattr(os, "read", faulty)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("ending", [f"{DAY}/{name}" for name in ("*.jpg", "*.txt", "*.jsonl")])
+def test_a_window_is_measured_again_once_the_store_gives_its_files(
+    config: Config, ending: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, window = reference.load(config), Window.day(DAY)
+    share, ending = (1.0 if "jsonl" in ending else 0.2), ending.rpartition("*")[2]
+    with History.open(config.history_url) as history:
+        with monkeypatch.context() as patch:
+            break_store(patch, ending, FAULTS[fault], share)
+            seen = monitor.run(config, window, history, known)
+        told = seen.findings[seen.findings["detail"].str.contains(NOT_GIVEN)]
+        assert len(told) >= 2
+        assert monitor.due(config, history, NOW)[-1:] == [window]
+        again = monitor.run(config, window, history, known)
+        assert window not in monitor.due(config, history, NOW)
+        assert not again.findings["detail"].str.contains(NOT_GIVEN).any()
+        disturbed = history.verdicts(), history.measurements()
+    (tmp_path / "history.db").unlink()
+    for file in (tmp_path / "features").rglob(f"{DAY}/*.parquet"):
+        file.unlink()
+    with History.open(config.history_url) as history:
+        monitor.run(config, window, history, known)
+        for one, other in zip((history.verdicts(), history.measurements()), disturbed, strict=True):
+            pd.testing.assert_frame_equal(one, other)
+
+
+def test_a_reference_is_not_frozen_without_what_the_store_did_not_give(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        break_store(patch, ".jpg", _timed_out)
+        with pytest.raises(StorageError, match="not all of the reference"):
+            reference.load(config)
+    whole = reference.load(config)
+    assert not whole.findings["detail"].str.contains(NOT_GIVEN).any()
+    assert (whole.features["damage"] == "").all()
+
+
+def test_half_a_file_is_an_error_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x" * 1000)
+    assert read_file(tmp_path / "a.jpg") == b"x" * 1000
+    break_store(monkeypatch, ".jpg", _half, 1.0)
+    with pytest.raises(OSError, match=f"{NOT_GIVEN}: only 500 of 1,000 bytes came"):
+        read_file(tmp_path / "a.jpg")
+
+
+def test_a_file_that_comes_in_pieces_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jpg").write_bytes(bytes(range(100)))
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, size: read(descriptor, min(size, 7)))
+    assert read_file(tmp_path / "a.jpg") == bytes(range(100))
