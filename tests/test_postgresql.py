@@ -180,3 +180,14 @@ def test_the_doctor_looks_into_it_and_makes_no_tables(settings: Config, history:
     assert ["no tables" in one.problem for one in rows] == [True]
     assert not sa.inspect(engine).has_table("cvkit_schema")
     engine.dispose()
+
+
+def test_what_was_being_sent_at_a_kill_is_sent_by_the_next_command(settings: Config, history: History) -> None:
+    """In place of that of SQLite's: others may be at work on the same history, so it waits until the lease is over."""
+    test_outbox.drift(history, "w")
+    test_outbox.alerts.update(settings, history, test_outbox.NOW)
+    with pytest.raises(test_outbox.Killed):
+        test_outbox.outbox.deliver(settings, history, test_outbox.die, clock=lambda: test_outbox.NOW, pause_s=0)
+    receiver = test_outbox.Receiver()
+    assert test_outbox.round_of(settings, history, receiver, test_outbox.NOW).sent == 0
+    assert test_outbox.round_of(settings, history, receiver, test_outbox.NOW + timedelta(minutes=5)).sent == 1
