@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 Work = Callable[[Sequence[Any]], Iterable[Any]]  # one result for each item, in their order
 
+WORKER = "cvkit.data.worker"  # by its name: within a worker the module calls itself otherwise
 LIMIT_S = 120.0  # seconds without a result, after which a worker is taken for dead
 START_S = 120.0  # seconds that a worker has for its imports
 LOOK_S = 0.5  # between two looks at the clock
@@ -122,7 +123,7 @@ class _Process:
         # Not by multiprocessing: its children run the user's own script once more, and a notebook has none.
         path = [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109  as Python itself reads an empty entry
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", worker.__name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-P", "-m", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
         )  # fmt: skip
         self.late = ""

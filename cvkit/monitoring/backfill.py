@@ -49,7 +49,7 @@ def _by_processes(
     config: Config, windows: Sequence[Window], reference: Reference, past: Past
 ) -> Iterator[tuple[Window, Found]]:  # fmt: skip
     asked = ([(window, past.known(window))] for window in windows)
-    work = functools.partial(_some, config)
+    work = functools.partial(_some, config.model_copy(update={"workers": 1}))  # each reads its images with one
     ready: dict[int, Found | engine.Lost] = {}
     place = 0
     for number, (found,) in engine.run(work, asked, workers=config.workers, limit_s=LIMIT_S):
