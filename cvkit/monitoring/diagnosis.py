@@ -58,9 +58,8 @@ def diagnose(verdicts: pd.DataFrame) -> pd.DataFrame:
     Where nothing lasts, what could not be judged in a source's newest window has rows that say so; a source without
     any row is healthy.
     """
-    rows = [
-        row for source, part in verdicts.groupby("source", sort=True) for row in _diagnose_source(str(source), part)
-    ]
+    told = verdicts[verdicts["source"].isin(verdicts.loc[verdicts["state"] != "ok", "source"])]
+    rows = [row for source, part in told.groupby("source", sort=True) for row in _diagnose_source(str(source), part)]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.sort_values(["source", "since"], ascending=[True, False], ignore_index=True)
 

@@ -177,7 +177,7 @@ def _prepared(reference: Reference, part: str | None, length: timedelta) -> Basi
     embedded = matrix(embeddings, distinct["image_id"])
     directions = projection.fit(embedded) if embedded.size and chunks is not None else None
     along = projection.project(directions, embedded) if directions is not None else np.empty((0, 0))
-    counts = classes.by_image(reference.predictions, distinct.loc[predicted, "image_id"])
+    counts = classes.by_image(_boxes_of(reference, part), distinct.loc[predicted, "image_id"])
     count_chunks = None if chunks is None else chunks[predicted]
     return Basis(
         known, _usual_count(known, length), bool(len(known) and known["time"].isna().all()),
@@ -186,6 +186,16 @@ def _prepared(reference: Reference, part: str | None, length: timedelta) -> Basi
         counts, count_chunks, Usual(counts, count_chunks), bad_images(reference.findings, known["image_id"]),
         directions, [drift.prepare(column, chunks) for column in along.T], context(reference, part or ""),
     )  # fmt: skip
+
+
+def _boxes_of(reference: Reference, part: str | None) -> pd.DataFrame:
+    """What was predicted on the reference's images of a source; all sources' at once, as each looks through all."""
+    if "boxes" not in reference.prepared:
+        home = pd.Series(reference.images["source"].to_numpy(object), index=reference.images["image_id"])
+        told = reference.predictions.groupby(reference.predictions["image_id"].map(home).to_numpy(object))
+        reference.prepared["boxes"] = {str(source): rows for source, rows in told}
+    found: dict[str, pd.DataFrame] = reference.prepared["boxes"]
+    return found.get(str(part), reference.predictions[:0])
 
 
 def _measure_part(part: Part, records: Records, basis: Basis, false_flags: float) -> Iterator[Row]:
@@ -301,10 +311,15 @@ def _share(bad: int, n: int, bad_usual: int, n_usual: int, by_chance: bool) -> d
     row = {"value": bad / n, "low": low, "high": high, "expected": expected}
     row["effect"] = bad / n - (expected if n_usual else 0.0)
     if by_chance and n_usual:
-        from scipy.stats import hypergeom
-
-        row["p_value"] = float(hypergeom.sf(bad - 1, n + n_usual, bad + bad_usual, n))
+        row["p_value"] = _at_least(bad, n + n_usual, bad + bad_usual, n) if bad else 1.0
     return row
+
+
+def _at_least(bad: int, images: int, bad_images: int, drawn: int) -> float:
+    """Probability of so many bad ones among those drawn from all images (Fisher's exact test, one-sided)."""
+    from scipy.stats import hypergeom
+
+    return float(hypergeom.sf(bad - 1, images, bad_images, drawn))
 
 
 def _unplaced(findings: pd.DataFrame, sources: list[str]) -> Iterator[Row]:
