@@ -105,9 +105,10 @@ class _Handler(WSGIRequestHandler):
             self.requestline, self.request_version, self.command = "", "", ""
             self.send_error(414)
             return
-        body, self.rfile = cast("IO[bytes]", self.rfile), _Head(self.rfile)  # type: ignore[assignment]
+        body, out = self.rfile, cast("IO[bytes]", self.wfile)
+        self.rfile = _Head(body)  # type: ignore[assignment]
         if self.parse_request():
-            handler = _Answer(body, self.wfile, self.get_stderr(), self.get_environ(), multithread=True)
+            handler = _Answer(body, out, self.get_stderr(), self.get_environ(), multithread=True)
             handler.request_handler = self  # type: ignore[attr-defined]  # of which it logs
             handler.run(self.server.get_app())  # type: ignore[attr-defined]
 
