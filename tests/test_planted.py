@@ -1,9 +1,10 @@
-"""Secrets are planted everywhere, everything is run and fails where it can: then they are searched for, and who was asked."""
+"""Secrets are planted, everything is run and fails where it can: then they are searched for, and who was asked."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from test_flow import CAMERAS, SETTINGS, take
 from test_security import holders
+
+from cvkit.storage import packaged
 
 SECRETS = {
     "PLANTED_HOOK": "http://127.0.0.1:9/hook/pl4nted-hook-0a", "PLANTED_TOKEN": "pl4nted-token-0b",
@@ -55,12 +58,13 @@ from cvkit.config import load_config
 import logging
 logging.basicConfig(level=logging.DEBUG)
 workspace = sys.argv[1]
-for outcome in schedule.run_due(load_config(workspace), datetime(2026, 9, 9, 5, tzinfo=UTC)):
+for outcome in schedule.run_due(load_config(workspace), datetime(2026, 9, 9, 7, tzinfo=UTC)):
     print("OUTCOME", outcome.slot.job.notebook, outcome.status)
-for words in ("status", "status --overdue", "doctor", "doctor --json", "alerts list", "alerts test", "alerts log",
-              "alerts deliver", "rules check", "metrics textfile " + workspace + "/cvkit.prom", "site build", "retrain decide",
-              "deploy " + workspace + "/deploy", "backup " + workspace + "/archive.tar.gz", "card new", "reference"):
-    command, *rest = words.split()
+for words in (
+    "status", "status --overdue", "doctor", "doctor --json", "alerts list", "alerts test", "alerts log",
+    "alerts deliver", "rules check", f"metrics textfile {workspace}/cvkit.prom", "site build",
+    f"deploy {workspace}/deploy", "retrain decide", f"backup {workspace}/archive.tar.gz", "card new", "reference",
+):
     print("CODE", words, cli.main([*words.split(), "--config", workspace]), flush=True)
 """
 
@@ -74,9 +78,6 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, list[s
     (outside / "secret").write_text(f"https://127.0.0.1:9/{IN_A_FILE}\n")
     (outside / "secret").chmod(0o600)
     (outside / "sitecustomize.py").write_text(RECORDER)
-    from cvkit.storage import packaged
-    import shutil
-
     shutil.copytree(packaged("skeleton"), workspace)
     (workspace / "cvkit.yml").write_text(SETTINGS + MORE.format(file=outside / "secret"))
     for day in (*(f"2026-09-{day:02d}" for day in range(1, 7)), "2026-09-08"):
@@ -97,10 +98,6 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, list[s
 
 def _notebooks(workspace: Path) -> None:
     """The packaged one, and one that fails with words of its own."""
-    import shutil
-
-    from cvkit.storage import packaged
-
     (workspace / "notebooks").mkdir(exist_ok=True)
     shutil.copyfile(packaged("notebooks") / "02-drift.ipynb", workspace / "notebooks" / "02-drift.ipynb")
     book = json.loads((workspace / "notebooks" / "02-drift.ipynb").read_text())
