@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from cvkit import serving
 from cvkit.data.recorder_files import Looked, readable
 
 MOST_CLASSES = 100
@@ -224,7 +225,9 @@ def serve(port: int, address: str) -> int:
             server, thread, users = _servers[address, port]
             _servers[address, port] = server, thread, users + 1
             return port
-        server, thread = start_http_server(port, address, registry())
+        server = serving.server(make_wsgi_app(registry()), address, port)
+        thread = threading.Thread(target=server.serve_forever, name="recorder-metrics", daemon=True)
+        thread.start()
         taken = int(server.server_port)
         _servers[address, taken] = server, thread, 1
         return taken

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from cvkit.errors import StorageError
-from cvkit.monitoring.schema import MIGRATIONS, SCHEMA, clean, metadata, migrate, schema_table
+from cvkit.monitoring.schema import OLDEST, SCHEMA, clean, metadata, migrate, schema_table
 
 log = logging.getLogger(__name__)
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
@@ -112,7 +112,7 @@ def _check_schema(engine: sa.Engine) -> None:
             if _found_schema(engine) is None:  # else another process made the tables at the same moment
                 raise
         found = _found_schema(engine)
-    if found is not None and found in MIGRATIONS:
+    if found is not None and OLDEST <= found < SCHEMA:
         with engine.execution_options(**WRITING).begin() as connection:
             found = migrate(connection)
     _expect_schema(found, engine.url)

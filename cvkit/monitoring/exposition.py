@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import gzip
 import logging
-import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from wsgiref.simple_server import WSGIServer
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from cvkit import serving
 from cvkit.config import Config
 from cvkit.errors import ConfigError, StorageError
 from cvkit.monitoring import series
@@ -37,7 +36,7 @@ log = logging.getLogger(__name__)
 
 OPENMETRICS_END = b"# EOF\n"
 LOOK_S = 5.0  # a server looks this often whether there is something new
-SLOWEST_S = 30.0  # how long a client may take to ask, and a Pushgateway to answer
+SLOWEST_S = 30.0  # how long a Pushgateway may take to answer
 INDEX = b'<!doctype html><title>cvkit</title><h1>cvkit</h1><p><a href="/metrics">metrics</a></p>\n'
 
 Encoder = Callable[[Any], bytes]
@@ -114,14 +113,12 @@ def application(scraper: Scraper) -> Callable[..., list[bytes]]:
             body = gzip.compress(body, compresslevel=1)
             headers.append(("Content-Encoding", "gzip"))
         start_response(status, [*headers, ("Content-Length", str(len(body)))])
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+        return [body]
 
     return answer
 
 
 def _page(scraper: Scraper, environ: Mapping[str, str]) -> tuple[str, str, bytes]:
-    if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-        return "405 Method Not Allowed", "text/plain", b"only GET\n"
     if environ.get("PATH_INFO") == "/metrics":
         encoder, kind = exposition.choose_encoder(environ.get("HTTP_ACCEPT", ""))
         return "200 OK", kind, scraper.metrics(encoder)
@@ -130,32 +127,15 @@ def _page(scraper: Scraper, environ: Mapping[str, str]) -> tuple[str, str, bytes
     return "404 Not Found", "text/plain", b"the metrics are at /metrics\n"
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Server6(_Server):
-    address_family = socket.AF_INET6
-
-
-class _Handler(WSGIRequestHandler):
-    timeout = SLOWEST_S
-
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  as the library calls it
-        log.debug(format, *arguments)
-
-
 def server(scraper: Scraper, host: str, port: int) -> WSGIServer:
     """A server of the metrics; port 0 is any that is free. Raises StorageError where the address cannot be had."""
     try:
-        made = (_Server6 if ":" in host else _Server)((host, port), _Handler)
+        return serving.server(application(scraper), host, port)
     except (OSError, OverflowError) as error:
         raise StorageError(
             "the metrics cannot be served there", where=f"{host}:{port}", expected="a free address of this machine",
             found=str(error), remedy="name another one with --address HOST:PORT",
         ) from error  # fmt: skip
-    made.set_app(application(scraper))
-    return made
 
 
 def push(config: Config, gateway: str, job: str) -> None:

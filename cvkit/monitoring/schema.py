@@ -7,20 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cvkit.monitoring.migrations import upgrade
 from cvkit.tables import MEASUREMENTS, STATES, VERDICTS
 
-SCHEMA = 7  # raised by every change of the tables below
-INDEXES = (  # of a table about runs, in place of earlier ones
-    *(f"DROP INDEX IF EXISTS {name}" for name in ("ix_{0}_run", "{0}_by_run", "{0}_by_feature")),
-    "CREATE INDEX {0}_by_run ON {0} (run, source)", "CREATE INDEX {0}_by_feature ON {0} (feature, run, source)",
-)  # fmt: skip
-# What brings a history of a schema up to the next one, tables apart, which are made where they are not there.
-MIGRATIONS: dict[int, tuple[str, ...]] = {
-    3: ("ALTER TABLE measurements ADD COLUMN class_name TEXT DEFAULT ''",),
-    4: (),
-    5: (),
-    6: tuple(statement.format(name) for name in ("measurements", "verdicts") for statement in INDEXES),
-}
+SCHEMA = 7  # raised by every change of the tables below, which has a script in `migrations/versions`
+OLDEST = 3  # the schema from which on a history can be brought up to date
 
 
 class Moment(sa.TypeDecorator[datetime]):
@@ -198,14 +189,10 @@ def sum_up(run: int | None = None) -> sa.Insert:
 
 
 def migrate(connection: sa.Connection) -> int:
-    """Bring an older history up to date, step by step, in one transaction; another process may have been faster."""
+    """Bring an older history up to date, in one transaction; another process may have been faster."""
     version = int(connection.execute(sa.select(sa.func.max(schema_table.c.version))).scalar_one())
-    for step in range(version, SCHEMA):
-        for statement in MIGRATIONS[step]:
-            connection.exec_driver_sql(statement)
-    metadata.create_all(connection)
-    if version < 7:
-        connection.execute(WORST.delete())
-        connection.execute(sum_up())
-    connection.execute(schema_table.update().values(version=SCHEMA))
-    return SCHEMA
+    if version < SCHEMA:
+        upgrade(connection, version, SCHEMA)
+        connection.execute(schema_table.update().values(version=SCHEMA))
+        return SCHEMA
+    return version

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from cvkit.errors import StorageError
 from cvkit.monitoring.database import explained
-from cvkit.monitoring.schema import MIGRATIONS, OUTBOX, REPORTS, RUNS, SCHEMA, SLOTS, schema_table
+from cvkit.monitoring.schema import OLDEST, OUTBOX, REPORTS, RUNS, SCHEMA, SLOTS, schema_table
 from cvkit.slots import Standing
 from cvkit.upkeep.findings import Finding, examples
 
@@ -144,7 +144,7 @@ def schema(found: int | None, where: str) -> Iterator[Finding]:
     """The version of its tables."""
     if found is None:
         yield Finding("error", "history", where, "it holds no tables of cvkit's", RESTORE)
-    elif found != SCHEMA and found in MIGRATIONS:
+    elif OLDEST <= found < SCHEMA:
         yield Finding("note", "history", where, f"it is of an older cvkit (schema {found}), and not looked into",
                       "Any command that opens it brings it up to date; make a backup before")  # fmt: skip
     elif found != SCHEMA:

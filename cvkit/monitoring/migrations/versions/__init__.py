@@ -1,0 +1,1 @@
+"""One script for each schema; `revision` is its number."""
