@@ -124,9 +124,7 @@ def _on_dask(paths: list[str]) -> Iterator[Figure]:
                     start = time.perf_counter()
                     client.gather(client.map(_nothing, range(TASKS)))
                     rate = TASKS / (time.perf_counter() - start)
-                    yield observed(
-                        "engine.tasks", rate, "tasks/s", "scheduler, worker and client on the same cores"
-                    )
+                    yield observed("engine.tasks", rate, "tasks/s", "scheduler, worker and client on the same cores")
 
 
 def _nothing(number: int) -> int:

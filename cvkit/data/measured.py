@@ -86,6 +86,7 @@ def measure(
     work: Work = functools.partial(measuring.of_objects, captures.store)
     if embedder is not None:
         work = functools.partial(measuring.embedded, embedder, captures.store)
+        limit_s *= CHUNK  # nothing is known of a chunk before all of it is embedded
     outcome, owners = Outcome(unlisted=captures.unlisted), dict[int, tuple[_Open, int]]()
     with ExitStack() as held:
         if out.local:
