@@ -66,3 +66,19 @@ def process_id(items: Sequence[int]) -> list[int]:
 def printing(items: Sequence[int]) -> list[int]:
     os.write(1, b"a library's own words")
     return list(items)
+
+
+class Trap:
+    """What a worker that was taken over might answer with."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch TAKEN-OVER",)
+
+
+def taken_over(items: Sequence[int]) -> Iterator[object]:
+    for _ in items:
+        yield Trap()
+
+
+def wrong(items: Sequence[int]) -> list[int]:
+    raise ZeroDivisionError("no such thing")

@@ -86,6 +86,18 @@ def test_what_the_function_raises_is_raised() -> None:
     assert raised.value.found == "5"
 
 
+def test_what_others_raise_is_told_in_words() -> None:
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: no such thing"):
+        results(engine_work.wrong, [[5]])
+
+
+def test_answers_with_objects_in_them_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (found,) = results(engine_work.taken_over, [[5]])
+    assert isinstance(found, Lost)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_function_with_too_few_results_is_no_function() -> None:
     with pytest.raises(ValueError, match="1 results for 2"):
         results(engine_work.short, [[1, 2]])

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -178,7 +179,7 @@ def _table(captures: Captures, opened: _Open, embeds: bool, outcome: Outcome) ->
         else:
             fact, vector = result if embeds else (result, None)
         facts.append(fact)
-        vectors.append(vector)
+        vectors.append(None if vector is None else np.frombuffer(vector, np.float32))
     columns = dict(zip(FACTS, zip(*facts, strict=True), strict=True))
     columns["image_id"] = tuple(captures.image_id(one.path) for one in opened.images)
     columns["time"] = tuple(captures.moment(opened.partition.date, one.clock) for one in opened.images)
