@@ -16,7 +16,6 @@ import image_store
 import numpy as np
 import pytest
 from image_store import PATTERN, files, fill
-from test_measured import poisoned
 
 from cvkit import cli
 from cvkit.data import engine, measuring
@@ -102,7 +101,7 @@ def test_the_same_bytes_as_without_a_cluster(cluster: Cluster, tmp_path: Path, m
     cluster.add()
     fill(tmp_path / "in")
     image_store.write(tmp_path / "in" / "cam-1" / "2026-11-01" / "002-poison.jpg", np.random.default_rng(1))
-    monkeypatch.setattr(measuring, "of_objects", poisoned)
+    monkeypatch.setattr(measuring, "of_objects", engine_work.poisoned)
     for name, address in (("local", engine.LOCAL), ("cluster", cluster.address)):
         line = ["images", "measure", "--images", f"{tmp_path}/in/{PATTERN}", "--out", str(tmp_path / name)]
         assert cli.main([*line, "--engine", address, "--workers", "1"]) == 0

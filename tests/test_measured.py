@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import engine_work
 import image_store
 import numpy as np
 import pandas as pd
@@ -104,18 +105,10 @@ def test_killed_at_any_instant_and_repeated_it_writes_the_same_bytes(
     assert files(tmp_path) == made[1]
 
 
-def poisoned(store: Store, items: list[Item]) -> object:
-    """As `measuring.of_objects`, with a decoder that dies of some names."""
-    for item in items:
-        if "poison" in item.path:
-            os.kill(os.getpid(), signal.SIGSEGV)
-        yield from measuring.of_objects(store, [item])
-
-
 def test_an_image_that_crashes_the_decoder_is_a_damaged_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "in")
     image_store.write(tmp_path / "in" / "cam-1" / "2026-11-01" / "002-poison.jpg", np.random.default_rng(1))
-    monkeypatch.setattr(measuring, "of_objects", poisoned)
+    monkeypatch.setattr(measuring, "of_objects", engine_work.poisoned)
     outcomes = [measure(tmp_path / "in", tmp_path / f"out{workers}", workers=workers) for workers in (1, 3)]
     assert files(tmp_path / "out1") == files(tmp_path / "out3")
     assert outcomes[0].lost == ["cam-1/2026-11-01/002-poison.jpg"]
