@@ -29,6 +29,7 @@ TASKS = 3000  # that do nothing, to see what a scheduler can do
 LISTED = 20_000  # files
 PARTITIONS = 400  # of 288 images each: a camera's day, one image every five minutes
 A_DAY = 288
+COMMANDED = 20 * A_DAY
 SERIES = 2000  # summaries merged
 
 
@@ -39,6 +40,7 @@ def run() -> Iterator[Figure]:
         paths = [str(path) for path in generate(place / "images")] * (PATHS // 24)
         yield from _against_threads(paths)
         yield from _on_dask(paths)
+        yield from _command(place)
         yield from _files(place)
         yield from _summaries()
 
@@ -153,6 +155,29 @@ def _task_rate(cluster: object) -> Iterator[Figure]:
 
 def _nothing(number: int) -> int:
     return number
+
+
+def _command(place: Path) -> Iterator[Figure]:
+    """What the command itself does for an image, while others measure it: it lists, hands out, collects and writes."""
+    picture = min((place / "images").iterdir()).read_bytes()
+    for number in range(COMMANDED):
+        path = place / "in" / f"cam-{number // A_DAY}" / "2026-11-01" / f"{number:06}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+    captures = objects.Captures(f"{place}/in/{{source}}/{{date}}/*.jpg")
+    start, before = time.perf_counter(), time.process_time()
+    outcome = measured.measure(captures, measured.open_out(str(place / "measured")))
+    seconds, cpu = time.perf_counter() - start, time.process_time() - before
+    assert outcome.images == COMMANDED
+    yield observed("engine.command_rate", COMMANDED / seconds, "images/s", f"measured and written, {CORES} processes")
+    yield observed(
+        "engine.command_cpu", 1000 * cpu / COMMANDED, "ms an image", "CPU of the command without its workers"
+    )
+    start = time.perf_counter()
+    again = measured.measure(captures, measured.open_out(str(place / "measured")))
+    assert again.kept == COMMANDED // A_DAY
+    seconds = time.perf_counter() - start
+    yield observed("engine.resume", again.kept / seconds, "partitions/s", f"found whole, {A_DAY} images each")
 
 
 def _files(place: Path) -> Iterator[Figure]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import engine_work
 import pytest
+from engine_work import children
 
 from cvkit.data import engine, isolation, worker
 from cvkit.data.engine import Lost
@@ -145,17 +146,3 @@ def test_workers_end_when_their_program_is_killed() -> None:
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not Path(f"/proc/{pid}").exists()
-
-
-def children() -> list[int]:
-    """Workers of this process that live."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            stat = (folder / "stat").read_text().rpartition(")")[2].split() if folder.name.isdecimal() else []
-            words = (folder / "cmdline").read_bytes() if stat else b""
-        except OSError:
-            continue
-        if stat and int(stat[1]) == os.getpid() and stat[0] != "Z" and b"cvkit.data.worker" in words:
-            found.append(int(folder.name))
-    return found

@@ -15,6 +15,7 @@ import image_store
 import numpy as np
 import pandas as pd
 import pytest
+from engine_work import children
 from image_store import PATTERN, files, fill, measure
 
 from cvkit import cli
@@ -330,3 +331,19 @@ def test_the_words_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == "0 images of 0 sources and days measured, 4 were there already\n"
     assert cli.main([*line, "--time-zone", "Mars/Base"]) == 2
     assert "unknown time zone" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_command_and_its_workers(tmp_path: Path) -> None:
+    fill(tmp_path / "in", each=400)
+    command = [sys.executable, "-m", "cvkit.cli", "images", "measure", "--images", f"{tmp_path}/in/{PATTERN}",
+               "--out", str(tmp_path / "out"), "--workers", "2"]  # fmt: skip
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (workers := children(running.pid)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == 130, told
+    assert told == "cvkit: stopped; what was finished is kept, the same command goes on from there\n"
+    assert workers
+    assert not [pid for pid in workers if Path(f"/proc/{pid}/cmdline").exists()]
