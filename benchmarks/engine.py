@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import statistics
@@ -28,6 +29,7 @@ TASKS = 3000  # that do nothing, to see what a scheduler can do
 LISTED = 20_000  # files
 PARTITIONS = 400  # of 288 images each: a camera's day, one image every five minutes
 A_DAY = 288
+COMMANDED = 20 * A_DAY
 SERIES = 2000  # summaries merged
 
 
@@ -38,6 +40,7 @@ def run() -> Iterator[Figure]:
         paths = [str(path) for path in generate(place / "images")] * (PATHS // 24)
         yield from _against_threads(paths)
         yield from _on_dask(paths)
+        yield from _command(place)
         yield from _files(place)
         yield from _summaries()
 
@@ -101,36 +104,80 @@ def _on_dask(paths: list[str]) -> Iterator[Figure]:
     if importlib.util.find_spec("distributed") is None:
         yield not_measured("engine.dask_rate_1", "images/s", "", "Dask")
         return
-    from distributed import Client, LocalCluster
+    from distributed import LocalCluster
 
-    first = 0.0
+    first = (0.0, 0.0)
     for workers in WORKERS:
         with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
             address = cluster.scheduler_address
             _engine(paths[: 64 * workers], address, chunk=8)  # each worker starts its process
-            seconds = []
+            seconds, cpu = [], []
             for _ in range(3):
-                start = time.perf_counter()
+                start, before = time.perf_counter(), _tree_seconds()
                 _engine(paths, address)
                 seconds.append(time.perf_counter() - start)
-            rate = PATHS / min(seconds)
-            first = first or rate
-            cores = f"one machine of {CORES} cores"
-            yield observed(f"engine.dask_rate_{workers}", rate, "images/s", f"{workers} workers on {cores}")
-            share = rate / first / min(workers, CORES)
-            yield observed(f"engine.dask_efficiency_{workers}", share, "of what the cores allow", f"1 worker, {cores}")
+                cpu.append((_tree_seconds() - before) / PATHS)
+            first = first if first[0] else (min(seconds), min(cpu))
+            where = f"{workers} workers on one machine of {CORES} cores"
+            yield observed(f"engine.dask_rate_{workers}", PATHS / min(seconds), "images/s", where)
+            share = first[0] / min(seconds) / min(workers, CORES)
+            yield observed(f"engine.dask_efficiency_{workers}", share, "of the rate of 1 a core", where)
+            # What others do on the machine does not count here.
+            yield observed(f"engine.dask_cpu_{workers}", min(cpu) / first[1], "of the CPU time with 1", where)
             if workers == 1:
-                with Client(cluster) as client:
-                    start = time.perf_counter()
-                    client.gather(client.map(_nothing, range(TASKS)))
-                    rate = TASKS / (time.perf_counter() - start)
-                    yield observed(
-                        "engine.tasks", rate, "tasks/s", "scheduler, worker and client on the same cores"
-                    )
+                yield observed("engine.dask_cpu", 1000 * first[1], "ms an image", "scheduler and client included")
+                yield from _task_rate(cluster)
+
+
+def _tree_seconds() -> float:
+    """CPU time of this process and all below it."""
+    import psutil
+
+    total, own = 0.0, psutil.Process()
+    for process in (own, *own.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def _task_rate(cluster: object) -> Iterator[Figure]:
+    from distributed import Client
+
+    with Client(cluster) as client:
+        client.gather(client.map(_nothing, range(100)))
+        start, before = time.perf_counter(), time.process_time()
+        client.gather(client.map(_nothing, range(100, TASKS + 100)))
+        seconds, cpu = time.perf_counter() - start, time.process_time() - before
+    yield observed("engine.tasks", TASKS / seconds, "tasks/s", "scheduler and client on one core, one worker")
+    yield observed("engine.task_cpu", 1000 * cpu / TASKS, "ms a task", "CPU of scheduler and client")
 
 
 def _nothing(number: int) -> int:
     return number
+
+
+def _command(place: Path) -> Iterator[Figure]:
+    """What the command itself does for an image, while others measure it: it lists, hands out, collects and writes."""
+    picture = min((place / "images").iterdir()).read_bytes()
+    for number in range(COMMANDED):
+        path = place / "in" / f"cam-{number // A_DAY}" / "2026-11-01" / f"{number:06}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+    captures = objects.Captures(f"{place}/in/{{source}}/{{date}}/*.jpg")
+    start, before = time.perf_counter(), time.process_time()
+    outcome = measured.measure(captures, measured.open_out(str(place / "measured")))
+    seconds, cpu = time.perf_counter() - start, time.process_time() - before
+    assert outcome.images == COMMANDED
+    yield observed("engine.command_rate", COMMANDED / seconds, "images/s", f"measured and written, {CORES} processes")
+    yield observed(
+        "engine.command_cpu", 1000 * cpu / COMMANDED, "ms an image", "CPU of the command without its workers"
+    )
+    start = time.perf_counter()
+    again = measured.measure(captures, measured.open_out(str(place / "measured")))
+    assert again.kept == COMMANDED // A_DAY
+    seconds = time.perf_counter() - start
+    yield observed("engine.resume", again.kept / seconds, "partitions/s", f"found whole, {A_DAY} images each")
 
 
 def _files(place: Path) -> Iterator[Figure]:

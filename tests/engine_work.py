@@ -8,7 +8,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cvkit.data import measuring
+from cvkit.data.stores import Item, Store
 from cvkit.errors import DataError
+
+of_objects = measuring.of_objects  # as it is: tests put others into its place
 
 POISON = {
     "segv": lambda: os.kill(os.getpid(), signal.SIGSEGV),
@@ -66,3 +70,41 @@ def process_id(items: Sequence[int]) -> list[int]:
 def printing(items: Sequence[int]) -> list[int]:
     os.write(1, b"a library's own words")
     return list(items)
+
+
+class Trap:
+    """What a worker that was taken over might answer with."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch TAKEN-OVER",)
+
+
+def taken_over(items: Sequence[int]) -> Iterator[object]:
+    for _ in items:
+        yield Trap()
+
+
+def wrong(items: Sequence[int]) -> list[int]:
+    raise ZeroDivisionError("no such thing")
+
+
+def poisoned(store: Store, items: Sequence[Item]) -> Iterator[measuring.Facts]:
+    """As `measuring.of_objects`, with a decoder that dies of some names."""
+    for item in items:
+        if "poison" in item.path:
+            POISON["segv"]()
+        yield from of_objects(store, [item])
+
+
+def children(parent: int = 0) -> list[int]:
+    """Workers of a process, of this one by default, that live."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            stat = (folder / "stat").read_text().rpartition(")")[2].split() if folder.name.isdecimal() else []
+            words = (folder / "cmdline").read_bytes() if stat else b""
+        except OSError:
+            continue
+        if stat and int(stat[1]) == (parent or os.getpid()) and stat[0] != "Z" and b"cvkit.data.worker" in words:
+            found.append(int(folder.name))
+    return found

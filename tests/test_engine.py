@@ -12,6 +12,7 @@ from pathlib import Path
 
 import engine_work
 import pytest
+from engine_work import children
 
 from cvkit.data import engine, isolation, worker
 from cvkit.data.engine import Lost
@@ -86,6 +87,18 @@ def test_what_the_function_raises_is_raised() -> None:
     assert raised.value.found == "5"
 
 
+def test_what_others_raise_is_told_in_words() -> None:
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: no such thing"):
+        results(engine_work.wrong, [[5]])
+
+
+def test_answers_with_objects_in_them_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (found,) = results(engine_work.taken_over, [[5]])
+    assert isinstance(found, Lost)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_function_with_too_few_results_is_no_function() -> None:
     with pytest.raises(ValueError, match="1 results for 2"):
         results(engine_work.short, [[1, 2]])
@@ -133,17 +146,3 @@ def test_workers_end_when_their_program_is_killed() -> None:
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not Path(f"/proc/{pid}").exists()
-
-
-def children() -> list[int]:
-    """Workers of this process that live."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            stat = (folder / "stat").read_text().rpartition(")")[2].split() if folder.name.isdecimal() else []
-            words = (folder / "cmdline").read_bytes() if stat else b""
-        except OSError:
-            continue
-        if stat and int(stat[1]) == os.getpid() and stat[0] != "Z" and b"cvkit.data.worker" in words:
-            found.append(int(folder.name))
-    return found

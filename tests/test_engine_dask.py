@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ import image_store
 import numpy as np
 import pytest
 from image_store import PATTERN, files, fill
-from test_measured import poisoned
 
 from cvkit import cli
 from cvkit.data import engine, measuring
@@ -59,7 +57,8 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    monkeypatch.setattr(engine, "CONNECT_S", 120.0)  # a busy machine is no fault of the code
     (tmp_path / "dask").mkdir()
     made = Cluster(tmp_path / "dask")
     yield made
@@ -83,26 +82,18 @@ def test_a_cluster_gives_the_same_and_isolates_what_kills(cluster: Cluster) -> N
 
 
 def test_workers_lost_and_added_and_restarted_cost_nothing(cluster: Cluster) -> None:
-    live = [cluster.add(), cluster.add()]
-    stop = threading.Event()
-
-    def unrest() -> None:
-        while not stop.wait(1.5):
+    live, found, lost = [cluster.add(), cluster.add()], dict[int, list[object]](), 0
+    chunks = [list(range(start, start + 8)) for start in range(0, 320, 8)]
+    for number, got in engine.run(engine_work.slow, chunks, engine=cluster.address):
+        found[number] = got
+        if len(found) // 10 > lost:  # one is added, and the oldest dies in the middle of its work
             live.append(cluster.add())
-            lost = live.pop(0)
-            lost.send_signal(signal.SIGKILL)
-            lost.wait()
-
-    thread = threading.Thread(target=unrest)
-    thread.start()
-    try:
-        chunks = [list(range(start, start + 8)) for start in range(0, 240, 8)]
-        found = results(engine_work.slow, chunks, engine=cluster.address)
-    finally:
-        stop.set()
-        thread.join()
-    assert found == [2 * n for n in range(240)]
-    assert len(live) + 2 < len(cluster.processes), "no worker was lost"
+            oldest = live.pop(0)
+            oldest.send_signal(signal.SIGKILL)
+            oldest.wait()
+            lost += 1
+    assert lost >= 3
+    assert [one for number in sorted(found) for one in found[number]] == [2 * n for n in range(320)]
 
 
 def test_the_same_bytes_as_without_a_cluster(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +101,7 @@ def test_the_same_bytes_as_without_a_cluster(cluster: Cluster, tmp_path: Path, m
     cluster.add()
     fill(tmp_path / "in")
     image_store.write(tmp_path / "in" / "cam-1" / "2026-11-01" / "002-poison.jpg", np.random.default_rng(1))
-    monkeypatch.setattr(measuring, "of_objects", poisoned)
+    monkeypatch.setattr(measuring, "of_objects", engine_work.poisoned)
     for name, address in (("local", engine.LOCAL), ("cluster", cluster.address)):
         line = ["images", "measure", "--images", f"{tmp_path}/in/{PATTERN}", "--out", str(tmp_path / name)]
         assert cli.main([*line, "--engine", address, "--workers", "1"]) == 0

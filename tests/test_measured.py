@@ -10,10 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import engine_work
 import image_store
 import numpy as np
 import pandas as pd
 import pytest
+from engine_work import children
 from image_store import PATTERN, files, fill, measure
 
 from cvkit import cli
@@ -104,18 +106,10 @@ def test_killed_at_any_instant_and_repeated_it_writes_the_same_bytes(
     assert files(tmp_path) == made[1]
 
 
-def poisoned(store: Store, items: list[Item]) -> object:
-    """As `measuring.of_objects`, with a decoder that dies of some names."""
-    for item in items:
-        if "poison" in item.path:
-            os.kill(os.getpid(), signal.SIGSEGV)
-        yield from measuring.of_objects(store, [item])
-
-
 def test_an_image_that_crashes_the_decoder_is_a_damaged_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "in")
     image_store.write(tmp_path / "in" / "cam-1" / "2026-11-01" / "002-poison.jpg", np.random.default_rng(1))
-    monkeypatch.setattr(measuring, "of_objects", poisoned)
+    monkeypatch.setattr(measuring, "of_objects", engine_work.poisoned)
     outcomes = [measure(tmp_path / "in", tmp_path / f"out{workers}", workers=workers) for workers in (1, 3)]
     assert files(tmp_path / "out1") == files(tmp_path / "out3")
     assert outcomes[0].lost == ["cam-1/2026-11-01/002-poison.jpg"]
@@ -337,3 +331,19 @@ def test_the_words_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == "0 images of 0 sources and days measured, 4 were there already\n"
     assert cli.main([*line, "--time-zone", "Mars/Base"]) == 2
     assert "unknown time zone" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_command_and_its_workers(tmp_path: Path) -> None:
+    fill(tmp_path / "in", each=400)
+    command = [sys.executable, "-m", "cvkit.cli", "images", "measure", "--images", f"{tmp_path}/in/{PATTERN}",
+               "--out", str(tmp_path / "out"), "--workers", "2"]  # fmt: skip
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (workers := children(running.pid)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == 130, told
+    assert told == "cvkit: stopped; what was finished is kept, the same command goes on from there\n"
+    assert workers
+    assert not [pid for pid in workers if Path(f"/proc/{pid}/cmdline").exists()]

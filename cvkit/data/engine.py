@@ -6,6 +6,7 @@ the same list wherever it comes from. Whoever puts lists together by their chunk
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -27,9 +28,12 @@ log = logging.getLogger(__name__)
 
 LOCAL = "local"
 AHEAD = 3  # chunks for each that works, at work and waiting
-CONNECT_S = 20.0  # seconds for a scheduler to answer, and for a first worker to be there
+CONNECT_S = 30.0  # seconds for a scheduler to answer, and for a first worker to be there
 LOOK_S = 5.0  # between two looks at how many workers a cluster has
-TRIES = 10  # of a chunk, whose machines are lost
+TRIES = 10  # of a batch, whose machines are lost
+TOGETHER = 16  # chunks a task of Dask's at most: a scheduler handles a few hundred tasks a second, for all machines
+
+Batch = list[tuple[int, Sequence[Any]]]  # chunks with their numbers
 
 
 def run(
@@ -82,52 +86,53 @@ def _on_cluster(
     from distributed import as_completed
 
     with _connected(address) as client:
-        tasks: dict[Any, tuple[int, Sequence[Any], int]] = {}
+        tasks: dict[Any, tuple[Batch, int]] = {}
         done, numbered = as_completed([], loop=client.loop), enumerate(chunks)
-        size, looked, more = 0, -LOOK_S, True
+        size, looked, submitted = 0, -LOOK_S, 0
 
-        def submit(number: int, chunk: Sequence[Any], tries: int) -> None:
-            future = client.submit(_task, __version__, work, chunk, limit_s, pure=False)
-            tasks[future] = (number, chunk, tries)
+        def submit(batch: Batch, tries: int) -> None:
+            future = client.submit(_task, __version__, work, [chunk for _, chunk in batch], limit_s, pure=False)
+            tasks[future] = batch, tries
             done.add(future)
 
         while True:
             if time.monotonic() - looked >= LOOK_S:
                 size, looked = max(1, sum(client.nthreads().values())), time.monotonic()
-            while more and len(tasks) < AHEAD * size:
-                if (following := next(numbered, None)) is None:
-                    more = False
-                else:
-                    submit(*following, 1)
+            # Few chunks a task at first, so that small work is spread, and more as the work goes on.
+            while len(tasks) < AHEAD * size:
+                if not (batch := list(itertools.islice(numbered, min(TOGETHER, 1 + submitted // (AHEAD * size))))):
+                    break
+                submit(batch, 1)
+                submitted += 1
             if not tasks:
                 return
             future = next(done)
-            number, chunk, tries = tasks.pop(future)
+            batch, tries = tasks.pop(future)
             if (results := _result(future, tries)) is None:
-                submit(number, chunk, tries + 1)
+                submit(batch, tries + 1)
             else:
-                yield number, results
+                yield from zip((number for number, _ in batch), results, strict=True)
 
 
-def _task(version: str, work: Work, chunk: Sequence[Any], limit_s: float) -> list[Any]:
+def _task(version: str, work: Work, chunks: list[Sequence[Any]], limit_s: float) -> list[list[Any]]:
     """What a cluster's worker runs: the same as this machine would, in a process of its own."""
     if version != __version__:
         raise ConfigError(
             "the cluster's workers have another version of cvkit", expected=version, found=__version__,
             remedy="install the same version on all machines",
         )  # fmt: skip
-    return isolated(work, chunk, limit_s)
+    return [isolated(work, chunk, limit_s) for chunk in chunks]
 
 
-def _result(future: Any, tries: int) -> list[Any] | None:
-    """The results; None where the machine was lost and the chunk is to be tried again."""
+def _result(future: Any, tries: int) -> list[list[Any]] | None:
+    """The results of a batch; None where the machine was lost and the batch is to be tried again."""
     from concurrent.futures import CancelledError
 
     from distributed.client import FutureCancelledError
     from distributed.scheduler import KilledWorker
 
     try:
-        results: list[Any] = future.result()
+        results: list[list[Any]] = future.result()
     except (KilledWorker, FutureCancelledError, CancelledError) as error:
         if tries < TRIES:
             log.warning("the cluster lost the machines that worked on a chunk; it is tried again: %s", error)

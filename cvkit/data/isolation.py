@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from cvkit import errors
 from cvkit.data import worker
 from cvkit.errors import EngineError
 
@@ -159,7 +160,7 @@ class _Process:
                 if kind == worker.RESULT:
                     got.append(content)
                 else:
-                    return got, "", content
+                    return got, "", _raised(*content) if content else None
         return got, self._death(), None
 
     def end(self) -> None:
@@ -173,8 +174,11 @@ class _Process:
     def _next(self, heard: _Clock) -> tuple[str, Any] | None:
         try:
             assert self.process.stdout is not None
-            message: tuple[str, Any] = pickle.load(self.process.stdout)
-        except (EOFError, OSError, pickle.UnpicklingError):  # dead, maybe in the middle of a message
+            message: tuple[str, Any] = _Answers(self.process.stdout).load()
+        except (EOFError, OSError):  # dead, maybe in the middle of a message
+            return None
+        except pickle.UnpicklingError as error:
+            self.late = self.late or f"gave an answer that cannot be read: {error}"
             return None
         heard.last = time.monotonic()
         return message
@@ -220,6 +224,23 @@ class _Clock:
                 continue
             self.process.process.kill()
             return
+
+
+class _Answers(pickle.Unpickler):
+    """Reads numbers, text, bytes and tuples of them, and no object of a class: none of its code runs."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        """Refuse it: see `worker`."""
+        raise pickle.UnpicklingError(f"an answer holds a {module_name}.{global_name}")
+
+
+def _raised(name: str, *words: str) -> Exception:
+    """The exception that a worker tells of."""
+    kind = getattr(errors, name, None) if name else None
+    if not (isinstance(kind, type) and issubclass(kind, errors.CvkitError)) or kind is errors.DeliveryError:
+        return RuntimeError(": ".join(filter(None, words)))
+    problem, expected, found, where, remedy = words
+    return kind(problem, expected=expected, found=found, where=where, remedy=remedy)
 
 
 _idle: list[_Process] = []  # started before, and waiting for work: a start costs half a second

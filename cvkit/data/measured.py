@@ -9,12 +9,15 @@ images alone, so that it does not matter who made it, how often they were interr
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 CHUNK = 64  # images that a worker is given at a time; with embeddings part of what is measured, as batches are
 DIGEST, DEFINITION = b"cvkit.images", b"cvkit.features"  # in a file's metadata
+THREADS = 16  # partitions listed, and written, at once
 FACTS = [one.name for one in fields(images.ImageFacts)]
 TEXTS = ("content", "mode", "file_format", "damage", "damage_detail")
 SCHEMA = pa.schema(
@@ -39,6 +43,10 @@ SCHEMA = pa.schema(
         *(pa.field(n, pa.string() if n in TEXTS else pa.uint64() if n == "dhash" else pa.float64()) for n in FACTS),
     ]
 )  # fmt: skip
+
+
+Looked = tuple[Partition, list[Listed], bool]  # a partition, its images, whether its files are there and whole
+_Done = tuple[int, int, list[str]]  # of a partition: images, damaged ones, those that ended their processes
 
 
 @dataclass(slots=True)
@@ -52,6 +60,19 @@ class Outcome:
     damaged: int = 0  # of those made
     lost: list[str] = field(default_factory=list)  # images that ended each process which worked on them
     unlisted: dict[str, str] = field(default_factory=dict)  # folders that could not be listed, and why
+
+    @property
+    def partitions(self) -> int:
+        """Those that are done with."""
+        return self.made + self.kept + self.empty
+
+    def add(self, done: _Done) -> None:
+        """Count a partition that was made."""
+        images, damaged, lost = done
+        self.made += 1
+        self.images += images
+        self.damaged += damaged
+        self.lost += lost
 
 
 @dataclass(slots=True)
@@ -86,38 +107,63 @@ def measure(
     work: Work = functools.partial(measuring.of_objects, captures.store)
     if embedder is not None:
         work = functools.partial(measuring.embedded, embedder, captures.store)
+        limit_s *= CHUNK  # nothing is known of a chunk before all of it is embedded
     outcome, owners = Outcome(unlisted=captures.unlisted), dict[int, tuple[_Open, int]]()
+    writing: deque[Future[_Done]] = deque()
     with ExitStack() as held:
         if out.local:
             held.enter_context(lock(Path(out.path) / ".lock", "measuring into this folder"))
         partitions = captures.partitions()
-        chunks = _chunks(captures, out, partitions, embedder, outcome, owners)
+        pool = held.enter_context(ThreadPoolExecutor(THREADS))
+        found = _ahead(pool, functools.partial(_look, captures, out, embedder), partitions)
+        chunks = _chunks(captures, found, outcome, owners)
         for number, results in engine.run(work, chunks, engine=engine_address, workers=workers, limit_s=limit_s):
             opened, position = owners.pop(number)
             opened.results[position] = results
             if len(opened.results) == opened.chunks:
-                _finish(captures, out, opened, embedder, outcome)
-            progress(outcome.made + outcome.kept + outcome.empty, len(partitions))
-        progress(outcome.made + outcome.kept + outcome.empty, len(partitions))
+                writing.append(pool.submit(_finish, captures, out, opened, embedder))
+            while len(writing) > THREADS or (writing and writing[0].done()):
+                outcome.add(writing.popleft().result())
+            progress(outcome.partitions, len(partitions))
+        while writing:
+            outcome.add(writing.popleft().result())
+            progress(outcome.partitions, len(partitions))
+    outcome.lost.sort()
     return outcome
 
 
+def _ahead(pool: Executor, work: Callable[[Partition], Looked], partitions: list[Partition]) -> Iterator[Looked]:
+    """What `work` says of each partition, in their order, asked a few partitions ahead: stores take their time."""
+    waiting: deque[Future[Looked]] = deque()
+    for partition in partitions:
+        waiting.append(pool.submit(work, partition))
+        if len(waiting) >= THREADS:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _look(captures: Captures, out: Store, embedder: Config | None, partition: Partition) -> Looked:
+    """The images of a partition, and whether its files are there and whole; a summary alone is made again here."""
+    found = captures.images(partition)
+    if not found:
+        return partition, found, False
+    named = _named(captures, found, embedder)
+    whole = _whole(out, rows_path(partition), named)
+    if whole and not _whole(out, summary_path(partition), named):
+        _sum_up(out, partition, _read(out, rows_path(partition)), named)
+    return partition, found, whole
+
+
 def _chunks(
-    captures: Captures, out: Store, partitions: list[Partition], embedder: Config | None, outcome: Outcome,
-    owners: dict[int, tuple[_Open, int]],
-) -> Iterator[Sequence[stores.Item]]:  # fmt: skip
+    captures: Captures, looked: Iterator[Looked], outcome: Outcome, owners: dict[int, tuple[_Open, int]]
+) -> Iterator[Sequence[stores.Item]]:
     """The chunks of all partitions that have to be made; `owners` is told whose each is."""
     number = 0
-    for partition in partitions:
-        found = captures.images(partition)
-        if not found:
-            outcome.empty += 1
-            continue
-        named = _named(captures, found, embedder)
-        if _whole(out, rows_path(partition), named):
-            if not _whole(out, summary_path(partition), named):
-                _sum_up(out, partition, _read(out, rows_path(partition)), named)
-            outcome.kept += 1
+    for partition, found, whole in looked:
+        outcome.empty += not found
+        outcome.kept += whole
+        if whole or not found:
             continue
         opened = _Open(partition, found)
         for position in range(opened.chunks):
@@ -126,14 +172,13 @@ def _chunks(
             yield [captures.item(one) for one in found[position * CHUNK : (position + 1) * CHUNK]]
 
 
-def _finish(captures: Captures, out: Store, opened: _Open, embedder: Config | None, outcome: Outcome) -> None:
-    table = _table(captures, opened, embedder is not None, outcome)
+def _finish(captures: Captures, out: Store, opened: _Open, embedder: Config | None) -> _Done:
+    lost: list[str] = []
+    table = _table(captures, opened, embedder is not None, lost)
     named = _named(captures, opened.images, embedder)
     partition_files.write(out, rows_path(opened.partition), table.replace_schema_metadata(named))
     _sum_up(out, opened.partition, table, named)
-    outcome.made += 1
-    outcome.images += len(table)
-    outcome.damaged += len(table) - table["damage"].to_pylist().count("")
+    return len(table), len(table) - table["damage"].to_pylist().count(""), lost
 
 
 def _sum_up(out: Store, partition: Partition, table: pa.Table, named: dict[bytes, bytes]) -> None:
@@ -166,18 +211,18 @@ def _named(captures: Captures, found: list[Listed], embedder: Config | None) -> 
     return {DIGEST: captures.digest(found).encode(), DEFINITION: definition.encode()}
 
 
-def _table(captures: Captures, opened: _Open, embeds: bool, outcome: Outcome) -> pa.Table:
+def _table(captures: Captures, opened: _Open, embeds: bool, lost: list[str]) -> pa.Table:
     """The rows of a partition, in the order of its images' paths."""
     facts, vectors = [], []
     results = (one for position in range(opened.chunks) for one in opened.results[position])
     for listed, result in zip(opened.images, results, strict=True):
         if isinstance(result, Lost):
-            outcome.lost.append(captures.image_id(listed.path))
+            lost.append(captures.image_id(listed.path))
             fact, vector = measuring.lost(result), None
         else:
             fact, vector = result if embeds else (result, None)
         facts.append(fact)
-        vectors.append(vector)
+        vectors.append(None if vector is None else np.frombuffer(vector, np.float32))
     columns = dict(zip(FACTS, zip(*facts, strict=True), strict=True))
     columns["image_id"] = tuple(captures.image_id(one.path) for one in opened.images)
     columns["time"] = tuple(captures.moment(opened.partition.date, one.clock) for one in opened.images)

@@ -34,8 +34,8 @@ def of_objects(store: Store, items: Sequence[Item]) -> Iterator[Facts]:
         yield astuple(_measured(store, item)[0])
 
 
-def embedded(config: Config, store: Store, items: Sequence[Item]) -> list[tuple[Facts, NDArray[np.float32] | None]]:
-    """The same with the embedding of each image, None where it cannot be decoded.
+def embedded(config: Config, store: Store, items: Sequence[Item]) -> list[tuple[Facts, bytes | None]]:
+    """The same with the embedding of each image, as the bytes of float32, None where it cannot be decoded.
 
     All at once: what a model says of an image may depend on the batch in its last digits, so that part of a chunk is
     not begun anew with other batches.
@@ -62,7 +62,8 @@ def embedded(config: Config, store: Store, items: Sequence[Item]) -> list[tuple[
     by_path = {item.path: item for item, fact in zip(items, facts, strict=True) if fact.damage in ("", "truncated")}
     table = pd.DataFrame({"image_id": list(by_path), "path": list(by_path)})
     made = yolo.embed(yolo.champion(config, "embed"), table, config, picture=picture) if by_path else table.iloc[:0]
-    known = dict(zip(made["image_id"], made.get("embedding", []), strict=True))
+    rows = zip(made["image_id"], made.get("embedding", ()), strict=True)
+    known = {path: vector.astype(np.float32).tobytes() for path, vector in rows}
     return [(astuple(fact), known.get(item.path)) for item, fact in zip(items, facts, strict=True)]
 
 

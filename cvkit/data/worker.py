@@ -1,8 +1,9 @@
 """A worker: the process in which an engine's functions run, so that what kills it kills nothing else.
 
-It reads pairs of a function and its items from standard input and answers with one message for each result, by pickle:
-both ends are cvkit's own, of one version, and joined by a pipe that no other process has. Started by
-`cvkit.data.isolation`, never by people.
+It reads pairs of a function and its items from standard input and answers with one message for each result. Both ends
+are cvkit's own, of one version, and joined by pipes that no other process has. What it is asked is pickled; its answers
+hold numbers, text, bytes and tuples of them only, and are read by an unpickler that knows no class: a picture that
+takes a worker over has not taken over the command. Started by `cvkit.data.isolation`, never by people.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import sys
 import threading
 import time
 from typing import IO, Any
+
+from cvkit.errors import CvkitError
 
 READY, RESULT, DONE, RAISED = "ready", "result", "done", "raised"
 IDLE_S = 60.0  # after so long without work it ends; another one is started when there is some
@@ -33,7 +36,7 @@ def serve() -> None:
         except EOFError:
             return
         except Exception as error:  # noqa: BLE001  the function cannot be imported here: whoever asked is told
-            _send(answers, RAISED, _portable(error))
+            _send(answers, RAISED, _told(error))
             continue
         idle_since.clear()
         _answer(answers, work, items)
@@ -47,7 +50,7 @@ def _answer(answers: IO[bytes], work: Any, items: Any) -> None:
     except MemoryError:
         os._exit(1)  # as if the kernel had ended it: what it holds is not to be trusted any more
     except Exception as error:  # noqa: BLE001  raised again where the work was asked for
-        _send(answers, RAISED, _portable(error))
+        _send(answers, RAISED, _told(error))
     else:
         _send(answers, DONE, None)
 
@@ -70,16 +73,11 @@ def _send(answers: IO[bytes], kind: str, content: Any) -> None:
         os._exit(0)
 
 
-def _portable(error: Exception) -> Exception:
-    """`error` if it survives the way, else its words."""
-    try:
-        return error if type(pickle.loads(pickle.dumps(error))) is type(error) else _in_words(error)
-    except Exception:  # noqa: BLE001  what an exception of another library does when it is pickled is its own affair
-        return _in_words(error)
-
-
-def _in_words(error: Exception) -> Exception:
-    return RuntimeError(f"{type(error).__name__}: {error}")
+def _told(error: Exception) -> tuple[str, ...]:
+    """An exception as text: of cvkit's own the class and its parts, of others the words."""
+    if isinstance(error, CvkitError):
+        return type(error).__name__, error.problem, error.expected, error.found, error.where, error.remedy
+    return "", f"{type(error).__name__}: {error}"
 
 
 def _watch(parent: int, idle_since: list[float]) -> None:
