@@ -79,7 +79,7 @@ class Step:
     code: int = 0
     kills: int = 2  # how many of 200
     patches: dict[str, Any] = field(default_factory=dict)
-    repeat: str = ""  # what is run again, where that is not the same command
+    repeat: str = ""  # what does the same and ends, of a command that stays
 
     def order(self, folder: Path, *, repeated: bool = False, **more: Any) -> Order:
         words = (repeated and self.repeat) or self.words
@@ -135,7 +135,7 @@ class Line:
 
     def one(self, step: Step, before: Path) -> Undisturbed:
         self.hook.asked.clear()
-        ended = self.commands.run(step.order(self.folder))
+        ended = self.commands.run(step.order(self.folder, repeated=True))
         if ended.code != step.code:
             raise AssertionError(f"{step.name} ended with {ended.code}: {ended.words}")
         return Undisturbed(step, before, ended, self.contents())
