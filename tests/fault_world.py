@@ -118,20 +118,24 @@ class Line:
     hook: Web
 
     def undisturbed(self, steps: Sequence[Step], kept: Path) -> Iterator[Undisturbed]:
-        """Run the steps in turn; a copy of what each found is in `kept`, and taken from there where all are known."""
-        known = [kept / f"{number:02d}.json" for number in range(len(steps))]
-        if all(file.exists() for file in known):
-            for step, file in zip(steps, known, strict=True):
+        """Run the steps in turn; a copy of what each found is in `kept`, and those that are there are not run again."""
+        last: Path | None = None
+        for number, step in enumerate(steps):
+            file = kept / f"{number:02d}.json"
+            if file.exists():
                 told = json.loads(file.read_text())
+                last = kept / f"{number:02d}-after"
                 yield Undisturbed(step, file.with_suffix(""), Ended(**told["ended"]), told["result"])
-            return
-        for step, file in zip(steps, known, strict=True):
+                continue
+            if last is not None:
+                fresh(last, self.folder)
             step.before(self.folder)
             found = self.one(step, fresh(self.folder, file.with_suffix("")))
+            before, last = last, fresh(self.folder, kept / f"{number:02d}-after")
             file.write_text(json.dumps({"ended": asdict(found.ended), "result": found.result}))
-            after = fresh(self.folder, kept / "after")
+            if before is not None:
+                shutil.rmtree(before, ignore_errors=True)
             yield found
-            fresh(after, self.folder)
 
     def one(self, step: Step, before: Path) -> Undisturbed:
         self.hook.asked.clear()
