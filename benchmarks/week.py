@@ -23,7 +23,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from benchmarks import Figure, at_least, at_most, observed
-from tests import fault_world
+from tests import fault_steps, fault_world
 from tests.fault_world import Line, Step
 from tests.forked_commands import KILLED, Ended
 
@@ -81,6 +81,9 @@ def _week(root: Path, template: Path, seed: int | None) -> Week:
         for name in ("captures", "labels"):
             shutil.rmtree(line.folder / name)
         (line.folder / "captures").mkdir()
+        made = line.commands.run(fault_steps.MEASURING[0].order(line.folder))
+        assert made.code == 0, made.words
+        fault_steps.settle(line.folder)
         for number in range(DAYS):
             chance = random.Random(f"{seed} {number}") if seed is not None else None
             _arrive(line.folder, template, number)
@@ -96,9 +99,7 @@ def _week(root: Path, template: Path, seed: int | None) -> Week:
 
 
 def _arrive(folder: Path, template: Path, number: int) -> None:
-    """The captures of a day, and labels of earlier ones; on the first day also the settings."""
-    if number == 0:
-        shutil.copyfile(folder.parent / "settings.yml", folder / "cvkit.yml")
+    """The captures of a day, and labels of earlier ones."""
     for camera, late in LATE.items():
         for name, day in (("captures", number), ("labels", number - late)):
             part = Path(name) / camera / (FIRST + timedelta(days=day)).isoformat()

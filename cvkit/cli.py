@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = storage_error(error)
         _say(f"cvkit: {told}", sys.stderr)
         return told.exit_code
-    except (MemoryError, RuntimeError, ImportError) as error:
+    except Exception as error:
         if (short := memory_error(error)) is None:
             raise
         _say(f"cvkit: {short}", sys.stderr)

@@ -107,8 +107,8 @@ def storage_error(error: OSError, path: Path | str = "") -> StorageError:
     )  # fmt: skip
 
 
-NO_MEMORY = re.compile(
-    r"alloc|out of memory|insufficient memory|map segment|new thread|create a primitive", re.IGNORECASE
+NO_MEMORY = re.compile(  # what libraries say of it: numpy and torch, OpenCV, the loader, Python, Arrow, oneDNN
+    r"alloc|out of memory|insufficient memory|map segment|new thread|worker thread|create a primitive", re.IGNORECASE
 )
 
 

@@ -56,4 +56,5 @@ def kill(line: Line, as_ever: Undisturbed, instant: Instant) -> Killed:
 
 def _killed(line: Line, usual_s: float, instant: Instant, step: Step) -> Ended:
     order = step.order(line.folder, kill_before=instant.change)
-    return line.commands.run(order, None if instant.change else instant.share * usual_s, family=instant.family)
+    at_last = 2 * usual_s + 5 if step.repeat else None  # of a command that stays
+    return line.commands.run(order, at_last if instant.change else instant.share * usual_s, family=instant.family)

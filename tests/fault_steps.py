@@ -22,8 +22,8 @@ YEARS = NOW + timedelta(days=500)
 def settle(folder: Path) -> None:
     """Somebody writes the settings, and labels of the last day are not there yet."""
     shutil.copyfile(folder.parent / "settings.yml", folder / "cvkit.yml")
-    for camera in (folder / "labels").iterdir():
-        shutil.rmtree(camera / LAST, ignore_errors=True)
+    for day in folder.glob(f"labels/*/{LAST}"):
+        shutil.rmtree(day)
 
 
 def label(folder: Path) -> None:
@@ -36,8 +36,8 @@ MEASURING = (
          "--captures captures/{source}/{date}/{time}.jpg", again=(2,), kills=4),
     Step("reference", "reference", settle, kills=6),
     Step("run", f"run --from 2026-10-08 --to {LAST} --reports 0", kills=16),
-    Step("run of what is due", "run --notebook 02-drift", kills=10),
-    Step("run --due", "run --due", kills=8),
+    Step("run of what is due", "run --notebook 02-drift", kills=6),
+    Step("run --due", "run --due", kills=6),
     Step("run again", f"run --window {LAST} --reports 0", kills=5),
     Step("reference --rebuild", "reference --rebuild", kills=4),
 )  # fmt: skip
@@ -92,7 +92,7 @@ TELLING = (
     Step("restore", "restore out/backup.tar.gz out/back", again=(2,), kills=5),
 )
 STAYING = (
-    Step("schedule", "run --due", now=NOW + timedelta(days=1), kills=4),  # killed: `cvkit schedule`
+    Step("schedule", "schedule", repeat="run --due", now=NOW + timedelta(days=1), kills=4),
     Step("demo", "demo out/demo", patches=DEMO, kills=3),
 )
 EVERY = (*MEASURING, *READING, *ALERTS, *LABELS, *RETRAINING, *TELLING, *STAYING)

@@ -79,7 +79,7 @@ class Step:
     code: int = 0
     kills: int = 2  # how many of 200
     patches: dict[str, Any] = field(default_factory=dict)
-    repeat: str = ""  # what is run again, where that is not the same command
+    repeat: str = ""  # what does the same and ends, of a command that stays
 
     def order(self, folder: Path, *, repeated: bool = False, **more: Any) -> Order:
         words = (repeated and self.repeat) or self.words
@@ -118,24 +118,28 @@ class Line:
     hook: Web
 
     def undisturbed(self, steps: Sequence[Step], kept: Path) -> Iterator[Undisturbed]:
-        """Run the steps in turn; a copy of what each found is in `kept`, and taken from there where all are known."""
-        known = [kept / f"{number:02d}.json" for number in range(len(steps))]
-        if all(file.exists() for file in known):
-            for step, file in zip(steps, known, strict=True):
+        """Run the steps in turn; a copy of what each found is in `kept`, and those that are there are not run again."""
+        last: Path | None = None
+        for number, step in enumerate(steps):
+            file = kept / f"{number:02d}.json"
+            if file.exists():
                 told = json.loads(file.read_text())
+                last = kept / f"{number:02d}-after"
                 yield Undisturbed(step, file.with_suffix(""), Ended(**told["ended"]), told["result"])
-            return
-        for step, file in zip(steps, known, strict=True):
+                continue
+            if last is not None:
+                fresh(last, self.folder)
             step.before(self.folder)
             found = self.one(step, fresh(self.folder, file.with_suffix("")))
+            before, last = last, fresh(self.folder, kept / f"{number:02d}-after")
             file.write_text(json.dumps({"ended": asdict(found.ended), "result": found.result}))
-            after = fresh(self.folder, kept / "after")
+            if before is not None:
+                shutil.rmtree(before, ignore_errors=True)
             yield found
-            fresh(after, self.folder)
 
     def one(self, step: Step, before: Path) -> Undisturbed:
         self.hook.asked.clear()
-        ended = self.commands.run(step.order(self.folder))
+        ended = self.commands.run(step.order(self.folder, repeated=True))
         if ended.code != step.code:
             raise AssertionError(f"{step.name} ended with {ended.code}: {ended.words}")
         return Undisturbed(step, before, ended, self.contents())
