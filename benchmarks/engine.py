@@ -108,7 +108,9 @@ def _on_dask(paths: list[str]) -> Iterator[Figure]:
 
     first = (0.0, 0.0)
     for workers in WORKERS:
-        with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        with LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
+        ) as cluster:
             address = cluster.scheduler_address
             _engine(paths[: 64 * workers], address, chunk=8)  # each worker starts its process
             seconds, cpu = [], []
