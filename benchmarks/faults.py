@@ -11,6 +11,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from benchmarks import Figure, at_least, observed
@@ -53,11 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="other instants")
     options = parser.parse_args(arguments)
     good = count = 0
-    for one in kills(options.root, options.parts, options.seed):
-        good, count = good + (not one.wrong), count + 1
-        for line in (f"{one.step.name} killed {one.instant}:", *one.wrong) if one.wrong else ():
-            print(line[:600], flush=True)
-    print(f"{good} of {count} identical")
+    for name, group in groupby(kills(options.root, options.parts, options.seed), key=lambda one: one.step.name):
+        found = list(group)
+        alike = sum(not one.wrong for one in found)
+        good, count = good + alike, count + len(found)
+        print(f"{name}: {alike} of {len(found)} identical, {good} of {count} so far", flush=True)
+        for one in found:
+            for line in (f"  killed {one.instant}:", *one.wrong) if one.wrong else ():
+                print(line[:600], flush=True)
     return int(good < count)
 
 

@@ -37,7 +37,7 @@ HELD_S = 1.5  # the history is locked so long
 def run() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         template = Path(folder) / "template"
-        with patch.dict(fault_world.SIZES, FIRST_DAY=FIRST, DAYS=DAYS):
+        with patch.dict(fault_world.SIZES, FIRST_DAY=FIRST, DAYS=max(DAYS, 5)):
             fault_world.write(template)
         clean, faulty = (_week(Path(folder) / name, template, seed) for name, seed in (("clean", None), ("faulty", 0)))
     wrong = [f"day {number}: {line}" for number, (one, other) in enumerate(zip(clean.days, faulty.days, strict=True))

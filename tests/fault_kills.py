@@ -10,7 +10,7 @@ from functools import partial
 from tests.fault_world import Line, Step, Undisturbed
 from tests.forked_commands import KILLED, Ended
 
-TRIES = 5  # of an instant in time: a command that was faster than before has ended by then
+TRIES = 8  # of an instant in time: a command that was faster than before has ended by then
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def kill(line: Line, as_ever: Undisturbed, instant: Instant) -> Killed:
         ended, wrong = line.disturbed(as_ever, partial(_killed, line, as_ever.ended.seconds, instant))
         if ended.code == KILLED:
             return Killed(as_ever.step, instant, wrong)
-        instant = replace(instant, change=max(instant.change - 1, 0), share=0.8 * instant.share)
+        instant = replace(instant, change=max(instant.change - 1, 0), share=0.6 * instant.share)
     raise AssertionError(f"{as_ever.step.name} ended with {ended.code} before it could be killed: {ended.words}")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cvkit import cli, job
+from cvkit import asked, cli, job
 from cvkit.config import Config, load_config
 from cvkit.errors import BusyError, DataError, StorageError
 from cvkit.monitoring import identity, monitor, reference
@@ -311,6 +311,20 @@ def test_images_that_came_late_are_due_again(workspace: Config) -> None:
         for path in folder.iterdir():  # old captures are thrown away: what is known of them stays
             path.unlink()
         assert due() == ["2026-10-03"]
+
+
+def test_a_report_that_a_kill_cut_off_is_due_again_by_its_name(workspace: Config) -> None:
+    """Of a notebook that no schedule names, too: the window was measured, and the same command has to go on."""
+    now, window = datetime(2026, 10, 2, 12, tzinfo=UTC), Window.day("2026-10-01")
+    with History.open(workspace.history_url) as history:
+        for due in monitor.due(workspace, history, now):
+            monitor.run(workspace, due, history)
+        history.record_report(
+            model="test", version=workspace.version, notebook="03-anomalies", source="cam-1", window=window,
+            status="running", path="p", started=now,
+        )  # fmt: skip
+    assert asked.windows(workspace, now, notebook="03-anomalies", source="cam-1") == [window]
+    assert asked.windows(workspace, now, notebook="03-anomalies") == []
 
 
 def test_cameras_that_all_fall_silent_are_told(workspace: Config) -> None:

@@ -355,6 +355,10 @@ def test_windows_with_unfinished_reports_are_known_until_they_are_done(tmp_path:
             assert history.unfinished_reports("m", "v", ["n"]) == expected
             assert history.unfinished_reports("m", "other", ["n"]) == []
             assert history.unfinished_reports("m", "v", ["other"]) == []
+            assert history.unfinished_reports("m", "v", ["n"], "cam-1") == []
+        history.record_report(**{**about, "source": "cam-1"}, status="running")  # type: ignore[arg-type]
+        assert history.unfinished_reports("m", "v", ["n"], "cam-1") == [WINDOW]
+        assert history.unfinished_reports("m", "v", ["n"]) == []
 
 
 @pytest.mark.parametrize("version", [5, 6])

@@ -55,6 +55,11 @@ def limits() -> quality.Limits:
     return quality.learn(features(200, seed=1))
 
 
+def test_limits_are_in_one_order_in_every_process(limits: quality.Limits) -> None:
+    """They are written to the reference's file: the same reference is the same file."""
+    assert list(limits.ranges) == ["brightness", "sharpness", "entropy", "noise"]
+
+
 def test_healthy_images_are_left_alone(limits: quality.Limits) -> None:
     flagged = [sum(map(len, found(features(48, seed=s), limits).values())) for s in range(100, 150)]
     assert np.mean(flagged) / 48 < 0.005  # of 2,400 healthy images

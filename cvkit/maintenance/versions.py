@@ -158,7 +158,9 @@ def rollback(config: Config, *, by: str, why: str, to: str = "") -> Version:
     _check_reason(why)
     with _alone(config):
         state = _state(config, adopting=False)
-        version = _earlier(config, state, to) if to or not _said_before(state.last, by, why) else champion(config)
+        if not to and _said_before(state.last, by, why):
+            return load(config, state.last.version)
+        version = _earlier(config, state, to)
         if state.last.version == version.name:
             return version
         reference = next(one.reference for one in reversed(state.log) if one.version == version.name)

@@ -25,6 +25,7 @@ RANGE_FINDINGS = {
     "low_information": ("entropy", "low"),
     "noisy": ("noise", "high"),
 }
+RANGED = tuple(dict.fromkeys(name for name, _ in RANGE_FINDINGS.values()))  # in one order: they are written to a file
 # Findings that only a reference can tell: without one they are unknown, never absent.
 LEARNT_FINDINGS = (*RANGE_FINDINGS, "wrong_mode", "wrong_size", "near_duplicate", "frozen", "gap", "strange")
 SUFFIX_FORMATS = {
@@ -57,7 +58,7 @@ def learn(features: pd.DataFrame, *, fence: float = 3.0, margin: float = 0.5, fi
     sized = good.dropna(subset=["width", "height"])
     sizes = sorted({(float(w), float(h)) for w, h in zip(sized["width"], sized["height"], strict=True)})
     return Limits(
-        ranges={name: _fences(good[name].to_numpy(), fence, margin) for name, _ in set(RANGE_FINDINGS.values())},
+        ranges={name: _fences(good[name].to_numpy(), fence, margin) for name in RANGED},
         modes=tuple(sorted(set(good["mode"]) - {""})),
         sizes=tuple(sizes) if len(sizes) <= fixed_sizes else (),
         near_bits=_near_bits(ordered[ordered["content"] != ""]),
