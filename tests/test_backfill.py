@@ -13,7 +13,7 @@ from test_flow import CAMERAS, SETTINGS, take
 from cvkit import job
 from cvkit.config import Config, load_config
 from cvkit.data import engine
-from cvkit.errors import DataError
+from cvkit.errors import ConfigError, DataError
 from cvkit.monitoring import backfill, monitor, recording, reference
 from cvkit.monitoring.entries import packed
 from cvkit.monitoring.history import History
@@ -82,6 +82,15 @@ def test_processes_make_the_same_history(workspace: Config, monkeypatch: pytest.
     }  # fmt: skip
 
 
+def test_errors_travel_too() -> None:
+    error = DataError("no image", where="there", expected="some", found="none", remedy="take one")
+    back = backfill._found(backfill._plain(error))
+    assert type(back) is DataError
+    assert str(back) == str(error)
+    with pytest.raises(ValueError, match="SystemExit"):
+        backfill._found(("SystemExit", "", "", "", "", ""))
+
+
 def test_a_process_that_dies_of_a_window_fails_that_window_alone(
     workspace: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +149,22 @@ def test_windows_are_written_together_or_not_at_all(workspace: Config, monkeypat
             with pytest.raises(KeyboardInterrupt), held:
                 raise KeyboardInterrupt
         assert history.measured_windows(workspace.model.name, workspace.version) == WINDOWS[:3]
+
+
+def test_what_was_measured_before_an_error_is_kept(workspace: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = backfill._one
+
+    def broken(config: Config, window: Window, *more: Any) -> Any:
+        return (
+            ConfigError("the settings were changed meanwhile") if window == WINDOWS[2] else one(config, window, *more)
+        )
+
+    monkeypatch.setattr(backfill, "_one", broken)
+    with pytest.raises(ConfigError):
+        job.run(workspace, WINDOWS, reports=0)
+    with History.open(workspace.history_url) as history:
+        assert history.measured_windows(workspace.model.name, workspace.version) == WINDOWS[:2]
+        assert history.runs()["status"].tolist() == ["done", "done", "failed"]
 
 
 def test_a_window_that_comes_late_finds_those_that_wait(workspace: Config) -> None:

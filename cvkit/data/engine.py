@@ -51,8 +51,13 @@ def run(
     workers again and again.
     """
     if engine == LOCAL:
-        return _local(work, chunks, workers or os.cpu_count() or 1, limit_s)
+        return _local(work, chunks, workers or _cores(), limit_s)
     return _on_cluster(work, chunks, engine, limit_s)
+
+
+def _cores() -> int:
+    """The cores that this process may use: in a container often fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _local(

@@ -6,16 +6,23 @@ import functools
 import pickle
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import astuple
 from datetime import UTC, datetime
+from typing import Any
 
+import pyarrow as pa
+
+from cvkit import errors
 from cvkit.config import Config
 from cvkit.data import engine
 from cvkit.errors import CvkitError, DataError
 from cvkit.monitoring import monitor
 from cvkit.monitoring import reference as reference_step
+from cvkit.monitoring.alarms import Reading
 from cvkit.monitoring.recording import Past, Told
 from cvkit.monitoring.reference import Reference
-from cvkit.tables import Window
+from cvkit.stats.change.chunks import Signal, Spread
+from cvkit.tables import MEASUREMENTS, Window, conform
 
 FIRST = 2  # windows that are measured by this process: the second one tells how long the others will take
 WORTH_S = 20.0  # work from which on starting processes, a few seconds each, pays
@@ -23,6 +30,7 @@ LIMIT_S = 6 * 3600.0  # for one window, after which its process is taken for dea
 
 Asked = tuple[Window, Collection[str]]  # and the sources that are missed where they send nothing in it
 Found = Told | CvkitError
+Plain = tuple[Any, ...]  # the same without objects
 
 
 def measured(
@@ -50,7 +58,7 @@ def _by_processes(
 ) -> Iterator[tuple[Window, Found]]:  # fmt: skip
     asked = ([(window, past.known(window))] for window in windows)
     work = functools.partial(_some, config.model_copy(update={"workers": 1}))  # each reads its images with one
-    ready: dict[int, Found | engine.Lost] = {}
+    ready: dict[int, Plain | engine.Lost] = {}
     place = 0
     for number, (found,) in engine.run(work, asked, workers=config.workers, limit_s=LIMIT_S):
         ready[number] = found
@@ -61,13 +69,14 @@ def _by_processes(
 
 
 def _checked(
-    config: Config, window: Window, reference: Reference, past: Past, found: Found | engine.Lost
+    config: Config, window: Window, reference: Reference, past: Past, plain: Plain | engine.Lost
 ) -> Found:  # fmt: skip
-    if isinstance(found, engine.Lost):
+    if isinstance(plain, engine.Lost):
         return DataError(
-            "the process that measured a window ended, each time", where=str(window), found=found.reason,
+            "the process that measured a window ended, each time", where=str(window), found=plain.reason,
             remedy="is there memory enough? `cvkit doctor` and the lines above may tell which file it was",
         )  # fmt: skip
+    found = _found(plain)
     if isinstance(found, Told) and not past.known(window) <= set(found.measurements["source"]):
         return _one(config, window, reference, past.known(window))  # a source came up after this was asked for
     return found
@@ -81,14 +90,58 @@ def _one(config: Config, window: Window, reference: Reference, known: Collection
         return error
 
 
-def _some(config: Config, asked: Iterable[Asked]) -> Iterator[Found]:
+def _some(config: Config, asked: Iterable[Asked]) -> Iterator[Plain]:
     """What a worker does; it keeps the reference for the next windows."""
     key = pickle.dumps(config)
     if key not in _references:
         _references.clear()
         _references[key] = reference_step.load(config)
     for window, known in asked:
-        yield _one(config, window, _references[key], known)
+        yield _plain(_one(config, window, _references[key], known))
 
 
 _references: dict[bytes, Reference] = {}
+
+
+# -- what travels between processes: numbers, text and bytes, as an engine takes no objects from its workers -----------
+
+
+def _plain(found: Found) -> Plain:
+    if isinstance(found, CvkitError):
+        return type(found).__name__, found.problem, found.expected, found.found, found.where, found.remedy
+    told, sink = found, pa.BufferOutputStream()
+    table = pa.Table.from_pandas(told.measurements, preserve_index=False)
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    readings = [
+        (*key, one.kind, one.n, one.p_value, one.effect, [
+            (signal.weight, signal.size, [(value, astuple(spread)) for value, spread in signal.parts])
+            for signal in one.signals
+        ]) for key, one in told.readings.items()
+    ]  # fmt: skip
+    times = told.window.start.isoformat(), told.window.end.isoformat(), told.started.isoformat()
+    return "", times, sink.getvalue().to_pybytes(), readings, sorted(told.sources), told.images, told.bad_images, (
+        told.labels
+    )  # fmt: skip
+
+
+def _found(plain: Plain) -> Found:
+    name, *rest = plain
+    if name:
+        kind = getattr(errors, name, None)
+        if not (isinstance(kind, type) and issubclass(kind, CvkitError)) or kind is errors.DeliveryError:
+            raise ValueError(f"a worker told of {name}")
+        problem, expected, found, where, remedy = rest
+        return kind(problem, expected=expected, found=found, where=where, remedy=remedy)
+    (start, end, started), table, readings, sources, images, bad, labels = rest
+    told = {
+        (source, feature): Reading(tuple(
+            Signal(weight, tuple((value, Spread(*spread)) for value, spread in parts), size)
+            for weight, size, parts in signals
+        ), n, kind, p_value, effect) for source, feature, kind, n, p_value, effect, signals in readings
+    }  # fmt: skip
+    return Told(
+        Window(datetime.fromisoformat(start), datetime.fromisoformat(end)),
+        conform(pa.ipc.open_stream(table).read_all().to_pandas(), MEASUREMENTS), told, frozenset(sources), images, bad,
+        labels, datetime.fromisoformat(started),
+    )  # fmt: skip

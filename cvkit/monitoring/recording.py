@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from cvkit.config import Config
-from cvkit.errors import CvkitError
+from cvkit.errors import CvkitError, StorageError
 from cvkit.monitoring import alarms, measure, rules
 from cvkit.monitoring.alarms import Key, Reading
 from cvkit.monitoring.entries import State
@@ -92,7 +92,7 @@ class Recording:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, KeyboardInterrupt):
+        if not isinstance(error, StorageError):  # whatever else went wrong, what was measured is kept
             self.write()
 
     def put(self, told: Told) -> pd.DataFrame:
