@@ -264,14 +264,13 @@ def _parser() -> argparse.ArgumentParser:
     _run_arguments(_workspace_command(commands, "run", run))
     _workspace_command(commands, "schedule", serve_schedule)
     command = _workspace_command(commands, "status", status)
-    words = "exit with 12 when a job of the schedule did not run when it should have, for another machine to ask"
+    words = "exit with 12 where a scheduled job did not run, for another machine to ask"
     command.add_argument("--overdue", action="store_true", help=words)
     command = _workspace_command(commands, "lab", lab)
     command.add_argument("--port", type=port, default=8888, metavar="N", help="the first one tried (default: 8888)")
     command.add_argument("--no-browser", dest="browser", action="store_false", help="print the address, open nothing")
     command.add_argument("--allow-root", dest="root", action="store_true", help="as Jupyter's: run though this is root")
-    command = _workspace_command(commands, "backtest", backtest)
-    add = command.add_argument
+    add = _workspace_command(commands, "backtest", backtest).add_argument
     words = "false alarms a year to try (default: 0.1, 1, 12 and that of cvkit.yml)"
     add("--budget", type=positive, nargs="+", metavar="N", help=words)
     words = "sizes of drift that matter to try, reference sds (default: that of cvkit.yml)"

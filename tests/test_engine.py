@@ -14,7 +14,7 @@ import engine_work
 import pytest
 from engine_work import children
 
-from cvkit.data import engine, isolation, worker
+from cvkit.data import engine, isolation
 from cvkit.data.engine import Lost
 from cvkit.errors import DataError, EngineError
 
@@ -117,7 +117,7 @@ def test_processes_wait_for_more_work_and_end_with_the_program() -> None:
 
 def test_a_process_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     isolation.end_idle()
-    monkeypatch.setattr(worker, "__name__", "cvkit.no_such_module")
+    monkeypatch.setattr(isolation, "WORKER", "cvkit.no_such_module")
     with pytest.raises(EngineError, match="does not start"):
         results(engine_work.doubled, [[1]])
 

@@ -27,6 +27,7 @@ from cvkit.errors import BusyError, ConfigError, CvkitError, DataError, StorageE
 from cvkit.maintenance import gate_results, own_reference, test_set, version_text, versions
 from cvkit.maintenance.test_set import TestSet
 from cvkit.monitoring import identity
+from cvkit.monitoring.entries import Entries
 from cvkit.monitoring.history import History
 from cvkit.storage import lock
 from cvkit.tables import BOXES, IMAGES, conform
@@ -478,10 +479,11 @@ def test_after_a_rollback_what_was_known_is_as_it_was(config: Config, capsys: py
         with History.open(settings.history_url) as history:
             for number in range(4):
                 measured, verdicts = numbers(MadeUp(sources=("cam-1",), blurred_from=seed), number)
+                state = {"evidence": seed, "windows": Entries.of([], [])}
                 history.record(
                     model="parts", version=settings.version, window=day(number), **identity.judged_by(settings),
                     measurements=measured, verdicts=verdicts, images=9, bad_images=0,
-                    started=day(number).end + timedelta(hours=1), streams={("cam-1", "noise"): {"evidence": seed}},
+                    started=day(number).end + timedelta(hours=1), streams={("cam-1", "noise"): state},
                 )  # fmt: skip
 
     def told() -> tuple[str, object]:

@@ -30,6 +30,7 @@ Work = Callable[[Sequence[Any]], Iterable[Any]]  # one result for each item, in 
 
 WORKER = "cvkit.data.worker"  # by its name: within a worker the module calls itself otherwise
 LIMIT_S = 120.0  # seconds without a result, after which a worker is taken for dead
+ALONE = 3  # processes that one item ends, after which it is lost: they may have been killed for another reason
 START_S = 120.0  # seconds that a worker has for its imports
 LOOK_S = 0.5  # between two looks at the clock
 
@@ -73,8 +74,10 @@ def isolated(
             continue
         here = _Piece(piece.start + len(got), rest) if got else piece
         log.warning("a worker %s; %d of its items are left", death, len(rest))
-        if len(rest) == 1 and here.tries:
+        if len(rest) == 1 and here.tries >= ALONE:
             results[here.start] = Lost(death)
+        elif len(rest) == 1:
+            left.append(_Piece(here.start, rest, here.tries + 1))
         else:
             left += reversed(_smaller(here))
     return results

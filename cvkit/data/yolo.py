@@ -287,7 +287,7 @@ def decode_bytes(content: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 
 
 def _batches(
-    images: pd.DataFrame, size: int, pixels: Callable[[str], NDArray[np.uint8] | None]
+    images: pd.DataFrame, size: int, pixels: Callable[[str], NDArray[np.uint8] | None] = decode
 ) -> Iterator[list[tuple[str, NDArray[np.uint8]]]]:
     """Images of one shape, date and source: what a model says depends on what else is in the batch.
 

@@ -74,7 +74,8 @@ def lately(history: History, model: str, version: str, most: int = LATELY) -> pd
     while True:  # what lasts began earlier, and what else stood out then may belong to it
         told = _standing_out(history, model, version, since, starts[-1] if starts else since)
         found = diagnose(told)
-        begun = found.loc[found["until"].isna() | (found["until"] >= since), "since"].min()
+        until = pd.to_datetime(found["until"], utc=True)  # where all last it has no zone of its own
+        begun = found.loc[until.isna() | (until >= since), "since"].min()
         if pd.isna(begun) or begun >= since:
             return told
         since = begun.to_pydatetime()
