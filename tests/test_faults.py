@@ -132,7 +132,7 @@ def _hold(database: Path, seconds: float, begun: threading.Event) -> None:
 
 @pytest.mark.parametrize("mebibytes", [1, 20, 60])
 def test_too_little_memory(done: tuple[Line, dict[str, Undisturbed]], mebibytes: int) -> None:
-    """What Python or SQLite asks for is told; where a library of C or the kernel ends the process, that is as a kill."""
+    """What Python or SQLite asks for is told; where a library of C or the kernel ends the process, it is a kill."""
     line, known = done
     ended, wrong = line.disturbed(known["run"], lambda step: line.commands.run(
         step.order(line.folder, limits={"RLIMIT_AS": mebibytes << 20})))  # fmt: skip
