@@ -87,8 +87,8 @@ def test_errors_travel_too() -> None:
     back = backfill._found(backfill._plain(error))
     assert type(back) is DataError
     assert str(back) == str(error)
-    with pytest.raises(ValueError, match="SystemExit"):
-        backfill._found(("SystemExit", "", "", "", "", ""))
+    with pytest.raises(RuntimeError, match="no error of ours"):
+        backfill._found(("SystemExit", "no error of ours", "", "", "", ""))
 
 
 def test_a_process_that_dies_of_a_window_fails_that_window_alone(

@@ -163,7 +163,7 @@ class _Process:
                 if kind == worker.RESULT:
                     got.append(content)
                 else:
-                    return got, "", _raised(*content) if content else None
+                    return got, "", raised(*content) if content else None
         return got, self._death(), None
 
     def end(self) -> None:
@@ -237,7 +237,7 @@ class _Answers(pickle.Unpickler):
         raise pickle.UnpicklingError(f"an answer holds a {module_name}.{global_name}")
 
 
-def _raised(name: str, *words: str) -> Exception:
+def raised(name: str, *words: str) -> Exception:
     """The exception that a worker tells of."""
     kind = getattr(errors, name, None) if name else None
     if not (isinstance(kind, type) and issubclass(kind, errors.CvkitError)) or kind is errors.DeliveryError:

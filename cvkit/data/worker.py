@@ -36,7 +36,7 @@ def serve() -> None:
         except EOFError:
             return
         except Exception as error:  # noqa: BLE001  the function cannot be imported here: whoever asked is told
-            _send(answers, RAISED, _told(error))
+            _send(answers, RAISED, told(error))
             continue
         idle_since.clear()
         _answer(answers, work, items)
@@ -50,7 +50,7 @@ def _answer(answers: IO[bytes], work: Any, items: Any) -> None:
     except MemoryError:
         os._exit(1)  # as if the kernel had ended it: what it holds is not to be trusted any more
     except Exception as error:  # noqa: BLE001  raised again where the work was asked for
-        _send(answers, RAISED, _told(error))
+        _send(answers, RAISED, told(error))
     else:
         _send(answers, DONE, None)
 
@@ -73,7 +73,7 @@ def _send(answers: IO[bytes], kind: str, content: Any) -> None:
         os._exit(0)
 
 
-def _told(error: Exception) -> tuple[str, ...]:
+def told(error: Exception) -> tuple[str, ...]:
     """An exception as text: of cvkit's own the class and its parts, of others the words."""
     if isinstance(error, CvkitError):
         return type(error).__name__, error.problem, error.expected, error.found, error.where, error.remedy

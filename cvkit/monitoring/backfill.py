@@ -12,9 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from cvkit import errors
 from cvkit.config import Config
-from cvkit.data import engine
+from cvkit.data import engine, isolation, worker
 from cvkit.errors import CvkitError, DataError
 from cvkit.monitoring import monitor
 from cvkit.monitoring import reference as reference_step
@@ -108,7 +107,7 @@ _references: dict[bytes, Reference] = {}
 
 def _plain(found: Found) -> Plain:
     if isinstance(found, CvkitError):
-        return type(found).__name__, found.problem, found.expected, found.found, found.where, found.remedy
+        return worker.told(found)
     told, sink = found, pa.BufferOutputStream()
     table = pa.Table.from_pandas(told.measurements, preserve_index=False)
     with pa.ipc.new_stream(sink, table.schema) as stream:
@@ -128,11 +127,10 @@ def _plain(found: Found) -> Plain:
 def _found(plain: Plain) -> Found:
     name, *rest = plain
     if name:
-        kind = getattr(errors, name, None)
-        if not (isinstance(kind, type) and issubclass(kind, CvkitError)) or kind is errors.DeliveryError:
-            raise ValueError(f"a worker told of {name}")
-        problem, expected, found, where, remedy = rest
-        return kind(problem, expected=expected, found=found, where=where, remedy=remedy)
+        error = isolation.raised(name, *rest)
+        if not isinstance(error, CvkitError):
+            raise error
+        return error
     (start, end, started), table, readings, sources, images, bad, labels = rest
     told = {
         (source, feature): Reading(tuple(
