@@ -141,7 +141,7 @@ def _record(config: Config, rng: np.random.Generator) -> None:
     apart = parts.apart(
         newest.features, newest.records.predictions, newest.embeddings, newest.findings, newest.anomalies, ()
     )
-    readings = measure.readings(apart, known)
+    readings = measure.readings(measure.meet(apart, known), known.independent)
     states = {key: alarms._fresh(reading) for key, reading in readings.items()}
     with History.open(config.history_url) as history:
         for day in range(DAYS):

@@ -116,7 +116,8 @@ def test_cvkits_tests_give_the_same_numbers_inside_evidently(dark: Observation, 
     apart = parts.apart(
         dark.features, dark.records.predictions, NOTHING, empty(FINDINGS), empty(ANOMALIES), dark.reference.sources
     )
-    own = measure.measure(apart, dark.records, dark.features, empty(FINDINGS), dark.reference)
+    met = measure.meet(apart, dark.reference)
+    own = measure.measure(met, dark.records, dark.features, empty(FINDINGS), dark.reference)
     own = own[own["source"] == "cam-1"].set_index("feature")
     table = evidently.summary(compared).set_index("feature")
     for theirs, ours, column in (("evidently_ks", "ks", "p_value"), ("evidently_psi", "psi", "value")):

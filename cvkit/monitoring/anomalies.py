@@ -40,7 +40,7 @@ def find(
     for source, places in images.groupby("source").indices.items():
         mine = slice(int(places[0]), int(places[-1]) + 1)
         vectors = {LOOKS: looks[mine], MEANING: unit(matrix(embeddings, images["image_id"].iloc[mine]))}
-        for name, values in _of_source(vectors, _learnt(reference, str(source), window_length)).items():
+        for name, values in _of_source(vectors, learnt(reference, str(source), window_length)).items():
             told[name][mine] = values
     return flag(
         conform(images[["image_id", "source", "time"]].assign(**told), ANOMALIES), reference, level, window_length
@@ -57,8 +57,8 @@ def flag(anomalies: pd.DataFrame, reference: Reference, level: float, window_len
                "unknown": np.full(len(anomalies), "", dtype=object)}  # fmt: skip
     told_by, flagged_from = anomalies["told_by"].to_numpy(object), anomalies["flagged_from"].to_numpy()
     for source, rows in anomalies.groupby("source").indices.items():
-        learnt = _learnt(reference, str(source), window_length)
-        for name, values in _flags(told_by[rows], flagged_from[rows], learnt, level).items():
+        normal = learnt(reference, str(source), window_length)
+        for name, values in _flags(told_by[rows], flagged_from[rows], normal, level).items():
             columns[name][rows] = values
     return conform(anomalies.assign(**columns), ANOMALIES)
 
@@ -93,8 +93,8 @@ def nearest(
     if first[MEANING].shape[1] and second[MEANING].shape[1]:
         now, then = (np.nan_to_num(side[MEANING]) for side in (first, second))
     else:
-        learnt = _learnt(reference, source).get(LOOKS)
-        scale = learnt.model.scale if learnt else np.ones(len(NUMBERS))
+        looks = learnt(reference, source).get(LOOKS)
+        scale = looks.model.scale if looks else np.ones(len(NUMBERS))
         now, then = (np.nan_to_num(side[LOOKS] / scale) for side in (first, second))
     squares = (now**2).sum(axis=1)[:, None] + (then**2).sum(axis=1) - 2 * now @ then.T
     return pd.Series(part["image_id"].to_numpy()[np.argmin(squares, axis=1)], index=image_ids.index)
@@ -145,7 +145,7 @@ def _flags(
     return {"usual": [usual[words] for words in told_by], "flagged": flagged_from <= level, "unknown": ""}
 
 
-def _learnt(reference: Reference, source: str, length: timedelta = DAY) -> dict[str, anomaly.Normal]:
+def learnt(reference: Reference, source: str, length: timedelta = DAY) -> dict[str, anomaly.Normal]:
     """What is normal for a source, by what it is told from; nothing where the reference has too few images of it."""
     key = ("anomaly", reference.part(source), length)
     if key not in reference.prepared:
@@ -159,8 +159,8 @@ def _learnt(reference: Reference, source: str, length: timedelta = DAY) -> dict[
                 with suppress(anomaly.TooFewError):  # the source is unknown then
                     found[kind] = anomaly.fit(rows, groups)
         reference.prepared[key] = found
-    learnt: dict[str, anomaly.Normal] = reference.prepared[key]
-    return learnt
+    normal: dict[str, anomaly.Normal] = reference.prepared[key]
+    return normal
 
 
 def _normal_images(known: pd.DataFrame, reference: Reference, source: str) -> pd.DataFrame:

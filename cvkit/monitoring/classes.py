@@ -58,6 +58,21 @@ class Usual:
         return self.known[feature, kind]
 
 
+def usual(by_image: ByImage, chunks: NDArray[np.intp] | None) -> Usual:
+    """What is usual of the classes that a reference has; of those that are measured it is worked out at once."""
+    found = Usual(by_image, chunks)
+    for kind in _most(by_image.kinds, by_image.boxes.sum(axis=0)):
+        for feature in FEATURES:
+            found.healthy(feature, kind)
+    return found
+
+
+def _most(kinds: NDArray[np.int64], *totals: Floats) -> list[int]:
+    """The classes (k,) with most boxes, by the first of `totals` (k,), then by the next."""
+    chosen: list[int] = kinds[np.lexsort((kinds, *(-one for one in reversed(totals))))][:MOST_CLASSES].tolist()
+    return chosen
+
+
 def measure(now: ByImage, usual: Usual, names: Mapping[int, str]) -> Iterator[Row]:
     """Rows of MEASUREMENTS, class_boxes and class_confidence, of one source in a window, against the reference.
 
@@ -65,7 +80,7 @@ def measure(now: ByImage, usual: Usual, names: Mapping[int, str]) -> Iterator[Ro
     """
     kinds = np.union1d(now.kinds, usual.by_image.kinds)
     totals = [side.counts(kinds).sum(axis=0) for side in (now, usual.by_image)]
-    for kind in kinds[np.lexsort((kinds, -totals[0], -totals[1]))][:MOST_CLASSES].tolist():
+    for kind in _most(kinds, totals[1], totals[0]):
         about = {"class_name": names.get(kind, str(kind)), "metric": "mean"}
         for feature, values in zip(FEATURES, now.columns(kind), strict=True):
             then = usual.healthy(feature, kind)

@@ -18,7 +18,7 @@ from cvkit.data import features as feature_step
 from cvkit.data.label_plans import sampling_weights
 from cvkit.data.records import Records
 from cvkit.errors import CvkitError, DataError
-from cvkit.monitoring import alarms, anomalies, estimate, labels, measure, parts, quality
+from cvkit.monitoring import alarms, anomalies, basis, estimate, labels, measure, parts, quality
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.alarms import Key, Reading
 from cvkit.monitoring.entries import State
@@ -84,19 +84,21 @@ def measured(
     progress: Progress = lambda done, total: None,
 ) -> Looked:  # fmt: skip
     """What a window is by itself, whatever was before it; sources `known` are missed where they sent nothing."""
+    basis.ready(config, reference)
     records, new = seen(config, window, progress)
     looked = _look(config, window, reference, records, new, progress)
     apart = parts.apart(
         looked.usual, records.predictions, looked.vectors, looked.findings, looked.anomalies,
         {*known, *(one for one in reference.sources if one)},
     )  # fmt: skip
+    met = measure.meet(apart, reference, config.window_length)
     found = measure.measure(
-        apart, records, looked.usual, looked.findings, reference, config.window_length, config.rules.false_flags,
-        config.model.confidence, looked.weights,
+        met, records, looked.usual, looked.findings, reference, config.rules.false_flags, config.model.confidence,
+        looked.weights,
     )  # fmt: skip
     predictor = estimate.load(config, reference, progress)
     estimates = estimate.measure(predictor, config, records, looked.features, looked.embeddings)
-    readings = measure.readings(apart, reference, config.window_length)
+    readings = measure.readings(met, reference.independent)
     return looked._replace(measurements=conform(pd.concat([found, estimates]), MEASUREMENTS), readings=readings)
 
 

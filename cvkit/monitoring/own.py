@@ -8,7 +8,7 @@ import pandas as pd
 
 from cvkit.config.alerts import OWN_NAME
 from cvkit.errors import ConfigError
-from cvkit.monitoring.measure import basis_of
+from cvkit.monitoring.basis import distinct_reference
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.parts import distinct_images
 from cvkit.stats import correction, intervals
@@ -39,12 +39,12 @@ def measure(
     length = observation.window.end - observation.window.start
     rows = []
     for source, images in observation.features.groupby("source"):
-        basis = basis_of(observation.reference, str(source), length)
+        image_ids, chunks = distinct_reference(observation.reference, str(source), length)
         mine = distinct_images(images)["image_id"].map(now).to_numpy(float)
-        usual = basis.distinct["image_id"].map(then).to_numpy(float)
-        moved = drift.ks(mine, drift.prepare(usual, basis.chunks))
+        usual = image_ids.map(then).to_numpy(float)
+        moved = drift.ks(mine, drift.prepare(usual, chunks))
         row = {"source": str(source), "feature": OWN, "metric": name, "n": moved.n, "n_reference": moved.n_reference}
         told = {"effect": moved.effect, "p_value": moved.p_value}
-        rows.append(row | intervals.compare_means(mine, intervals.healthy(usual, basis.chunks), bounds) | told)
+        rows.append(row | intervals.compare_means(mine, intervals.healthy(usual, chunks), bounds) | told)
     table = conform(pd.DataFrame(rows), MEASUREMENTS)
     return table.assign(p_adjusted=correction.holm(table["p_value"].to_numpy()))

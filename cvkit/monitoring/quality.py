@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cvkit.tables import FINDINGS, Window, conform, empty
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from cvkit.data.records import Records
 
 # Which way a property has to leave the reference's range for which finding.
@@ -28,6 +27,10 @@ RANGE_FINDINGS = {
 RANGED = tuple(dict.fromkeys(name for name, _ in RANGE_FINDINGS.values()))  # in one order: they are written to a file
 # Findings that only a reference can tell: without one they are unknown, never absent.
 LEARNT_FINDINGS = (*RANGE_FINDINGS, "wrong_mode", "wrong_size", "near_duplicate", "frozen", "gap", "strange")
+READ: dict[str, Any] = {  # columns that the limits of a source are held against
+    **dict.fromkeys(("damage", "named", "file_format", "mode", "content"), str), **dict.fromkeys(RANGED, float),
+    "width": float, "height": float, "dhash": np.uint64,
+}  # fmt: skip
 SUFFIX_FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
 }  # fmt: skip
@@ -55,14 +58,16 @@ def learn(features: pd.DataFrame, *, fence: float = 3.0, margin: float = 0.5, fi
     """
     good = features[features["damage"] == ""]
     ordered = features.sort_values(["time", "image_id"])
+    shown = ordered[ordered["content"] != ""]
+    hashes = shown["dhash"].to_numpy(dtype=np.uint64)
     sized = good.dropna(subset=["width", "height"])
     sizes = sorted({(float(w), float(h)) for w, h in zip(sized["width"], sized["height"], strict=True)})
     return Limits(
         ranges={name: _fences(good[name].to_numpy(), fence, margin) for name in RANGED},
         modes=tuple(sorted(set(good["mode"]) - {""})),
         sizes=tuple(sizes) if len(sizes) <= fixed_sizes else (),
-        near_bits=_near_bits(ordered[ordered["content"] != ""]),
-        longest_run=int(_run_lengths(_unchanged(ordered[ordered["content"] != ""], near_bits=0)).max(initial=1)),
+        near_bits=_near_bits(shown),
+        longest_run=int(_run_lengths(_unchanged(shown["content"].to_numpy(str), hashes, near_bits=0)).max(initial=1)),
         longest_pause_s=_longest_pause(features["time"]),
     )
 
@@ -82,17 +87,31 @@ def find(
     most one row per image and finding from pixels.
     """
     parts = [records.findings, *_damaged(features), *(_unpredicted(records, features) if predicts else ())]
-    # Names and sorting of all at once: source by source it takes long.
+    # Names, sorting and columns of all at once: source by source it takes long.
     arranged = features.assign(named=_named_formats(features["image_id"])).sort_values(["source", "time", "image_id"])
+    columns = {name: arranged[name].to_numpy(dtype) for name, dtype in READ.items()}
     for source, places in arranged.groupby("source", sort=True).indices.items():
         if (known := limits.get(str(source), limits.get(""))) is None:
             continue
-        ordered = arranged.iloc[places[0] : places[-1] + 1]
-        parts += [*_out_of_range(ordered, known), *_unexpected_kind(ordered, known), *_repeated(ordered, known)]
+        frames = Frames(arranged, columns, int(places[0]), int(places[-1]) + 1)
+        parts += [*_out_of_range(frames, known), *_unexpected_kind(frames, known), *_repeated(frames, known)]
         if window is not None:
-            parts += _gaps(ordered, known, window)
+            parts += _gaps(arranged.iloc[frames.start : frames.end], known, window)
     rows = [part for part in parts if len(part)]
     return pd.concat(rows, ignore_index=True) if rows else empty(FINDINGS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """One source's images, in order of time: rows `start` to `end` of a table, whose columns are at hand as arrays."""
+
+    table: pd.DataFrame
+    columns: dict[str, NDArray[Any]]
+    start: int
+    end: int
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name][self.start : self.end]
 
 
 def _damaged(features: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -112,44 +131,47 @@ def _named_formats(ids: pd.Series) -> pd.Series:
     return pd.Series([SUFFIX_FORMATS.get(PurePosixPath(one).suffix.lower(), "") for one in ids], index=ids.index)
 
 
-def _out_of_range(features: pd.DataFrame, limits: Limits) -> Iterator[pd.DataFrame]:
+def _out_of_range(frames: Frames, limits: Limits) -> Iterator[pd.DataFrame]:
     for finding, (name, side) in RANGE_FINDINGS.items():
         low, high = limits.ranges[name]
-        values, limit = features[name].to_numpy(), low if side == "low" else high
-        bad = values < limit if side == "low" else values > limit
+        values, limit = frames[name], low if side == "low" else high
+        bad = np.flatnonzero(values < limit if side == "low" else values > limit)
         words = f"{name} {'below' if side == 'low' else 'above'} the reference's range"
-        yield from _findings(features, bad, finding, value=values[bad], limit=limit, detail=words)
+        yield from _of(frames, bad, finding, value=values[bad], limit=limit, detail=words)
 
 
-def _unexpected_kind(features: pd.DataFrame, limits: Limits) -> Iterator[pd.DataFrame]:
-    read = features[features["damage"].isin(["", "truncated"])]
-    named, form, mode = (read[name].to_numpy(dtype=str) for name in ("named", "file_format", "mode"))
-    misnamed = (named != "") & (named != form) & (form != "")
-    yield from _findings(read, misnamed, "wrong_format", detail=[f"the content is {one}" for one in form[misnamed]])
-    odd = ~np.isin(mode, [*limits.modes, ""])  # of a frame that came without a file nothing says it
+def _unexpected_kind(frames: Frames, limits: Limits) -> Iterator[pd.DataFrame]:
+    read = np.isin(frames["damage"], ["", "truncated"])
+    named, form, mode = (frames[name] for name in ("named", "file_format", "mode"))
+    misnamed = np.flatnonzero(read & (named != "") & (named != form) & (form != ""))
+    yield from _of(frames, misnamed, "wrong_format", detail=[f"the content is {one}" for one in form[misnamed]])
+    # Of a frame that came without a file nothing says its mode.
+    odd = np.flatnonzero(read & ~np.isin(mode, [*limits.modes, ""]))
     expected = ", ".join(limits.modes)
-    yield from _findings(read, odd, "wrong_mode", detail=[f"{one}, expected {expected}" for one in mode[odd]])
+    yield from _of(frames, odd, "wrong_mode", detail=[f"{one}, expected {expected}" for one in mode[odd]])
     if not limits.sizes:
         return
-    sizes = read[["width", "height"]].to_numpy(float)
-    wrong = ~(sizes[:, None] == np.array(limits.sizes)).all(axis=2).any(axis=1) & ~np.isnan(sizes[:, 0])
+    sizes = np.column_stack([frames["width"], frames["height"]])
+    fits = (sizes[:, None] == np.array(limits.sizes)).all(axis=2).any(axis=1)
+    wrong = np.flatnonzero(read & ~fits & ~np.isnan(sizes[:, 0]))
     expected = ", ".join(f"{w:.0f}x{h:.0f}" for w, h in limits.sizes)
     words = [f"{w:.0f}x{h:.0f} pixels, expected {expected}" for w, h in sizes[wrong]]
-    yield from _findings(read, wrong, "wrong_size", detail=words)
+    yield from _of(frames, wrong, "wrong_size", detail=words)
 
 
-def _repeated(ordered: pd.DataFrame, limits: Limits) -> Iterator[pd.DataFrame]:
-    """Exact and near duplicates of earlier images, and runs of unchanging frames (`ordered` by time)."""
-    readable = ordered[ordered["content"] != ""]
-    again = readable["content"].duplicated().to_numpy()
-    yield from _findings(readable, again, "exact_duplicate")
-    fresh = np.flatnonzero(~again & (readable["damage"] == "").to_numpy())
-    near = fresh[_has_earlier_twin(readable["dhash"].to_numpy(dtype=np.uint64)[fresh], limits.near_bits)]
-    yield from _findings(readable, near, "near_duplicate", limit=limits.near_bits)
-    runs = _run_lengths(_unchanged(readable, limits.near_bits))
+def _repeated(frames: Frames, limits: Limits) -> Iterator[pd.DataFrame]:
+    """Exact and near duplicates of earlier images, and runs of unchanging frames."""
+    readable = np.flatnonzero(frames["content"] != "")
+    content, hashes = frames["content"][readable], frames["dhash"][readable]
+    again = pd.Series(content).duplicated().to_numpy()
+    yield from _of(frames, readable[again], "exact_duplicate")
+    fresh = np.flatnonzero(~again & (frames["damage"][readable] == ""))
+    near = fresh[_has_earlier_twin(hashes[fresh], limits.near_bits)]
+    yield from _of(frames, readable[near], "near_duplicate", limit=limits.near_bits)
+    runs = _run_lengths(_unchanged(content, hashes, limits.near_bits))
     allowed = 2 * limits.longest_run + 1  # twice as still as the reference ever was
     frozen, words = runs > allowed, "frames in a row without change"
-    yield from _findings(readable, frozen, "frozen", value=runs[frozen], limit=allowed, detail=words)
+    yield from _of(frames, readable[frozen], "frozen", value=runs[frozen], limit=allowed, detail=words)
 
 
 def _gaps(ordered: pd.DataFrame, limits: Limits, window: Window, slack: float = 1.5) -> Iterator[pd.DataFrame]:
@@ -177,6 +199,11 @@ def _findings(images: pd.DataFrame, which: Any, finding: Any, **columns: Any) ->
         yield conform(rows.assign(finding=finding, **columns), FINDINGS)
 
 
+def _of(frames: Frames, places: NDArray[np.intp], finding: str, **columns: Any) -> Iterator[pd.DataFrame]:
+    """The same of some of a source's images."""
+    return _findings(frames.table, frames.start + places, finding, **columns)
+
+
 def _fences(values: NDArray[np.float64], fence: float, margin: float) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     if not finite.size:
@@ -188,11 +215,10 @@ def _fences(values: NDArray[np.float64], fence: float, margin: float) -> tuple[f
     return float(low), float(high)
 
 
-def _unchanged(ordered: pd.DataFrame, near_bits: int) -> NDArray[np.bool_]:
+def _unchanged(content: NDArray[np.str_], hashes: NDArray[np.uint64], near_bits: int) -> NDArray[np.bool_]:
     """Whether each frame shows the same as the one before it."""
-    content, hashes = ordered["content"].to_numpy(), ordered["dhash"].to_numpy(dtype=np.uint64)
-    same = np.zeros(len(ordered), bool)
-    if len(ordered) > 1:
+    same = np.zeros(content.size, bool)
+    if content.size > 1:
         close = np.bitwise_count(hashes[1:] ^ hashes[:-1]) < near_bits
         same[1:] = ((content[1:] == content[:-1]) & (content[1:] != "")) | close
     return same

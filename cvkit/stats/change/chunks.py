@@ -8,6 +8,7 @@ a window is therefore: does it lie further from the reference's chunks than they
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,7 +119,11 @@ def chunk_p_value(values: ArrayLike, chunks: Chunks) -> float:
     0.5 of lognormal values), and not where chunks that follow each other are alike, as in a slow season. NaN dropped,
     infinities counted as `signals` says; NaN where nothing is left.
     """
-    found = signals(values, chunks)
+    return joint_p_value(signals(values, chunks))
+
+
+def joint_p_value(found: Sequence[Signal]) -> float:
+    """The same of `signals`; NaN where there are none."""
     if not found:
         return math.nan
     told = [one for one in found if not math.isnan(one.parts[0][0])]

@@ -12,8 +12,7 @@ values may then change the last digit of the Wasserstein distance.
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,15 +20,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from cvkit.stats.arrays import Floats, floats, unit
-from cvkit.stats.change import cells, distance, ranks
-from cvkit.stats.change.chunks import Chunks, chunk_p_value, learn_chunks
+from cvkit.stats.change import cells, distance, kolmogorov, ranks
+from cvkit.stats.change.chunks import Chunks, Signal, joint_p_value, learn_chunks, signals
 
 BINS = 10  # bins of PSI, Jensen-Shannon and Hellinger: deciles, the convention PSI's rules of thumb were made for
 PSEUDO_COUNT = 0.5  # added to every bin of PSI (Jeffreys), so that an empty bin is improbable, not impossible
-LARGE = 50_000  # n m / (n + m) above which the p-value's correction for n is Vrbik's: scipy's takes half a second
 UNSORTED = 200_000  # values from which on not sorting them pays
 WINDOW = ("ks", "psi", "wasserstein", "jensen_shannon")  # what a window's measurements hold; the others cost more
-KNOWN_KS = 100_000  # exact p-values that are remembered
 EXACT_LIMIT = 2000  # the Kolmogorov-Smirnov p-value is exact where neither sample is larger; it costs O(n m)
 
 
@@ -65,10 +62,14 @@ def prepare(values: ArrayLike, groups: ArrayLike | None = None) -> Sample:
 
 
 def compare(
-    current: ArrayLike | Sample, reference: ArrayLike | Sample, names: Collection[str] = WINDOW
-) -> dict[str, Drift]:
-    """Statistics of `NUMERIC` by name, each sample sorted and merged at most once. Raises KeyError on other names."""
-    pair = _pair(current, reference, names)
+    current: ArrayLike | Sample, reference: ArrayLike | Sample, names: Collection[str] = WINDOW,
+    told: Sequence[Signal] | None = None,
+) -> dict[str, Drift]:  # fmt: skip
+    """Statistics of `NUMERIC` by name, each sample sorted and merged at most once. Raises KeyError on other names.
+
+    `told`: `chunks.signals` of the current sample, where they are known already.
+    """
+    pair = _pair(current, reference, names, told)
     return {name: _STATISTICS[name](pair) for name in names}
 
 
@@ -77,7 +78,7 @@ def ks(current: ArrayLike | Sample, reference: ArrayLike | Sample, *, deff: floa
 
     Range 0..1, 0 equal, 1 without overlap; symmetric; unchanged by monotone maps of the values. p-value of a reference
     without chunks: as `scipy.stats.ks_2samp`, exact where neither sample has more than `EXACT_LIMIT` values, else
-    asymptotic (within 1 % of scipy's where n m / (n + m) > `LARGE`); with a design effect `deff` > 1 asymptotic, of
+    asymptotic (within 1 % of scipy's where n m / (n + m) > `kolmogorov.LARGE`); with a design effect `deff` > 1 asymptotic, of
     n m / (n + m) / deff values. It is too small where neighbouring frames are alike. With chunks: the larger of it and
     `chunk_p_value`, the honest one; NaN where there are fewer than two chunks. Effect: Wasserstein distance in
     reference standard deviations. Ties are counted exactly (the p-value is then conservative), infinities are ordered
@@ -200,8 +201,6 @@ NUMERIC: Mapping[str, Callable[..., Drift]] = {
 }
 
 
-_known_ks: dict[tuple[int, int, int], float] = {}
-
 # -- what the statistics are made of --------------------------------------------------------------------------------
 
 
@@ -213,9 +212,18 @@ class _Pair:
     then: Sample  # the reference; a large one that was not prepared is not ascending either
     counts: NDArray[np.int64]  # current values in the reference's bins
     apart: distance.Distance
+    told: Sequence[Signal] | None = None  # what the reference's chunks tell of the current values, where it is known
 
 
-def _pair(current: ArrayLike | Sample, reference: ArrayLike | Sample, names: Collection[str]) -> _Pair:
+def ascending(values: ArrayLike) -> Floats:
+    """Sorted, without NaN: what sorts in no time when it is compared."""
+    return np.sort(_numbers(values))
+
+
+def _pair(
+    current: ArrayLike | Sample, reference: ArrayLike | Sample, names: Collection[str],
+    told: Sequence[Signal] | None = None,
+) -> _Pair:  # fmt: skip
     loose = sum(np.size(sample) for sample in (current, reference) if not isinstance(sample, Sample))
     if loose >= UNSORTED and set(names).isdisjoint(("cramer_von_mises", "energy")):
         sides = [s.values if isinstance(s, Sample) else _numbers(s) for s in (current, reference)]
@@ -224,7 +232,7 @@ def _pair(current: ArrayLike | Sample, reference: ArrayLike | Sample, names: Col
             return _unsorted_pair(filled, reference)
     now = current.values if isinstance(current, Sample) else np.sort(_numbers(current))
     then = reference if isinstance(reference, Sample) else prepare(reference)
-    return _Pair(now, then, _histogram(now, then.cuts), distance.between(now, then.values))
+    return _Pair(now, then, _histogram(now, then.cuts), distance.between(now, then.values), told)
 
 
 def _unsorted_pair(filled: cells.Cells, reference: ArrayLike | Sample) -> _Pair:
@@ -265,7 +273,9 @@ def _with_chunks(plain: float, pair: _Pair) -> float:
     """The larger of a textbook p-value and that of the reference's chunks; NaN where these are too few to tell."""
     if pair.then.chunked and pair.then.chunks is None:
         return math.nan
-    return plain if pair.then.chunks is None else max(plain, chunk_p_value(pair.current, pair.then.chunks))
+    if pair.then.chunks is None:
+        return plain
+    return max(plain, joint_p_value(signals(pair.current, pair.then.chunks) if pair.told is None else pair.told))
 
 
 def _ks(pair: _Pair, deff: float = 1.0) -> Drift:
@@ -278,32 +288,8 @@ def _ks_p_value(pair: _Pair, deff: float) -> float:
     if not n or not m:
         return math.nan
     if deff == 1 and max(n, m) <= EXACT_LIMIT:
-        return _exact_ks(now, then, pair.apart.largest)
-    return _ks_tail(pair.apart.largest, max(1.0, float(np.round(n * m / (n + m) / deff))))
-
-
-def _exact_ks(now: Floats, then: Floats, largest: float) -> float:
-    """Scipy's exact p-value; remembered, as it follows from the sizes and the distance, which is one of few."""
-    key = now.size, then.size, round(largest * math.lcm(now.size, then.size))
-    if (known := _known_ks.get(key)) is None:
-        from scipy.stats import ks_2samp
-
-        if len(_known_ks) >= KNOWN_KS:
-            _known_ks.clear()
-        with warnings.catch_warnings():  # scipy warns where rounding lifts a p-value of 1 above 1, and gives 1
-            warnings.simplefilter("ignore", RuntimeWarning)
-            known = _known_ks[key] = float(ks_2samp(now, then, method="exact").pvalue)
-    return known
-
-
-def _ks_tail(largest: float, size: float) -> float:
-    """Tail of the one-sample statistic; J. Vrbik, Pioneer J. Theor. Appl. Stat. 15 (2018) 31-48, for large samples."""
-    if size <= LARGE:
-        from scipy.stats import kstwo
-
-        return float(kstwo.sf(largest, size))
-    root = math.sqrt(size)
-    return float(special.kolmogorov(largest * root + 1 / (6 * root) + (largest * root - 1) / (4 * size)))
+        return kolmogorov.exact(now, then, pair.apart.largest)
+    return kolmogorov.asymptotic(pair.apart.largest, max(1.0, float(np.round(n * m / (n + m) / deff))))
 
 
 def _psi(pair: _Pair) -> Drift:
