@@ -147,7 +147,7 @@ def ordinary_reference(reference: Reference) -> tuple[pd.DataFrame, pd.DataFrame
 def context(reference: Reference, source: str) -> Contexts | None:
     """The contexts within which images of a source are compared; None where there are none."""
     part = reference.part(source)
-    if part is None:
+    if part is None or not reference.match:
         return None
     if ("contexts", part) not in reference.prepared:
         known = reference.features[reference.features["source"] == part]

@@ -78,7 +78,7 @@ def ks(current: ArrayLike | Sample, reference: ArrayLike | Sample, *, deff: floa
 
     Range 0..1, 0 equal, 1 without overlap; symmetric; unchanged by monotone maps of the values. p-value of a reference
     without chunks: as `scipy.stats.ks_2samp`, exact where neither sample has more than `EXACT_LIMIT` values, else
-    asymptotic (within 1 % of scipy's where n m / (n + m) > `kolmogorov.LARGE`); with a design effect `deff` > 1 asymptotic, of
+    asymptotic (within 1 % of scipy's where n m / (n + m) > 50,000); with a design effect `deff` > 1 asymptotic, of
     n m / (n + m) / deff values. It is too small where neighbouring frames are alike. With chunks: the larger of it and
     `chunk_p_value`, the honest one; NaN where there are fewer than two chunks. Effect: Wasserstein distance in
     reference standard deviations. Ties are counted exactly (the p-value is then conservative), infinities are ordered
