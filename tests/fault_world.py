@@ -42,17 +42,21 @@ schedule: [{notebook: 01-data-quality, cron: '30 5 * * *', time_zone: UTC}]
 evidently: false
 """
 # What is not compared, and why. Everything else is, byte by byte.
+HALF_WRITTEN = ("*.part", "*.part/*", "*.part-*", "*.cvkit-old/*")  # left by a kill; nothing reads it
 NOT_COMPARED = (
+    *HALF_WRITTEN,
     "*history.db*",  # compared row by row
     "locks/*",  # files of no bytes that stay
-    "*.part", "*.part/*", "*.part-*", "*.cvkit-old/*",  # what a kill left half-written, which nothing reads
     ".cache/*", "*/.cache/*",  # what was made of notebooks for the site, under the hash of their content
     ".ultralytics/*", "*/labels.cache", "retraining/runs/*",  # Ultralytics' own
 )  # fmt: skip
 COUNTED = {"id", "place"}  # columns of the history that are numbers given in turn, or drawn
 TRIES = {"slots": "attempts"}  # a killed try was one
 TIMED = ("gate.json", "card.md", "index.html", "search_index.json")
-TOOK = re.compile(rb'"latency_ms": \[[^]]*\]|"slower": [0-9.e-]+|takes [0-9.]+ ms, the champion\'s [0-9.]+ ms')
+TOOK = re.compile(
+    rb'"latency_ms": \[[^]]*\]|"slower": [0-9.e-]+|takes [0-9.]+ ms, the champion\'s [0-9.]+ ms'
+    rb"|[0-9.]+ to (<b>)?[0-9.]+ ms(</b><[^>]*>)?[0-9.]+ times"  # on the page of versions, and in what is searched
+)
 MADE = re.compile(r"/(features|predictions)/gate-[^/]*/|/out/demo/(features|predictions|references)/")
 
 
@@ -182,11 +186,15 @@ def contents(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in sorted(folder.rglob("*")):
         path = file.relative_to(folder).as_posix()
-        if file.name == "history.db":
+        if file.name == "history.db" and not _is_one(path, HALF_WRITTEN):
             found |= {f"{path}: {row}": str(count) for row, count in rows(file).items()}
-        elif file.is_file() and not any(fnmatch.fnmatchcase(path, one) for one in NOT_COMPARED):
+        elif file.is_file() and not _is_one(path, NOT_COMPARED):
             found[path] = hashlib.sha256(_comparable(file)).hexdigest()[:16]
     return found
+
+
+def _is_one(path: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(path, one) for one in patterns)
 
 
 def _comparable(file: Path) -> bytes:
