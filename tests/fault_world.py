@@ -199,21 +199,27 @@ def _is_one(path: str, patterns: Sequence[str]) -> bool:
 
 def _comparable(file: Path) -> bytes:
     """What a file holds, but how long things took, and when files that a command made itself were made."""
-    if file.name in TIMED:
-        return TOOK.sub(b"", file.read_bytes())
-    if file.suffix == ".parquet" and MADE.search(file.as_posix()):
-        return pd.read_parquet(file).drop(columns="modified_ns", errors="ignore").to_json(double_precision=15).encode()
     if file.name.endswith(".tar.gz"):
-        return "\n".join(_members(file.read_bytes())).encode()
-    return file.read_bytes()
+        return "\n".join(_members(file)).encode()
+    return _untimed(file.as_posix(), file.read_bytes())
 
 
-def _members(archive: bytes) -> Iterator[str]:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+def _untimed(path: str, content: bytes) -> bytes:
+    if path.rpartition("/")[2] in TIMED:
+        return TOOK.sub(b"", content)
+    if path.endswith(".parquet") and MADE.search(path):
+        table = pd.read_parquet(io.BytesIO(content)).drop(columns="modified_ns", errors="ignore")
+        return table.to_json(double_precision=15).encode()
+    return content
+
+
+def _members(archive: Path) -> Iterator[str]:
+    """Files of a backup, as they are compared in a workspace; the history's rows are compared where it is restored."""
+    with tarfile.open(archive) as opened:
         for one in opened:
             content = opened.extractfile(one)
-            if content and not fnmatch.fnmatchcase(one.name, "*history.db") and not one.name.endswith("manifest.json"):
-                yield f"{one.name} {hashlib.sha256(content.read()).hexdigest()}"
+            if content and not _is_one(one.name, ("*history.db", "*manifest.json", *HALF_WRITTEN)):
+                yield f"{one.name} {hashlib.sha256(_untimed(one.name, content.read())).hexdigest()}"
 
 
 def rows(database: Path) -> Counter[str]:
