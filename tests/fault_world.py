@@ -71,13 +71,17 @@ def write(folder: Path) -> None:
 # -- commands -------------------------------------------------------------------------------------------------------
 
 
+def nothing(folder: Path) -> None:
+    """Nobody does anything before a command."""
+
+
 @dataclass(frozen=True)
 class Step:
     """A command of a sequence."""
 
     name: str
     words: str  # of the command line; "{challenger}" is the version that was trained first
-    before: Callable[[Path], object] = lambda folder: None  # what people or cameras do before it, in the workspace
+    before: Callable[[Path], object] = nothing  # what people or cameras do before it, in the workspace
     again: tuple[int, ...] = ()  # other exit codes of the repeated command, which say that all is done already
     now: datetime = NOW
     code: int = 0

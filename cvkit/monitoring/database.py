@@ -209,8 +209,9 @@ def _of_memory(error: Exception) -> StorageError | None:
     name: the memory that its processes share could not be mapped.
     """
     cause = getattr(error, "orig", error)
-    if getattr(cause, "sqlite_errorname", "") in ("SQLITE_NOMEM", "SQLITE_IOERR_NOMEM", "SQLITE_IOERR_SHMMAP"):
-        return memory_error(MemoryError(f"{cause}: {cause.sqlite_errorname}"))
+    name = getattr(cause, "sqlite_errorname", "")
+    if name in ("SQLITE_NOMEM", "SQLITE_IOERR_NOMEM", "SQLITE_IOERR_SHMMAP"):
+        return memory_error(MemoryError(f"{cause}: {name}"))
     return memory_error(MemoryError(str(error))) if getattr(error, "errno", None) == errno.ENOMEM else None
 
 
