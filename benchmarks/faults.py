@@ -44,11 +44,12 @@ def kills(root: Path, parts: Sequence[str], seed: int = 0, share: tuple[int, int
     """
     wanted = {step.name for part in parts for step in PARTS[part]}
     template, numbers = root / "template", count()
+    last = max(place for place, step in enumerate(fault_steps.EVERY) if step.name in wanted)
     root.mkdir(parents=True, exist_ok=True)
     if not template.exists():
         fault_world.write(template)
     with fault_world.line(root, template) as line:
-        for as_ever in line.undisturbed(fault_steps.EVERY, root / "kept"):
+        for as_ever in line.undisturbed(fault_steps.EVERY[: last + 1], root / "kept"):
             if as_ever.step.name in wanted:
                 chance = random.Random(f"{seed} {as_ever.step.name}")
                 for instant in fault_kills.instants(chance, as_ever.step.kills, as_ever.ended.changes):
