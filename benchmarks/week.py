@@ -53,7 +53,10 @@ def run() -> Iterator[Figure]:
 
 
 def _flat(week: Week) -> Iterator[Figure]:
-    """Memory and disk by day: of the second day, on which all that happens daily has happened, and the last."""
+    """Memory and disk by day: of the second day, on which all that happens daily has happened, and the last.
+
+    Days with a retraining or a backup keep what these made; the last day is one without.
+    """
     peaks = [max(ended.peak_mib for ended in day) for day in week.ended]
     yield at_most("week.memory", peaks[-1] / peaks[1], "ratio", 1.05, "peak of a command, last day over second")
     yield observed("week.peak", max(peaks), "MiB", "of any command; it begins with all of cvkit imported")
@@ -116,8 +119,8 @@ def _day(number: int) -> Sequence[Step]:
         3: ["labels plan --budget 4 --out asked",
             "alerts override few --set above=9 --until 2026-11-01 --why try --by ann"],
         4: ["retrain --kind incremental --yes --by ann"],
-        5: ["alerts override few --end --by ann", "alerts disable drift@cam-2 --why known --by ann"],
-        6: ["backup out/backup.tar.gz"],
+        5: ["alerts override few --end --by ann", "alerts disable drift@cam-2 --why known --by ann",
+            "backup out/backup.tar.gz"],
     }  # fmt: skip
     words = ["run --due", "run --reports 0", *by_hand.get(number, []), "alerts deliver", "site"]
     return [Step(one, one, now=now + timedelta(minutes=5 * place)) for place, one in enumerate(words)]

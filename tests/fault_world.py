@@ -42,17 +42,21 @@ schedule: [{notebook: 01-data-quality, cron: '30 5 * * *', time_zone: UTC}]
 evidently: false
 """
 # What is not compared, and why. Everything else is, byte by byte.
+HALF_WRITTEN = ("*.part", "*.part/*", "*.part-*", "*.cvkit-old/*")  # left by a kill; nothing reads it
 NOT_COMPARED = (
+    *HALF_WRITTEN,
     "*history.db*",  # compared row by row
     "locks/*",  # files of no bytes that stay
-    "*.part", "*.part/*", "*.part-*", "*.cvkit-old/*",  # what a kill left half-written, which nothing reads
     ".cache/*", "*/.cache/*",  # what was made of notebooks for the site, under the hash of their content
     ".ultralytics/*", "*/labels.cache", "retraining/runs/*",  # Ultralytics' own
 )  # fmt: skip
 COUNTED = {"id", "place"}  # columns of the history that are numbers given in turn, or drawn
 TRIES = {"slots": "attempts"}  # a killed try was one
 TIMED = ("gate.json", "card.md", "index.html", "search_index.json")
-TOOK = re.compile(rb'"latency_ms": \[[^]]*\]|"slower": [0-9.e-]+|takes [0-9.]+ ms, the champion\'s [0-9.]+ ms')
+TOOK = re.compile(
+    rb'"latency_ms": \[[^]]*\]|"slower": [0-9.e-]+|takes [0-9.]+ ms, the champion\'s [0-9.]+ ms'
+    rb"|[0-9.]+ to (<b>)?[0-9.]+ ms(</b><[^>]*>)?[0-9.]+ times"  # on the page of versions, and in what is searched
+)
 MADE = re.compile(r"/(features|predictions)/gate-[^/]*/|/out/demo/(features|predictions|references)/")
 
 
@@ -67,13 +71,17 @@ def write(folder: Path) -> None:
 # -- commands -------------------------------------------------------------------------------------------------------
 
 
+def nothing(folder: Path) -> None:
+    """Nobody does anything before a command."""
+
+
 @dataclass(frozen=True)
 class Step:
     """A command of a sequence."""
 
     name: str
     words: str  # of the command line; "{challenger}" is the version that was trained first
-    before: Callable[[Path], object] = lambda folder: None  # what people or cameras do before it, in the workspace
+    before: Callable[[Path], object] = nothing  # what people or cameras do before it, in the workspace
     again: tuple[int, ...] = ()  # other exit codes of the repeated command, which say that all is done already
     now: datetime = NOW
     code: int = 0
@@ -182,30 +190,40 @@ def contents(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in sorted(folder.rglob("*")):
         path = file.relative_to(folder).as_posix()
-        if file.name == "history.db":
+        if file.name == "history.db" and not _is_one(path, HALF_WRITTEN):
             found |= {f"{path}: {row}": str(count) for row, count in rows(file).items()}
-        elif file.is_file() and not any(fnmatch.fnmatchcase(path, one) for one in NOT_COMPARED):
+        elif file.is_file() and not _is_one(path, NOT_COMPARED):
             found[path] = hashlib.sha256(_comparable(file)).hexdigest()[:16]
     return found
 
 
+def _is_one(path: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(path, one) for one in patterns)
+
+
 def _comparable(file: Path) -> bytes:
     """What a file holds, but how long things took, and when files that a command made itself were made."""
-    if file.name in TIMED:
-        return TOOK.sub(b"", file.read_bytes())
-    if file.suffix == ".parquet" and MADE.search(file.as_posix()):
-        return pd.read_parquet(file).drop(columns="modified_ns", errors="ignore").to_json(double_precision=15).encode()
     if file.name.endswith(".tar.gz"):
-        return "\n".join(_members(file.read_bytes())).encode()
-    return file.read_bytes()
+        return "\n".join(_members(file)).encode()
+    return _untimed(file.as_posix(), file.read_bytes())
 
 
-def _members(archive: bytes) -> Iterator[str]:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+def _untimed(path: str, content: bytes) -> bytes:
+    if path.rpartition("/")[2] in TIMED:
+        return TOOK.sub(b"", content)
+    if path.endswith(".parquet") and MADE.search(path):
+        table = pd.read_parquet(io.BytesIO(content)).drop(columns="modified_ns", errors="ignore")
+        return table.to_json(double_precision=15).encode()
+    return content
+
+
+def _members(archive: Path) -> Iterator[str]:
+    """Files of a backup, as they are compared in a workspace; the history's rows are compared where it is restored."""
+    with tarfile.open(archive) as opened:
         for one in opened:
             content = opened.extractfile(one)
-            if content and not fnmatch.fnmatchcase(one.name, "*history.db") and not one.name.endswith("manifest.json"):
-                yield f"{one.name} {hashlib.sha256(content.read()).hexdigest()}"
+            if content and not _is_one(one.name, ("*history.db", "*manifest.json", *HALF_WRITTEN)):
+                yield f"{one.name} {hashlib.sha256(_untimed(one.name, content.read())).hexdigest()}"
 
 
 def rows(database: Path) -> Counter[str]:

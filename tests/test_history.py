@@ -295,6 +295,31 @@ def test_a_missing_driver_is_explained_and_the_password_kept(monkeypatch: pytest
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the size of a process is asked of Linux")
+def test_memory_that_sqlite_lacks_is_named(tmp_path: Path) -> None:
+    """The heap has room, and nothing can be mapped: SQLite calls that an error of the disk."""
+    put(history := History.open(url(tmp_path)), Window(NOW, NOW + timedelta(days=1)))
+    history.close()
+    code = f"""
+import resource, sqlite3
+from cvkit.errors import StorageError
+from cvkit.monitoring.database import explained
+blocks = [bytes(1000) for _ in range(9000)]
+del blocks[:-1]
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size, size))
+try:
+    with explained("sqlite://"):
+        sqlite3.connect({str(tmp_path / "history.db")!r}).execute("SELECT * FROM runs")
+except StorageError as error:
+    print(error)
+"""
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert "there is not enough memory" in done.stdout, done.stdout
+    assert "SQLITE_IOERR_SHMMAP" in done.stdout
+
+
 def test_a_full_disk_is_explained_and_leaves_whole_windows(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, 'tests'); from test_history import *\n"

@@ -5,6 +5,7 @@ SQLite in WAL mode by default, any other database SQLAlchemy speaks by URL.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import os
@@ -24,6 +25,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from cvkit.errors import StorageError
 from cvkit.monitoring.schema import OLDEST, SCHEMA, clean, metadata, migrate, schema_table
+from cvkit.storage import memory_error
 
 log = logging.getLogger(__name__)
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
@@ -190,12 +192,27 @@ def explained(url: sa.URL | str) -> Iterator[None]:
     except (DBAPIError, sqlite3.Error, NoSuchModuleError, sa.exc.ArgumentError, OSError, ValueError) as error:
         if isinstance(error, ValueError) and not _of_sqlalchemy(error):
             raise  # a mistake of ours inside the block is not the database's
+        if short := _of_memory(error):
+            raise short from error
         cause = str(getattr(error, "orig", error))
         raise StorageError(
             "the history cannot be read or written", where=_shown(url),
             expected="a database of cvkit's that nobody else locks, on a disk with room", found=cause[:300],
             remedy=_remedy(cause),
         ) from error  # fmt: skip
+
+
+def _of_memory(error: Exception) -> StorageError | None:
+    """The words for memory that SQLite or the system refused; None where an error is another.
+
+    SQLite calls most of it SQLITE_NOMEM, which Python raises as MemoryError. What is left are errors of the disk in
+    name: the memory that its processes share could not be mapped.
+    """
+    cause = getattr(error, "orig", error)
+    name = getattr(cause, "sqlite_errorname", "")
+    if name in ("SQLITE_NOMEM", "SQLITE_IOERR_NOMEM", "SQLITE_IOERR_SHMMAP"):
+        return memory_error(MemoryError(f"{cause}: {name}"))
+    return memory_error(MemoryError(str(error))) if getattr(error, "errno", None) == errno.ENOMEM else None
 
 
 def _of_sqlalchemy(error: ValueError) -> bool:
