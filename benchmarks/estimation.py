@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks import Figure, at_least, at_most, not_measured, observed
 from cvkit.config import ModelSettings
 from cvkit.data import corruptions, yolo
+from cvkit.data.pictures import decode
 from cvkit.documentation.plots.style import BLUE, FONT, GREEN, ORANGE, QUIET, new_figure, tidy
 from cvkit.stats.quality import boxes
 from cvkit.stats.unlabelled import chances, estimation, signals
@@ -75,7 +76,7 @@ def run(seeds: Sequence[int] = (0,), keep: Path | None = None, figure: Path | No
 
 def _seen(files: list[Path], family: str, severity: int, folder: Path) -> Seen:
     kept = folder / f"{family or 'plain'}-{severity}.npz"
-    pictures = [yolo.decode(str(file)) for file in files]
+    pictures = [decode(str(file)) for file in files]
     if not kept.is_file():
         changed = [
             corruptions.corrupt(one, family, severity, number) if family else one for number, one in enumerate(pictures)
@@ -256,7 +257,7 @@ def _elsewhere(seen: list[Seen], files: list[Path], folder: Path) -> Iterator[Fi
         "black": [np.zeros((480, 640, 3), np.uint8)] * 64,
         "noise": [random.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(64)],
         "cells": cells,
-        "half_cells": cells[:32] + [yolo.decode(str(file)) for file in files[1:64:2]],
+        "half_cells": cells[:32] + [decode(str(file)) for file in files[1:64:2]],
     }
     for name, pictures in worlds.items():
         said = _say(pictures, folder)

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cvkit.data import measuring
+from cvkit.data import measuring, pictures
 from cvkit.data.stores import Item, Store
 from cvkit.errors import DataError
 
-of_objects = measuring.of_objects  # as it is: tests put others into its place
+of_objects, shipped = measuring.of_objects, pictures.shipped  # as they are: tests put others into their place
 
 POISON = {
     "segv": lambda: os.kill(os.getpid(), signal.SIGSEGV),
@@ -94,6 +94,14 @@ def poisoned(store: Store, items: Sequence[Item]) -> Iterator[measuring.Facts]:
         if "poison" in item.path:
             POISON["segv"]()
         yield from of_objects(store, [item])
+
+
+def decoded(death: str, paths: Sequence[str]) -> Iterator[pictures.Shipped]:
+    """As `pictures.shipped`, with a decoder that dies of one name."""
+    for path in paths:
+        if path.endswith("030000.png"):
+            POISON[death]()
+        yield from shipped([path])
 
 
 def children(parent: int = 0) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 
 from cvkit import asked, demo_world
 from cvkit.config import RuleSettings, load_config
-from cvkit.data import embeddings, sources, yolo
+from cvkit.data import embeddings, pictures, sources, yolo
 from cvkit.data.labelled import f1_of_images, labelled
 from cvkit.data.records import Records
 from cvkit.demo import CHECKPOINT
@@ -111,24 +111,24 @@ def test_embeddings_are_those_of_ultralytics_and_made_once(tmp_path: Path, monke
     config = load_config(tmp_path)
     records = sources.load_captures(config, Window.day("2026-10-01"))
     nothing = pd.DataFrame(columns=["image_id", "embedding"])
-    found = embeddings.extract(config, records, nothing, tmp_path / "cache")
+    _, found = embeddings.extract(config, records, nothing, tmp_path / "cache")
     assert found["image_id"].tolist() == records.images["image_id"].tolist()
     model = yolo.load(CHECKPOINT, tmp_path / "settings")
-    picture = yolo.decode(records.images["path"][5])
+    picture = pictures.decode(records.images["path"][5])
     (single,) = model.embed([picture], imgsz=160, verbose=False, save=False)
     rows = embeddings.matrix(found, records.images["image_id"])
     np.testing.assert_allclose(rows[5], single.cpu().numpy(), atol=1e-4)
     _, seen = yolo.predict_missing(config, records, tmp_path / "predictions")  # the same, from the same pass
     np.testing.assert_allclose(embeddings.matrix(seen, records.images["image_id"]), rows, atol=1e-4)
-    assert embeddings.extract(config, records, seen, tmp_path / "never") is seen
+    assert embeddings.extract(config, records, seen, tmp_path / "never")[1] is seen
     monkeypatch.setattr(yolo, "load", lambda *arguments: pytest.fail("the cache was not used"))
-    again = embeddings.extract(config, records, seen[:0], tmp_path / "cache")
+    _, again = embeddings.extract(config, records, seen[:0], tmp_path / "cache")
     np.testing.assert_array_equal(embeddings.matrix(again, records.images["image_id"]), rows)
     assert np.isnan(embeddings.matrix(found, pd.Series(["gone.jpg"]))).all()
     off = config.model_copy(update={"model": config.model.model_copy(update={"embeddings": False})})
-    assert embeddings.extract(off, records, nothing, tmp_path / "cache").empty
+    assert embeddings.extract(off, records, nothing, tmp_path / "cache")[1].empty
     assert yolo.predict_missing(off, records, tmp_path / "without")[1].empty
-    half = embeddings.extract(config, records, seen[:5], tmp_path / "half")  # the others in a pass of their own
+    _, half = embeddings.extract(config, records, seen[:5], tmp_path / "half")  # the others in a pass of their own
     np.testing.assert_allclose(embeddings.matrix(half, records.images["image_id"]), rows, atol=1e-4)
 
 

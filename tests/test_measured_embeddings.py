@@ -42,7 +42,6 @@ def test_embeddings_are_the_models_and_do_not_depend_on_workers(workspace: Confi
     assert table["embedding"].isna().sum() == 2, "what the model cannot decode has none"
     listed = table.index[table["damage"] == ""][:9]
     own = yolo.embed(
-        yolo.champion(workspace, "embed"),
         pd.DataFrame({"image_id": listed, "path": [str(images / name) for name in listed]}),
         workspace,
     ).set_index("image_id")["embedding"]

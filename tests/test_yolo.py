@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from cvkit import demo_world
 from cvkit.config import Config, load_config
-from cvkit.data import sources, yolo
+from cvkit.data import pictures, sources, yolo
 from cvkit.demo import CHECKPOINT
 from cvkit.errors import DataError
 from cvkit.tables import Window
@@ -77,13 +78,18 @@ def listed(paths: list[Path], source: str = "cam-1") -> pd.DataFrame:
     return pd.DataFrame(about).assign(source=source, time=pd.Timestamp("2026-10-01", tz="UTC"))
 
 
+def batched(table: pd.DataFrame, size: int) -> list[list[str]]:
+    with yolo._batches(table, size, functools.partial(pictures.decoding, workers=2)) as batches:
+        return [[name for name, _ in batch] for batch in batches]
+
+
 def test_a_batch_is_of_one_source_so_that_a_kill_between_two_changes_nothing(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(10)]
     for path in paths:
         cv2.imwrite(str(path), np.zeros((10, 20, 3), np.uint8))
     both = pd.concat([listed(paths[:5]), listed(paths[5:], "cam-2")])
-    names = [[name for name, _ in batch] for batch in yolo._batches(both, 4)]
-    assert names == [[name for name, _ in batch] for part in (both[:5], both[5:]) for batch in yolo._batches(part, 4)]
+    names = batched(both, 4)
+    assert names == [*batched(both[:5], 4), *batched(both[5:], 4)]
     assert [len(batch) for batch in names] == [4, 1, 4, 1]
 
 
@@ -95,11 +101,10 @@ def test_what_the_model_says_of_an_image_does_not_depend_on_its_neighbours(tmp_p
     for number, path in enumerate(paths):
         cv2.imwrite(str(path), rng.integers(0, 255, (*shapes[number % 4], 3), dtype=np.uint8))
     table = listed(paths)
-    deployed = yolo.champion(config, "predict")
-    together = yolo.predict(deployed, table, config).set_index("image_id")
+    together = yolo.predict(table, config).set_index("image_id")
     assert set(together.index) == set(table["image_id"])
     for start in range(0, 24, 7):
-        alone = yolo.predict(deployed, table[start : start + 1], config).set_index("image_id")
+        alone = yolo.predict(table[start : start + 1], config).set_index("image_id")
         name = alone.index[0]
         np.testing.assert_allclose(together.loc[name, "embedding"], alone.loc[name, "embedding"], atol=1e-4)
         assert len(together.loc[name, "class_id"]) == len(alone.loc[name, "class_id"])
@@ -110,8 +115,8 @@ def test_images_of_many_shapes_do_not_pile_up(tmp_path: Path) -> None:
     for number, path in enumerate(paths):
         cv2.imwrite(str(path), np.zeros((10 + number, 20, 3), np.uint8))
     table = listed(paths)
-    batches = list(yolo._batches(table, 2))
-    assert sorted(name for batch in batches for name, _ in batch) == sorted(table["image_id"])
+    batches = batched(table, 2)
+    assert sorted(name for batch in batches for name in batch) == sorted(table["image_id"])
     assert len(batches) == 40
 
 

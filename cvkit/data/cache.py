@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 from pyarrow.lib import ArrowInvalid
@@ -23,6 +25,7 @@ def by_image(
     columns: Sequence[str],
     chunk: int = 2000,
     lasts: Callable[[pd.DataFrame], pd.Series] = lambda rows: pd.Series(True, index=rows.index),
+    since: Mapping[str, Any] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """Rows for `images` (table IMAGES): from the cache in `folder`, else from `compute` and kept.
 
@@ -30,10 +33,15 @@ def by_image(
     with at most `chunk` images at a time and each answer is written before the next call: a kill loses one chunk. All
     of a date and source is in one call, or in calls of its own where it has more: what a kill leaves is parted alike.
     Rows that do not last, as of a store that could not be read, are answered and not kept. The answer has the rows of
-    `images` that have one, in the order of `images`, without duplicates.
+    `images` that have one, in the order of `images`, without duplicates. `since` are columns that earlier versions did
+    not write, with what they are of their rows.
     """
     wanted = {*KEY, *columns}
-    known = [group[KEY].merge(old, on=KEY) for path, group in _parts(folder, images) if len(old := _read(path, wanted))]
+    known = [
+        group[KEY].merge(old, on=KEY)
+        for path, group in _parts(folder, images)
+        if len(old := _read(path, wanted, since))
+    ]
     found = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=KEY)
     missing = images[~images["image_id"].isin(found["image_id"])]
     for part in _chunks(folder, missing, chunk):
@@ -44,7 +52,7 @@ def by_image(
             rows = made[made["image_id"].isin(group["image_id"]) & lasts(made)]
             if rows.empty:
                 continue
-            old = _read(path, wanted)
+            old = _read(path, wanted, since)
             kept = old[~old["image_id"].isin(rows["image_id"])] if len(old) else old
             write_parquet(pd.concat([kept, rows], ignore_index=True) if len(kept) else rows, path)
         found = pd.concat([found, made], ignore_index=True) if len(found) else made
@@ -73,7 +81,7 @@ def _parts(folder: Path, images: pd.DataFrame) -> Iterator[tuple[Path, pd.DataFr
         yield folder / str(date) / f"source={safe_name(str(source))}.parquet", group
 
 
-def _read(path: Path, columns: Set[str]) -> pd.DataFrame:
+def _read(path: Path, columns: Set[str], since: Mapping[str, Any]) -> pd.DataFrame:
     """One cache file; nothing where there is none, or where it is damaged or another's: a cache can be made again."""
     if not path.exists():
         return pd.DataFrame(columns=KEY)
@@ -82,6 +90,7 @@ def _read(path: Path, columns: Set[str]) -> pd.DataFrame:
     except (ArrowInvalid, OSError) as error:  # pyarrow says OSError of damaged pages
         log.warning("%s is damaged (%s) and is made again", path, error)
         return pd.DataFrame(columns=KEY)
+    table = table.assign(**{name: value for name, value in since.items() if name not in table})
     if set(table.columns) != columns:
         log.warning("%s has other columns than cvkit writes and is made again", path)
         return pd.DataFrame(columns=KEY)

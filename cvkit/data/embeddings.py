@@ -22,20 +22,20 @@ def extract(
     known: pd.DataFrame,
     cache_folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> pd.DataFrame:
+) -> tuple[Records, pd.DataFrame]:
     """The embedding (an array of float32) of every image that can be decoded, by `image_id`; kept for the next time.
 
     `known` ones, which came with the predictions, are not computed again. Empty without weights, or where
-    `model.embeddings` is off.
+    `model.embeddings` is off. Beside it `records`, told of images that end each worker which decodes them.
     """
     if not config.model.weights or not config.model.embeddings:
-        return pd.DataFrame(columns=list(COLUMNS))
-    images = records.images[~records.images["image_id"].isin(known["image_id"]) & (records.images["path"] != "")]
+        return records, pd.DataFrame(columns=list(COLUMNS))
+    have = {*known["image_id"], *records.lost}
+    images = records.images[~records.images["image_id"].isin(have) & (records.images["path"] != "")]
     if images.empty:
-        return known
+        return records, known
 
     def compute(new: pd.DataFrame) -> pd.DataFrame:
-        deployed = yolo.champion(config, "embed")
         done = 0
 
         def step(count: int) -> None:
@@ -43,10 +43,11 @@ def extract(
             done += count
             progress(done, len(new))
 
-        return yolo.embed(deployed, new, config, step)
+        return yolo.embed(new, config, step)
 
-    made = cache.by_image(cache_folder, images, compute, ["embedding"])
-    return pd.concat([known, made], ignore_index=True) if len(known) else made
+    rows = cache.by_image(cache_folder, images, compute, ["embedding", "lost"], since=yolo.LOST_SINCE)
+    made = rows.loc[rows["lost"] == "", list(COLUMNS)].reset_index(drop=True)
+    return yolo.with_lost(records, rows), pd.concat([known, made], ignore_index=True) if len(known) else made
 
 
 def matrix(embeddings: pd.DataFrame, image_ids: pd.Series) -> NDArray[np.float64]:

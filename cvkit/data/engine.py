@@ -11,8 +11,10 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cvkit import __version__
@@ -22,7 +24,7 @@ from cvkit.errors import ConfigError, EngineError, need
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["LOCAL", "Lost", "run"]
+__all__ = ["LOCAL", "Lost", "in_order", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +53,43 @@ def run(
     workers again and again.
     """
     if engine == LOCAL:
-        return _local(work, chunks, workers or _cores(), limit_s)
+        return _local(work, chunks, workers or cores(), limit_s)
     return _on_cluster(work, chunks, engine, limit_s)
 
 
-def _cores() -> int:
+@contextmanager
+def in_order(
+    work: Work, chunks: Iterable[Sequence[Any]], *, workers: int = 0, limit_s: float = LIMIT_S
+) -> Iterator[Iterator[list[Any]]]:
+    """The results of `work` for each of `chunks` in their order, by processes of this machine, as in `run`.
+
+    They begin at once, and end with the block. No more than `AHEAD` chunks for each process are at work or wait to be
+    taken, so that large results do not pile up where whoever takes them is slow.
+    """
+    workers, left, stop = workers or cores(), iter(chunks), threading.Event()
+    with ThreadPoolExecutor(workers) as pool:
+
+        def submitted() -> Iterator[Future[list[Any]]]:
+            for chunk in left:
+                yield pool.submit(isolated, work, chunk, limit_s, stop)
+
+        more = submitted()
+        waiting = deque(itertools.islice(more, AHEAD * workers))
+
+        def results() -> Iterator[list[Any]]:
+            while waiting:
+                found = waiting.popleft().result()
+                waiting.extend(itertools.islice(more, 1))
+                yield found
+
+        try:
+            yield results()
+        finally:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def cores() -> int:
     """The cores that this process may use: in a container often fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,6 @@ from cvkit.data.isolation import Lost
 from cvkit.data.stores import Item, Store
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from cvkit.config import Config
 
 LOST = "unreadable"  # the damage of an image that ends each process which decodes it
@@ -44,7 +42,7 @@ def embedded(config: Config, store: Store, items: Sequence[Item]) -> list[tuple[
     import pandas as pd
     import torch
 
-    from cvkit.data import yolo
+    from cvkit.data import pictures, yolo
 
     torch.set_num_threads(1)  # each core has a worker of its own, and sums come in one order
     facts, kept, room = [], dict[str, bytes](), KEPT_BYTES
@@ -55,13 +53,16 @@ def embedded(config: Config, store: Store, items: Sequence[Item]) -> list[tuple[
             kept[item.path] = content
             room -= len(content)
 
-    def picture(path: str) -> NDArray[np.uint8] | None:
+    def picture(path: str) -> pictures.Decoded:
         content = kept.pop(path, None) or stores.read(store, by_path[path])
-        return yolo.decode_bytes(np.frombuffer(content, np.uint8))
+        return pictures.decode_bytes(np.frombuffer(content, np.uint8))
+
+    def pixels(paths: Sequence[str]) -> AbstractContextManager[Iterator[pictures.Decoded]]:
+        return nullcontext(map(picture, paths))  # as this is a worker itself
 
     by_path = {item.path: item for item, fact in zip(items, facts, strict=True) if fact.damage in ("", "truncated")}
     table = pd.DataFrame({"image_id": list(by_path), "path": list(by_path)})
-    made = yolo.embed(yolo.champion(config, "embed"), table, config, picture=picture) if by_path else table.iloc[:0]
+    made = yolo.embed(table, config, pixels=pixels) if by_path else table.iloc[:0]
     rows = zip(made["image_id"], made.get("embedding", ()), strict=True)
     known = {path: vector.astype(np.float32).tobytes() for path, vector in rows}
     return [(astuple(fact), known.get(item.path)) for item, fact in zip(items, facts, strict=True)]

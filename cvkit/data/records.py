@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class Records:
     classes: dict[int, str]  # names the model knows, by class id; empty where nobody said
     # What is known of images whose pixels are gone, or were measured when they passed: image_id, and as `ImageFacts`.
     known: pd.DataFrame | None = None
+    # By id of an image that ends each process which decodes it for the model: how, in words.
+    lost: Mapping[str, str] = field(default_factory=dict)
 
 
 def of_source(records: Records, source: str) -> Records:

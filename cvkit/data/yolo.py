@@ -10,20 +10,19 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from cvkit.config import Config, ModelSettings
-from cvkit.data import cache
-from cvkit.data.headers import read_file
+from cvkit.data import cache, pictures
+from cvkit.data.isolation import Lost
 from cvkit.data.records import Records
 from cvkit.errors import DataError
 from cvkit.storage import memory_error, write_text
@@ -40,6 +39,10 @@ CHECKPOINT = "a detection checkpoint saved by Ultralytics (.pt)"
 WAITING = 4  # batches of images of other shapes that may wait to be filled
 CORNERS = ["x1", "y1", "x2", "y2"]
 SAID = ["class_id", "confidence", *CORNERS]  # of a predicted box
+LOST_SINCE = {"lost": ""}  # what earlier versions did not keep of an image, and what it was then
+
+Pixels = Callable[[Sequence[str]], AbstractContextManager[Iterator[pictures.Decoded]]]  # of paths, in their order
+Batch = list[tuple[str, "NDArray[np.uint8]"]]  # ids and pictures
 
 
 def prepare_environment(folder: Path) -> None:
@@ -161,24 +164,30 @@ def without_quotes(path: Path) -> Iterator[Path]:
         yield alias
 
 
-def predict(
-    deployed: Deployed, images: pd.DataFrame, config: Config, progress: Callable[[int], None] = lambda n: None
-) -> pd.DataFrame:
+def predict(images: pd.DataFrame, config: Config, progress: Callable[[int], None] = lambda n: None) -> pd.DataFrame:
     """Predict every image that can be decoded: a row for each, boxes as lists (columns of SAID), and its embedding.
 
     The embedding is what `embed` gives, without a second pass; None where `model.embeddings` is off. Images that cannot
-    be decoded have no row. `progress` is told how many images were done.
+    be decoded have no row; one that ends each worker which decodes it has a row without lists, and why in `lost`, which
+    is "" of others. `progress` is told how many images were done.
     """
     settings = config.model
-    rows = []
-    for batch in _batches(images, settings.batch, decode):
-        seen = look(deployed, [picture for _, picture in batch], settings)
-        for (image_id, _), (boxes, embedding) in zip(batch, seen, strict=True):
-            columns = {name: boxes[:, position].tolist() for position, name in enumerate([*CORNERS, "confidence"])}
-            classes = boxes[:, 5].astype(int).tolist()
-            rows.append({"image_id": image_id, "class_id": classes, **columns, "embedding": embedding})
-        progress(len(batch))
-    return pd.DataFrame(rows, columns=["image_id", *SAID, "embedding"])
+    rows, lost = [], dict[str, str]()
+    with _batches(images, settings.batch, by_workers(config), lost) as batches:
+        deployed = champion(config, "predict")
+        for batch in batches:
+            seen = look(deployed, [picture for _, picture in batch], settings)
+            for (image_id, _), (boxes, embedding) in zip(batch, seen, strict=True):
+                columns = {name: boxes[:, position].tolist() for position, name in enumerate([*CORNERS, "confidence"])}
+                classes = boxes[:, 5].astype(int).tolist()
+                rows.append({"image_id": image_id, "class_id": classes, **columns, "embedding": embedding, "lost": ""})
+            progress(len(batch))
+    rows += _of_lost(lost)
+    return pd.DataFrame(rows, columns=["image_id", *SAID, "embedding", "lost"])
+
+
+def _of_lost(lost: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"image_id": image_id, "lost": why} for image_id, why in lost.items()]
 
 
 def look(
@@ -198,26 +207,28 @@ def look(
 
 
 def embed(
-    deployed: Deployed,
-    images: pd.DataFrame,
-    config: Config,
-    progress: Callable[[int], None] = lambda n: None,
-    picture: Callable[[str], NDArray[np.uint8] | None] | None = None,
-) -> pd.DataFrame:
-    """The model's embedding of every image that can be decoded: `image_id` and `embedding`, an array of float32.
+    images: pd.DataFrame, config: Config, progress: Callable[[int], None] = lambda n: None,
+    pixels: Pixels | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """The model's embedding of every image that can be decoded: `image_id`, `embedding`, an array of float32, `lost`.
 
-    `picture` gives the pixels of a path, as `decode` does, where they do not lie in a file.
+    One that ends each worker which decodes it has None, and the reason in `lost`. `pixels` gives the pictures of paths
+    where they do not lie in files.
     """
     settings = config.model
-    rows = []
-    for batch in _batches(images, settings.batch, picture or decode):
-        found = deployed.model.embed(
-            [picture for _, picture in batch], imgsz=settings.image_size, device=settings.device or None,
-            verbose=False, batch=len(batch), save=False,
-        )  # fmt: skip
-        rows += [(image_id, one.cpu().numpy()) for (image_id, _), one in zip(batch, found, strict=True)]
-        progress(len(batch))
-    return pd.DataFrame(rows, columns=["image_id", "embedding"])
+    rows, lost = [], dict[str, str]()
+    with _batches(images, settings.batch, pixels or by_workers(config), lost) as batches:
+        deployed = champion(config, "embed")
+        for batch in batches:
+            found = deployed.model.embed(
+                [picture for _, picture in batch], imgsz=settings.image_size, device=settings.device or None,
+                verbose=False, batch=len(batch), save=False,
+            )  # fmt: skip
+            for (image_id, _), one in zip(batch, found, strict=True):
+                rows.append({"image_id": image_id, "embedding": one.cpu().numpy(), "lost": ""})
+            progress(len(batch))
+    rows += _of_lost(lost)
+    return pd.DataFrame(rows, columns=["image_id", "embedding", "lost"])
 
 
 def predict_missing(
@@ -236,7 +247,6 @@ def predict_missing(
         return records, pd.DataFrame(columns=["image_id", "embedding"])
 
     def compute(new: pd.DataFrame) -> pd.DataFrame:
-        deployed = champion(config, "predict")
         done = 0
 
         def step(count: int) -> None:
@@ -244,15 +254,23 @@ def predict_missing(
             done += count
             progress(done, len(new))
 
-        return predict(deployed, new, config, step)
+        return predict(new, config, step)
 
-    rows = cache.by_image(cache_folder, images, compute, [*SAID, "embedding"])
+    rows = cache.by_image(cache_folder, images, compute, [*SAID, "embedding", "lost"], since=LOST_SINCE)
     boxes = rows[["image_id", *SAID]].explode(SAID).dropna(subset=["class_id"])
     made = conform(boxes, BOXES) if len(boxes) else empty(BOXES)
-    covered = records.images["predicted"] | records.images["image_id"].isin(rows["image_id"])
+    good = rows.loc[rows["lost"] == "", "image_id"]
+    covered = records.images["predicted"] | records.images["image_id"].isin(good)
     predictions = pd.concat([records.predictions, made], ignore_index=True)
-    told = replace(records, images=records.images.assign(predicted=covered), predictions=predictions)
+    told = with_lost(records, rows)
+    told = replace(told, images=records.images.assign(predicted=covered), predictions=predictions)
     return told, rows[["image_id", "embedding"]].dropna(ignore_index=True)
+
+
+def with_lost(records: Records, rows: pd.DataFrame) -> Records:
+    """`records` with what is told of images that ended the workers which decoded them, by rows with `lost`."""
+    told = rows[rows["lost"] != ""]
+    return replace(records, lost={**records.lost, **dict(zip(told["image_id"], told["lost"], strict=True))})
 
 
 def class_names(config: Config) -> dict[int, str]:
@@ -267,44 +285,39 @@ def class_names(config: Config) -> dict[int, str]:
     return names
 
 
-def decode(path: str) -> NDArray[np.uint8] | None:
-    """Pixels as the deployed model gets them: BGR, EXIF rotation applied; None where they cannot be decoded."""
-    try:
-        content = np.frombuffer(read_file(path), np.uint8)
-    except OSError:
-        return None
-    return decode_bytes(content)
+def by_workers(config: Config) -> Pixels:
+    """Pictures of files, decoded by this machine's workers."""
+    return functools.partial(pictures.decoding, workers=config.workers)
 
 
-def decode_bytes(content: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """The same, of what a file holds, as an array (n,)."""
-    if not content.size:
-        return None
-    try:
-        return cv2.imdecode(content, cv2.IMREAD_COLOR)  # type: ignore[no-any-return, unused-ignore]
-    except cv2.error:  # e.g. more pixels than OpenCV accepts
-        return None
-
-
+@contextmanager
 def _batches(
-    images: pd.DataFrame, size: int, pixels: Callable[[str], NDArray[np.uint8] | None] = decode
-) -> Iterator[list[tuple[str, NDArray[np.uint8]]]]:
+    images: pd.DataFrame, size: int, pixels: Pixels, lost: dict[str, str] | None = None
+) -> Iterator[Iterator[Batch]]:
     """Images of one shape, date and source: what a model says depends on what else is in the batch.
 
     On the padding, as Ultralytics pads a mixed batch to squares, and in the last digits on the number of its images. So
-    what is said of an image does not hang on which other sources were known already, as after a kill.
+    what is said of an image does not hang on which other sources were known already, as after a kill. `lost` is told
+    which images end their workers, and how.
     """
     days = images["time"].dt.strftime("%Y-%m-%d").fillna("") if "time" in images else [""] * len(images)
-    for _, part in images.groupby([days, images.get("source", days)], sort=False):
-        yield from _of_one_shape(part, size, pixels)
+    groups = [part for _, part in images.groupby([days, images.get("source", days)], sort=False)]
+    with pixels([path for part in groups for path in part["path"]]) as found:
+        yield (
+            batch
+            for part in groups
+            for batch in _of_one_shape(part["image_id"].tolist(), found, size, {} if lost is None else lost)
+        )
 
 
 def _of_one_shape(
-    images: pd.DataFrame, size: int, pixels: Callable[[str], NDArray[np.uint8] | None]
-) -> Iterator[list[tuple[str, NDArray[np.uint8]]]]:
-    waiting: dict[tuple[int, ...], list[tuple[str, NDArray[np.uint8]]]] = {}
-    for image_id, path in zip(images["image_id"], images["path"], strict=True):
-        if (picture := pixels(path)) is None:
+    image_ids: list[str], found: Iterator[pictures.Decoded], size: int, lost: dict[str, str]
+) -> Iterator[Batch]:
+    waiting: dict[tuple[int, ...], Batch] = {}
+    for image_id, picture in zip(image_ids, found, strict=False):  # `found` goes on with the next group
+        if isinstance(picture, Lost):
+            lost[image_id] = f"a process that decodes it for the model {picture.reason}"
+        if picture is None or isinstance(picture, Lost):
             continue
         batch = waiting.setdefault(picture.shape, [])
         batch.append((image_id, picture))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cvkit.config import Config
 from cvkit.config.champion import WEIGHTS
-from cvkit.data import yolo
+from cvkit.data import pictures, yolo
 from cvkit.errors import ConfigError, DataError, StorageError, need
 from cvkit.maintenance import versions
 from cvkit.maintenance.versions import Version
@@ -127,7 +127,7 @@ def _compared(config: Config, version: Version, file: Path, images: pd.DataFrame
     from ultralytics import YOLO
 
     chosen = np.unique(np.linspace(0, len(images) - 1, min(CHECKED, len(images))).astype(int))
-    pictures = [one for path in images["path"].iloc[chosen] if (one := yolo.decode(path)) is not None]
+    pictures = [one for path in images["path"].iloc[chosen] if (one := pictures.decode(path)) is not None]
     if not pictures:
         raise DataError("no image to compare the export on", expected="readable test images", found=f"{len(images)}")
     ours = yolo.load(version.weights, config.workspace / ".ultralytics")

@@ -19,7 +19,7 @@ import pandas as pd
 
 from cvkit.config import Config
 from cvkit.config.retraining import RetrainingSettings
-from cvkit.data import features, yolo
+from cvkit.data import features, pictures, yolo
 from cvkit.data.records import Records
 from cvkit.errors import DataError
 from cvkit.maintenance import comparison, gate_results, versions
@@ -201,7 +201,7 @@ def _latency(
     """
     both = [yolo.champion(config.with_weights(str(version.weights)), "latency") for version in (champion, challenger)]
     chosen = np.unique(np.linspace(0, len(images) - 1, TIMED + WARM).astype(int))
-    pictures = [one for path in images["path"].iloc[chosen] if (one := yolo.decode(path)) is not None]
+    pictures = [one for path in images["path"].iloc[chosen] if (one := pictures.decode(path)) is not None]
     pictures = [pictures[number % len(pictures)] for number in range(TIMED + WARM)]
     taken: list[tuple[float, float]] = []
     for number, picture in enumerate(pictures):

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cvkit.config import Config
-from cvkit.data import yolo
+from cvkit.data import pictures
 from cvkit.maintenance.candidates import Candidates, left_out
 from cvkit.maintenance.test_set import TestSet, as_candidates
 from cvkit.tables import LEFT_OUT, conform, empty
@@ -47,7 +47,7 @@ class _Pictures:
     def _pixels(self, number: int) -> NDArray[np.float64] | None:
         """Its grey picture of SIDE x SIDE, of mean 0 and length 1; None where it cannot be read, or is of one grey."""
         if number not in self.small:
-            picture = yolo.decode(str(self.path[number]))
+            picture = pictures.decode(str(self.path[number]))
             self.small[number] = None if picture is None else _unit(picture)
         return self.small[number]
 

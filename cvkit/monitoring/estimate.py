@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cvkit.config import Config
-from cvkit.data import corruptions, yolo
+from cvkit.data import corruptions, pictures, yolo
 from cvkit.data.embeddings import matrix
 from cvkit.data.features import copies
 from cvkit.data.labelled import CORNERS
@@ -197,7 +197,7 @@ def learn(config: Config, reference: Reference, images: pd.DataFrame, progress: 
     deployed = yolo.champion(config, "estimate")
     looks, sizes, labelled = [], [], []
     for number, (image_id, path) in enumerate(zip(images["image_id"], images["path"], strict=True)):
-        if (picture := yolo.decode(path)) is not None:
+        if (picture := pictures.decode(path)) is not None:
             labelled.append(by_image.get(image_id, told[:0]))
             looks.append(_look(deployed, config, picture, labelled[-1][CORNERS].to_numpy(float), number))
             sizes.append(picture.shape[1::-1])

@@ -151,7 +151,8 @@ def _look(
     progress: Progress = lambda done, total: None,
 ) -> Looked:  # fmt: skip
     features = feature_step.extract(config, records, config.workspace / "features" / feature_step.VERSION, progress)
-    embedded = embeddings.extract(config, records, new, config.workspace / "embeddings" / _embedder(config), progress)
+    place = config.workspace / "embeddings" / _embedder(config)
+    records, embedded = embeddings.extract(config, records, new, place, progress)
     weights = sampling_weights(config, records.images["image_id"])
     usual, vectors = reference_step.ordinary(reference, labels.only_speaking(records, features, weights), embedded)
     findings = quality.find(records, usual, reference.limits, window, predicts=config.predicts)

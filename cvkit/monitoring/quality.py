@@ -86,7 +86,12 @@ def find(
     (the reference itself) pauses are not looked at; without `predicts` no prediction is missed. Table FINDINGS, at
     most one row per image and finding from pixels.
     """
-    parts = [records.findings, *_damaged(features), *(_unpredicted(records, features) if predicts else ())]
+    parts = [
+        records.findings,
+        *_damaged(features),
+        *_lost(records, features),
+        *(_unpredicted(records, features) if predicts else ()),
+    ]
     # Names, sorting and columns of all at once: source by source it takes long.
     arranged = features.assign(named=_named_formats(features["image_id"])).sort_values(["source", "time", "image_id"])
     columns = {name: arranged[name].to_numpy(dtype) for name, dtype in READ.items()}
@@ -119,9 +124,15 @@ def _damaged(features: pd.DataFrame) -> Iterator[pd.DataFrame]:
     yield from _findings(features, bad, features.loc[bad, "damage"], detail=features.loc[bad, "damage_detail"])
 
 
+def _lost(records: Records, features: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Images that could be measured, but ended each process that decoded them for the model."""
+    lost = features["image_id"].isin(list(records.lost)) & features["damage"].isin(["", "truncated"])
+    yield from _findings(features, lost, "unreadable", detail=features.loc[lost, "image_id"].map(dict(records.lost)))
+
+
 def _unpredicted(records: Records, features: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Images that a model could have looked at, and did not."""
-    no_images = features.loc[~features["damage"].isin(["", "truncated"]), "image_id"]
+    no_images = {*features.loc[~features["damage"].isin(["", "truncated"]), "image_id"], *records.lost}
     images = records.images
     yield from _findings(images, ~images["predicted"] & ~images["image_id"].isin(no_images), "missing_prediction")
 

@@ -76,7 +76,7 @@ def build(config: Config, progress: Progress = lambda done, total: None) -> Refe
     found = sources.load_reference(config)
     records, seen = yolo.predict_missing(config, found, own / "predictions" / named, progress)
     features = feature_step.extract(config, records, own / "features" / named, progress)
-    embedded = embeddings.extract(config, records, seen, own / "embeddings" / named, progress)
+    records, embedded = embeddings.extract(config, records, seen, own / "embeddings" / named, progress)
     if not (features["damage"] == "").any():
         raise DataError(
             "no image of the reference can be read",
