@@ -64,11 +64,11 @@ def ready(config: Config, known: Reference) -> None:
         return
     path = identity.reference_folder(config) / f"basis-{_key(known, length)}.npz"
     held = kept.read(path, {one.__name__: one for one in (Basis, *HELD)})
-    if held is None:
-        held = [(part, basis_of(known, part, length), anomalies.learnt(known, part, length)) for part in known.sources]
+    if not isinstance(held, dict) or list(held) != known.sources:
+        held = {one: (basis_of(known, one, length), anomalies.learnt(known, one, length)) for one in known.sources}
         kept.write(path, held)
-    for part, basis, normal in held:
-        known.prepared[part, length], known.prepared["anomaly", part, length] = basis, normal
+    for source, (basis, normal) in held.items():
+        known.prepared[source, length], known.prepared["anomaly", source, length] = basis, normal
     known.prepared["ready", length] = True
 
 
