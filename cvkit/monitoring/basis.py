@@ -67,6 +67,8 @@ def ready(config: Config, known: Reference) -> None:
     if not isinstance(held, dict) or list(held) != known.sources:
         held = {one: (basis_of(known, one, length), anomalies.learnt(known, one, length)) for one in known.sources}
         kept.write(path, held)
+        for other in set(path.parent.glob("basis-*.npz")) - {path}:
+            other.unlink(missing_ok=True)  # of other windows, or of other code
     for source, (basis, normal) in held.items():
         known.prepared[source, length], known.prepared["anomaly", source, length] = basis, normal
     known.prepared["ready", length] = True
