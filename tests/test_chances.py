@@ -40,6 +40,12 @@ def test_a_small_chance_keeps_its_digits() -> None:
     assert kolmogorov.exact(now, then, 1.0) == pytest.approx(2 / math.comb(50, 20), rel=1e-9)
 
 
+def test_below_the_floor_digits_do_not_matter() -> None:
+    now, then = np.arange(20.0) + 2000, np.arange(31.0)
+    assert kolmogorov.exact(now, then, 1.0, floor=0.01) < 1e-6
+    assert kolmogorov.exact(now, then, 1.0) == pytest.approx(2 / math.comb(51, 20), rel=1e-9)  # nor are they kept
+
+
 def test_chances_of_counts_are_scipys() -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):

@@ -271,24 +271,30 @@ def _drift(statistic: float, p_value: float, pair: _Pair) -> Drift:
 
 def _with_chunks(plain: float, pair: _Pair) -> float:
     """The larger of a textbook p-value and that of the reference's chunks; NaN where these are too few to tell."""
-    if pair.then.chunked and pair.then.chunks is None:
-        return math.nan
+    floor = _floor(pair)
+    return math.nan if math.isnan(floor) else max(plain, floor)
+
+
+def _floor(pair: _Pair) -> float:
+    """What no p-value goes below, by the reference's chunks; 0 where there are none, NaN where they are too few."""
     if pair.then.chunks is None:
-        return plain
-    return max(plain, joint_p_value(signals(pair.current, pair.then.chunks) if pair.told is None else pair.told))
+        return math.nan if pair.then.chunked else 0.0
+    return joint_p_value(signals(pair.current, pair.then.chunks) if pair.told is None else pair.told)
 
 
 def _ks(pair: _Pair, deff: float = 1.0) -> Drift:
-    return _drift(pair.apart.largest, _with_chunks(_ks_p_value(pair, deff), pair), pair)
+    floor = _floor(pair)
+    plain = _ks_p_value(pair, deff, floor)
+    return _drift(pair.apart.largest, math.nan if math.isnan(floor) else max(plain, floor), pair)
 
 
-def _ks_p_value(pair: _Pair, deff: float) -> float:
+def _ks_p_value(pair: _Pair, deff: float, floor: float) -> float:
     now, then = pair.current, pair.then.values
     n, m = now.size, then.size
     if not n or not m:
         return math.nan
     if deff == 1 and max(n, m) <= EXACT_LIMIT:
-        return kolmogorov.exact(now, then, pair.apart.largest)
+        return kolmogorov.exact(now, then, pair.apart.largest, floor)
     return kolmogorov.asymptotic(pair.apart.largest, max(1.0, float(np.round(n * m / (n + m) / deff))))
 
 

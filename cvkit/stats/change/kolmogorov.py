@@ -18,8 +18,8 @@ DIGITS_FROM = 1e-6  # p-values below it are scipy's, which counts the paths with
 _known: dict[tuple[int, int, int], float] = {}
 
 
-def exact(now: Floats, then: Floats, largest: float) -> float:
-    """The exact p-value of two samples `largest` apart, as scipy's.
+def exact(now: Floats, then: Floats, largest: float, floor: float = 0.0) -> float:
+    """The exact p-value of two samples `largest` apart, as scipy's, or about it where it is far below `floor`.
 
     Remembered, as it follows from the sizes and the distance, which is one of few.
     """
@@ -29,7 +29,11 @@ def exact(now: Floats, then: Floats, largest: float) -> float:
         if len(_known) >= MOST_KNOWN:
             _known.clear()
         known = chances.ks_tail(*key) if n * m <= SMALL else 0.0
-        known = _known[key] = known if known > DIGITS_FROM else _by_scipy(now, then)
+        if known <= DIGITS_FROM:
+            if n * m <= SMALL and floor > DIGITS_FROM:
+                return max(known, 0.0)  # its digits are asked for by nobody
+            known = _by_scipy(now, then)
+        _known[key] = known
     return known
 
 
