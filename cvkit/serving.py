@@ -33,12 +33,12 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 def server(application: Application, host: str, port: int) -> WSGIServer:
     """A server of a WSGI application that is only read; port 0 is any that is free. Raises OSError, OverflowError."""
-    made = (_Server6 if ":" in host else _Server)((host, port), _Handler)
-    made.set_app(_read_only(application))
+    made = (_Server6 if ":" in host else Bounded)((host, port), Handler)
+    made.set_app(read_only(application))
     return made
 
 
-def _read_only(application: Application) -> Application:
+def read_only(application: Application) -> Application:
     """The application behind GET and HEAD, its answers with HEADERS."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -55,7 +55,11 @@ def _read_only(application: Application) -> Application:
             return [body]
         head = environ["REQUEST_METHOD"] == "HEAD"
         pages = application({**environ, "REQUEST_METHOD": "GET"}, start)
-        return [] if head else pages
+        if not head:
+            return pages
+        if close := getattr(pages, "close", None):
+            close()
+        return []
 
     return answer
 
@@ -83,7 +87,9 @@ class _Answer(ServerHandler):
     server_software = "cvkit"  # no versions: who asks need not know them
 
 
-class _Handler(WSGIRequestHandler):
+class Handler(WSGIRequestHandler):
+    """Answers a request within the limits above, whatever server it came to."""
+
     default_request_version = "HTTP/1.0"  # of a request that names none: answers have headers all the same
     timeout = SLOWEST_S  # of one read or write; `handle` sees to all of them together
 
@@ -131,7 +137,9 @@ class _Handler(WSGIRequestHandler):
         log.debug(format, *arguments)
 
 
-class _Server(ThreadingMixIn, WSGIServer):
+class Bounded(ThreadingMixIn, WSGIServer):
+    """A server with a thread for each of MOST_CONNECTIONS; servers of others take it as their first base."""
+
     daemon_threads = True
 
     def __init__(self, *arguments: Any) -> None:
@@ -160,5 +168,5 @@ class _Server(ThreadingMixIn, WSGIServer):
         log.exception("a request could not be answered")
 
 
-class _Server6(_Server):
+class _Server6(Bounded):
     address_family = socket.AF_INET6

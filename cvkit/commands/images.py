@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cvkit import errors
 from cvkit.commands.typed import count, day, positive, stretch
 
+if TYPE_CHECKING:
+    from cvkit.data.summed import Group
+
 # Everything heavier is imported by the command that needs it: `cvkit --help` must answer at once.
 
 Make = Callable[..., argparse.ArgumentParser]  # of `cvkit.cli`: a command
-Say = Callable[[str], None]
+Say = Callable[..., None]  # of `cvkit.cli`: words, and the stream where it is not standard output
 SHOWN = 5  # images or folders named one by one
 
 
@@ -73,25 +78,46 @@ def measure(options: argparse.Namespace) -> int:
 def summary(options: argparse.Namespace) -> int:
     """Sum up what was measured, of a year or a fleet, without reading an image; and what changed against other days."""
     from cvkit.commands import images_text
-    from cvkit.data import stores, summed
 
-    out = stores.open_store(options.out, "--out")
-    found = summed.groups(out, options.by, options.start, options.end, options.source)
-    against = []
+    if options.start and options.end and options.start >= options.end:
+        raise errors.ConfigError(
+            "--to does not lie after --from", expected="a later day", found=str(options.end),
+            remedy="--to is the first day that does not count any more",
+        )  # fmt: skip
+    sums = _sums(options)
+    found, wrong = sums(options.by, options.start, options.end)
+    against: list[Group] = []
     if options.against:
-        first, last = options.against
         # By source each is held against itself before; months and days against all of those days.
-        by = "source" if options.by == "source" else ""
-        against = summed.groups(out, by, first, last, options.source)
+        against, more = sums("source" if options.by == "source" else "", *options.against)
+        wrong |= more
     show = images_text.as_json if options.json else images_text.text
     options.say(show(found, against))
-    return errors.DONE
+    _say_some(partial(options.say, stream=sys.stderr), "files could not be read and are left out", [*wrong.values()])
+    return errors.DataError.exit_code if wrong else errors.DONE
+
+
+def _sums(options: argparse.Namespace) -> Callable[..., tuple[list[Group], dict[str, str]]]:
+    """What sums up what is asked for: the partitions of an address, or a workspace; and files left out, with why."""
+    from cvkit.data import stores, summed
+
+    if options.out:
+        out = stores.open_store(options.out, "--out")
+        return lambda by, start, end: (summed.groups(out, by, start, end, options.source), {})
+    from cvkit.config import load_config
+    from cvkit.data import summed_workspace
+
+    config = load_config(options.config)
+    return lambda by, start, end: summed_workspace.groups(config, by, start, end, options.source)
 
 
 def _summary_arguments(command: argparse.ArgumentParser, say: Say) -> None:
     command.set_defaults(say=say)
     option = command.add_argument
-    option("--out", required=True, metavar="URL", help="where `cvkit images measure` wrote to")
+    words = "where `cvkit images measure` wrote to (default: what is known of the workspace's images)"
+    option("--out", default="", metavar="URL", help=words)
+    words = "without --out: the workspace's settings, or its folder (default: cvkit.yml)"
+    option("--config", type=Path, default=Path("cvkit.yml"), metavar="FILE", help=words)
     option("--from", dest="start", type=day, metavar="DAY", help="the first day (default: all)")
     option("--to", dest="end", type=day, metavar="DAY", help="the first day that does not count any more")
     option("--source", default="", metavar="NAME", help="of one source only")

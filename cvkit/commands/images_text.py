@@ -27,7 +27,7 @@ def text(groups: Sequence[Group], against: Sequence[Group] = ()) -> str:
         lines += [f"{name}: {_names(counts)}" for name, counts in group.names.items()]
         lines.append("")
     error = max((row.summary.error for row in told), default=0.0)
-    words = f"at most {error:.2%} of the images" if error else "nothing"
+    words = f"at most {max(error, 1e-4):.2%} of the images" if error else "nothing"
     lines.append(f"Counts, mean, sd, least and greatest are exact; quantiles are off by {words}.")
     if any(row.ks for row in told):
         lines.append("KS and PSI lie between the two numbers in brackets.")

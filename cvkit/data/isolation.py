@@ -206,7 +206,7 @@ class _Process:
 
 
 def _widened(pipe: IO[bytes] | None) -> None:
-    """Let a pipe hold `PIPE_BYTES` where the kernel allows it: pixels pass in a third of the time."""
+    """Let a pipe hold `PIPE_BYTES` where the kernel allows it: pixels pass in fewer, larger parts."""
     with suppress(ImportError, AttributeError, OSError):
         import fcntl
 

@@ -89,7 +89,7 @@ def groups(
     found: dict[str, Group] = {}
     places: dict[str, list[str]] = {}
     for name, day, path in _places(out):
-        if _wanted(day, start, end) and source in ("", name):
+        if wanted(day, start, end) and source in ("", name):
             places.setdefault({"source": name, "month": day[:7], "day": day}.get(by, ""), []).append(path)
     for key in sorted(places):
         found[key] = _group(out, key, places[key])
@@ -118,7 +118,8 @@ def rows(found: Sequence[Group], against: Sequence[Group] = ()) -> list[Row]:
     return told
 
 
-def _wanted(day: str, start: date | None, end: date | None) -> bool:
+def wanted(day: str, start: date | None, end: date | None) -> bool:
+    """Whether a day (ISO, or another word where there is no day) is one of those asked for."""
     if start is None and end is None:
         return True
     return day[:1].isdigit() and (start is None or day >= start.isoformat()) and (end is None or day < end.isoformat())

@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 
 from cvkit.config import Config
 from cvkit.data.recorder_counters import losses
-from cvkit.data.recorder_files import BOX, KNOWN, MADE, UNKNOWN_VERSION
+from cvkit.data.recorder_files import BOX, KNOWN, MADE, UNKNOWN_VERSION, source_folder
 from cvkit.data.records import Records
 from cvkit.data.sources import listing, parquet_files
 from cvkit.data.sources.classes import by_id_or_name
 from cvkit.data.sources.patterns import Found, Pattern, workspace
 from cvkit.data.sources.said import CORNERS, RAW, Problem, Said, checked, findings_table, problem
 from cvkit.data.sources.times import as_date
-from cvkit.tables import Window
+from cvkit.tables import PROPERTIES, Window
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,11 @@ def dates(config: Config) -> list[date]:
     return sorted(day for day, place in _days(config).items() if _files(place))
 
 
+def days(config: Config) -> list[date]:
+    """The UTC dates, sorted, of which there may be records: no date's folder is looked into."""
+    return sorted(_days(config))
+
+
 def anything(config: Config) -> bool:
     """Whether there is any record."""
     return any(_files(place) for place in _days(config).values())
@@ -86,6 +91,17 @@ def count(config: Config, window: Window, files: pd.DataFrame, pattern: Pattern)
     """How many frames of `window` were recorded that are none of the captures' `files` (image_id and path)."""
     rows, _, _ = _read(config, window, NAMED, {})
     return int(_own_frames(config, _by_image(rows, files), window, files, pattern).sum())
+
+
+def measured(config: Config, window: Window, source: str = "") -> tuple[pd.DataFrame, list[Problem]]:
+    """What recorders measured of frames of `window`, each once; beside it what is no record.
+
+    Of one `source`, where it is named. Columns NAMED, SIZE and PROPERTIES, NaN where nobody looked, and `frame`.
+    """
+    table, _, problems = _read(config, window, [*NAMED, *SIZE, *PROPERTIES, "frame"], {}, source)
+    rows = table.to_pandas().sort_values("time", kind="stable").drop_duplicates("image_id").sort_index()
+    rows[SIZE] = rows[SIZE].where(rows[SIZE] > 0).astype(float)
+    return rows[(rows["time"] >= window.start) & (rows["time"] < window.end)], problems
 
 
 def read(config: Config, window: Window, files: pd.DataFrame, here: Sequence[str], pattern: Pattern) -> Recorded:
@@ -153,16 +169,17 @@ def _days(config: Config) -> dict[date, Path]:
     return {day: below for below in place.iterdir() if (day := as_date(below.name)) and below.is_dir()}
 
 
-def _files(place: Path) -> list[Path]:
-    return [file for file in sorted(place.glob("source=*/*.parquet")) if not file.name.startswith(".")]
+def _files(place: Path, below: str = "source=*") -> list[Path]:
+    return [file for file in sorted(place.glob(f"{below}/*.parquet")) if not file.name.startswith(".")]
 
 
 def _read(
-    config: Config, window: Window, columns: list[str], wanted: Mapping[str, str]
+    config: Config, window: Window, columns: list[str], wanted: Mapping[str, str], source: str = ""
 ) -> tuple[pa.Table, dict[str, dict[int, str]], list[Problem]]:
     """Records of the window's days, and of the files `wanted` (path by image id) of the days about them.
 
-    With `file` and `line`; the names of classes by file; and what could not be read.
+    Of one `source`, where it is named, with `file` and `line`; the names of classes by file; and what could not be
+    read.
     """
     first, last = window.start.date(), (window.end - timedelta(microseconds=1)).date()
     names = pa.array([*wanted, *wanted.values()], pa.string())
@@ -171,11 +188,12 @@ def _read(
         inside = first <= day <= last
         if not inside and not (wanted and first - SLACK <= day <= last + SLACK):
             continue
-        for file in _files(place):
+        for file in _files(place, source_folder(source) if source else "source=*"):
             shown = listing.image_id(str(file), workspace(config))
             try:
-                table = parquet_files.read(file, columns).cast(_schema(columns))
-                classes[shown] = {int(key): str(name) for key, name in _about(file)["classes"].items()}
+                found = parquet_files.read(file, columns)
+                table = found.cast(_schema(columns))
+                classes[shown] = {int(key): str(name) for key, name in _about(found.schema)["classes"].items()}
             except BROKEN as error:
                 problems += [problem("bad_record", shown, f"{shown}: no file of a recorder: {error}")] if inside else []
                 continue
@@ -199,13 +217,13 @@ def _schema(columns: list[str]) -> pa.Schema:
 def _source(file: Path) -> str:
     """The source of a file; what its folder says where the file is broken."""
     try:
-        return str(_about(file)["source"])
+        return str(_about(pq.read_schema(file))["source"])
     except BROKEN:
         return unquote(file.parent.name.removeprefix("source="))
 
 
-def _about(file: Path) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads((pq.read_schema(file).metadata or {})[b"cvkit"])
+def _about(schema: pa.Schema) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((schema.metadata or {})[b"cvkit"])
     return about
 
 

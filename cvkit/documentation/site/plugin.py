@@ -212,7 +212,10 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
         report_site.tell_search(getattr(search, "search_index", None), found)
 
     def on_serve(self, server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:
-        """Build anew when the settings change, a window is measured or a report written."""
+        """Build anew when the settings change, a window is measured or a report written; serve within limits."""
+        from cvkit.documentation.site.live import LiveServer
+
+        server = LiveServer(server)
         if self.workspace is not None:
             for path in (self.workspace / name for name in ("cvkit.yml", "history.db", REPORTS)):
                 if path.exists():
