@@ -18,7 +18,7 @@ from cvkit.monitoring.contexts import Contexts
 from cvkit.monitoring.parts import Part
 from cvkit.monitoring.quality import RANGE_FINDINGS
 from cvkit.monitoring.reference import Reference, context
-from cvkit.stats import chances, correction, intervals
+from cvkit.stats import correction, exact, intervals
 from cvkit.stats.anomaly import ALIGN_FROM
 from cvkit.stats.arrays import Floats
 from cvkit.stats.change import class_mix, drift, matching, projection
@@ -254,7 +254,7 @@ def _share(bad: int, n: int, bad_usual: int, n_usual: int, by_chance: bool) -> d
     row = {"value": bad / n, "low": low, "high": high, "expected": expected}
     row["effect"] = bad / n - (expected if n_usual else 0.0)
     if by_chance and n_usual:
-        row["p_value"] = chances.at_least(bad, n + n_usual, bad + bad_usual, n)
+        row["p_value"] = exact.at_least(bad, n + n_usual, bad + bad_usual, n)
     return row
 
 

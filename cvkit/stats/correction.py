@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cvkit.stats import chances
+from cvkit.stats import exact
 from cvkit.stats.arrays import floats
 
 
@@ -51,7 +51,7 @@ def flags_p_value(flagged: int, tests: int, level: float) -> float:
         return 1.0
     flags = np.arange(flagged, tests + 1)
     shares = level * flags / tests
-    return float(np.sum(chances.binomial(tests, flags, shares) * (1 - level) / (1 - shares)))
+    return float(np.sum(exact.binomial(tests, flags, shares) * (1 - level) / (1 - shares)))
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:

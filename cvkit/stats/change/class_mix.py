@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from cvkit.stats import chances
+from cvkit.stats import exact
 from cvkit.stats.arrays import Floats, floats, names
 from cvkit.stats.change.chunks import Signal, Spread, design_effect_counts, memory, shift_p_value, spread_of_means
 from cvkit.stats.change.drift import Drift
@@ -178,7 +178,7 @@ def _overdispersion(by_chunk: Floats) -> tuple[float, float]:
 
 def _images_p_value(now: NDArray[np.bool_], then: NDArray[np.bool_], labels: NDArray[np.intp]) -> float:
     held, held_before = int(now.sum()), int(then.sum())
-    chance = chances.at_least(held, now.size + then.size, held + held_before, now.size)
+    chance = exact.at_least(held, now.size + then.size, held + held_before, now.size)
     spread = spread_of_means(then, labels)
     return chance if spread is None else max(chance, float(shift_p_value(now.mean(), now.size, spread)))
 

@@ -294,7 +294,7 @@ def _ks_p_value(pair: _Pair, deff: float, floor: float) -> float:
     if not n or not m:
         return math.nan
     if deff == 1 and max(n, m) <= EXACT_LIMIT:
-        return kolmogorov.exact(now, then, pair.apart.largest, floor)
+        return kolmogorov.exact_p_value(now, then, pair.apart.largest, floor)
     return kolmogorov.asymptotic(pair.apart.largest, max(1.0, float(np.round(n * m / (n + m) / deff))))
 
 

@@ -7,18 +7,18 @@ import warnings
 
 from scipy import special
 
-from cvkit.stats import chances
+from cvkit.stats import exact
 from cvkit.stats.arrays import Floats
 
 LARGE = 50_000  # n m / (n + m) above which the p-value's correction for n is Vrbik's: scipy's takes half a second
 MOST_KNOWN = 100_000  # exact p-values that are remembered
 SMALL = 40_000  # n m up to which counting the paths within takes less time than scipy
-DIGITS_FROM = 1e-6  # p-values below it are scipy's, which counts the paths without: see `chances.ks_tail`
+DIGITS_FROM = 1e-6  # p-values below it are scipy's, which counts the paths without: see `exact.ks_tail`
 
 _known: dict[tuple[int, int, int], float] = {}
 
 
-def exact(now: Floats, then: Floats, largest: float, floor: float = 0.0) -> float:
+def exact_p_value(now: Floats, then: Floats, largest: float, floor: float = 0.0) -> float:
     """The exact p-value of two samples `largest` apart, as scipy's, or about it where it is far below `floor`.
 
     Remembered, as it follows from the sizes and the distance, which is one of few.
@@ -28,7 +28,7 @@ def exact(now: Floats, then: Floats, largest: float, floor: float = 0.0) -> floa
     if (known := _known.get(key)) is None:
         if len(_known) >= MOST_KNOWN:
             _known.clear()
-        known = chances.ks_tail(*key) if n * m <= SMALL else 0.0
+        known = exact.ks_tail(*key) if n * m <= SMALL else 0.0
         if known <= DIGITS_FROM:
             if n * m <= SMALL and floor > DIGITS_FROM:
                 return max(known, 0.0)  # its digits are asked for by nobody

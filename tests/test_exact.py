@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cvkit.stats import chances
+from cvkit.stats import exact
 from cvkit.stats.change import kolmogorov
 
 
@@ -21,8 +21,8 @@ def test_chances_of_a_distance_are_scipys(n: int, m: int, shift: float) -> None:
         now, then = np.sort(rng.normal(shift, 1, n)), np.sort(rng.normal(0, 1, m))
         told = stats.ks_2samp(now, then, method="exact")
         steps = round(told.statistic * math.lcm(n, m))
-        assert chances.ks_tail(n, m, steps) == pytest.approx(told.pvalue, rel=1e-6, abs=1e-12)
-        assert kolmogorov.exact(now, then, told.statistic) == pytest.approx(told.pvalue, rel=1e-6)
+        assert exact.ks_tail(n, m, steps) == pytest.approx(told.pvalue, rel=1e-6, abs=1e-12)
+        assert kolmogorov.exact_p_value(now, then, told.statistic) == pytest.approx(told.pvalue, rel=1e-6)
 
 
 def test_chances_of_a_distance_are_a_share_of_all_orders() -> None:
@@ -32,18 +32,20 @@ def test_chances_of_a_distance_are_a_share_of_all_orders() -> None:
         up = np.where(np.isin(np.arange(n + m), places), whole // n, -(whole // m))
         distances.append(int(np.abs(np.cumsum(up)).max()))
     for steps in range(whole + 1):
-        assert chances.ks_tail(n, m, steps) == pytest.approx(np.mean(np.array(distances) >= steps), abs=1e-12)
+        assert exact.ks_tail(n, m, steps) == pytest.approx(np.mean(np.array(distances) >= steps), abs=1e-12)
 
 
 def test_a_small_chance_keeps_its_digits() -> None:
     now, then = np.arange(20.0) + 1000, np.arange(30.0)
-    assert kolmogorov.exact(now, then, 1.0) == pytest.approx(2 / math.comb(50, 20), rel=1e-9)
+    assert kolmogorov.exact_p_value(now, then, 1.0) == pytest.approx(2 / math.comb(50, 20), rel=1e-9)
 
 
 def test_below_the_floor_digits_do_not_matter() -> None:
     now, then = np.arange(20.0) + 2000, np.arange(31.0)
-    assert kolmogorov.exact(now, then, 1.0, floor=0.01) < 1e-6
-    assert kolmogorov.exact(now, then, 1.0) == pytest.approx(2 / math.comb(51, 20), rel=1e-9)  # nor are they kept
+    assert kolmogorov.exact_p_value(now, then, 1.0, floor=0.01) < 1e-6
+    assert kolmogorov.exact_p_value(now, then, 1.0) == pytest.approx(
+        2 / math.comb(51, 20), rel=1e-9
+    )  # nor are they kept
 
 
 def test_chances_of_counts_are_scipys() -> None:
@@ -53,7 +55,7 @@ def test_chances_of_counts_are_scipys() -> None:
         holding, drawn = (int(one) for one in rng.integers(0, images + 1, 2))
         held = int(rng.integers(0, drawn + 2))
         expected = stats.hypergeom.sf(held - 1, images, holding, drawn)
-        assert chances.at_least(held, images, holding, drawn) == pytest.approx(expected, rel=1e-7, abs=1e-300)
+        assert exact.at_least(held, images, holding, drawn) == pytest.approx(expected, rel=1e-7, abs=1e-300)
         p, k = rng.uniform(0, 1, 5), rng.integers(0, images + 1, 5)
-        assert chances.binomial(images, k, p) == pytest.approx(stats.binom.pmf(k, images, p), rel=1e-7, abs=1e-300)
-    assert chances.binomial(3, [0, 3], [0.0, 1.0]).tolist() == [1.0, 1.0]
+        assert exact.binomial(images, k, p) == pytest.approx(stats.binom.pmf(k, images, p), rel=1e-7, abs=1e-300)
+    assert exact.binomial(3, [0, 3], [0.0, 1.0]).tolist() == [1.0, 1.0]
