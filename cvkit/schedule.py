@@ -157,10 +157,10 @@ def _run_slot(config: Config, history: History, slot: Slot, now: datetime, execu
 
 
 def _attempt(config: Config, history: History, slot: Slot, execute: Execute) -> str:
-    """Do the work of a slot; what went wrong in words. Raises BusyError, with the slot given back."""
+    """Do the work of a slot; what went wrong in words. Raises BusyError and StorageError, the slot given back."""
     try:
         return execute(config, slot.job, slot.window)
-    except BusyError:  # a long backfill in the same workspace must not use up the tries
+    except (BusyError, StorageError):  # a long backfill in the same workspace, a full disk: neither uses up the tries
         history.release_slot(job_key(config, slot.job), slot.time)
         raise
     except CvkitError as failure:

@@ -128,6 +128,8 @@ def standings(config: Config, ledger: Sequence[Row], now: datetime) -> list[Stan
         key = job_key(config, job)
         known = {row["slot"]: row for row in ledger if row["job"] == key}
         for slot in times_back(job, now, None):
+            missed = _missed(job, known, now, slot)
+            slot = slot if missed is None else missed
             row = known.get(slot)
             status = row["status"] if row else "open"
             final = bool(row and status == "failed" and row["attempts"] >= job.attempts)
@@ -135,6 +137,19 @@ def standings(config: Config, ledger: Sequence[Row], now: datetime) -> list[Stan
             late = status != "done" and (final or now - since > late_after(job))
             found.append(Standing(job, slot, status, final, late, bool(known)))
     return found
+
+
+def _missed(job: JobSettings, known: Mapping[datetime, Row], now: datetime, newest: datetime) -> datetime | None:
+    """The newest slot whose grace is over, where neither it nor a later one was begun in time; else None.
+
+    Of a job that comes round more often than its grace lasts the newest slot itself is never late.
+    """
+    if newest in known:
+        return None
+    for slot in times_back(job, now - late_after(job), None):
+        done = any(row["status"] == "done" and moment >= slot for moment, row in known.items())
+        return None if done or slot == newest else slot
+    return None
 
 
 def _written(config: Config) -> datetime | None:

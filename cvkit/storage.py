@@ -174,7 +174,33 @@ def write_text(path: Path, text: str) -> None:
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """Write a table to `path`, whole or not at all."""
     with replacing(path) as part:
-        frame.to_parquet(part, index=False)
+        frame.to_parquet(part, index=False, write_page_checksum=True)
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """The table that `write_parquet` wrote, all of it or some columns. Raises DamagedError where it is another now.
+
+    Sums over its pages are checked, so that a flipped bit is no other number.
+    """
+    import pandas as pd
+    from pyarrow.lib import ArrowException
+
+    try:
+        return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
+    except (ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # whatever is broken
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
+
+
+class DamagedError(ValueError):
+    """A file of ours is not what was written."""
+
+
+def address(url: str) -> str:
+    """An address to show: without who asks, passwords, and what follows a question mark."""
+    protocol, between, rest = url.partition("://")
+    return f"{protocol}://{rest.partition('?')[0].rpartition('@')[2]}" if between else url
 
 
 @contextmanager

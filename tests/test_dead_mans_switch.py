@@ -243,6 +243,22 @@ def test_a_job_that_is_new_has_the_grace_from_when_it_was_written(tmp_path: Path
     assert stands(config, NIGHT + timedelta(hours=2))[2]
 
 
+@pytest.mark.parametrize("cron", ["*/10 * * * *", "0 * * * *"])
+@pytest.mark.parametrize("ran", [True, False])
+def test_a_job_that_comes_round_within_its_grace_is_missed_too(tmp_path: Path, cron: str, ran: bool) -> None:
+    config = workspace(tmp_path)
+    often = config.schedule[0].model_copy(update={"cron": cron, "timeout_s": 60})
+    config = config.model_copy(update={"schedule": [often]})
+    os.utime(config.path, (NIGHT.timestamp(), NIGHT.timestamp()))
+    if ran:
+        schedule.run_due(config, NIGHT, answers())
+    assert not stands(config, NIGHT + timedelta(minutes=59))[2]
+    assert stands(config, NIGHT + timedelta(hours=3))[2]
+    assert stands(config, NIGHT + timedelta(days=9))[2]
+    schedule.run_due(config, NIGHT + timedelta(days=9), answers())
+    assert not stands(config, NIGHT + timedelta(days=9, minutes=11))[2]
+
+
 # -- Prometheus -------------------------------------------------------------------------------------------------------
 
 

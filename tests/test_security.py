@@ -18,8 +18,9 @@ from alert_world import START, config, measured, verdict
 
 from cvkit.commands import metrics
 from cvkit.config import parse_config
+from cvkit.data import stores
 from cvkit.documentation import site
-from cvkit.errors import ConfigError, CvkitError
+from cvkit.errors import ConfigError, CvkitError, StorageError
 from cvkit.lab import server
 from cvkit.monitoring import alerts, outbox
 from cvkit.monitoring.history import History
@@ -152,3 +153,21 @@ def test_ultralytics_asks_nobody(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("YOLO_", "ULTRALYTICS_"))}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=kept)
     assert done.stdout.split()[-3:] == ["False", "False", "1"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("who", "query"), [("cv:SECRET", "password=SECRET&sslpassword=SECRET"), ("cv:x@SECRET", ""), ("cv:SECRET", "")]
+)
+def test_no_address_of_a_history_tells_a_password(who: str, query: str) -> None:
+    url = f"postgresql+psycopg://{who}@127.0.0.1:9/db?{query}"
+    with pytest.raises(StorageError) as failure:
+        History.open(url)
+    assert "SECRET" not in str(failure.value)
+    assert "127.0.0.1:9/db" in str(failure.value)
+
+
+@pytest.mark.parametrize("url", ["nowhere://KEY:SECRET@bucket/x", "s3://KEY:SECRET@bucket/x::file://y"])
+def test_no_address_of_a_store_tells_a_password(url: str) -> None:
+    with pytest.raises(ConfigError) as failure:
+        stores.open_store(url, "--images")
+    assert "SECRET" not in str(failure.value)

@@ -6,9 +6,11 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from cvkit import storage
 from cvkit.data import cache
 from cvkit.errors import StorageError
 from cvkit.storage import lock, replacing, write_text
@@ -137,3 +139,31 @@ def test_windows_are_utc_and_have_names() -> None:
     assert Window.between("2026-10-01T02:00+02:00") == Window.day("2026-10-01")
     assert Window.between("2026-10-01T06:00", hours=6).label == "2026-10-01T0600-6h"
     assert worst(["ok", "unknown"]) == "unknown"
+
+
+def test_a_flipped_bit_is_never_another_number(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"image_id": [f"a/{n}.jpg" for n in range(500)], "brightness": rng.normal(120, 9, 500)})
+    storage.write_parquet(table, tmp_path / "table.parquet")
+    whole = (tmp_path / "table.parquet").read_bytes()
+    damaged = 0
+    for place in rng.integers(0, len(whole), 300).tolist():
+        broken = bytearray(whole)
+        broken[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / "broken.parquet").write_bytes(broken)
+        try:
+            found = storage.read_parquet(tmp_path / "broken.parquet")
+        except storage.DamagedError:
+            damaged += 1
+            continue
+        # Only what the file tells of itself has no sum: names, and statistics, which nobody reads here.
+        assert np.array_equal(found.to_numpy(), table.to_numpy()) or len(found.columns) != 2
+    assert damaged > 200
+
+
+@pytest.mark.parametrize(("url", "shown"), [
+    ("s3://KEY:SECRET@bucket/x", "s3://bucket/x"), ("http://u:p@ss@host/a?token=SECRET", "http://host/a"),
+    ("tcp://host:8786", "tcp://host:8786"), ("captures/a@b", "captures/a@b"),
+])  # fmt: skip
+def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
+    assert storage.address(url) == shown

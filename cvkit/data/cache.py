@@ -9,9 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
-from pyarrow.lib import ArrowInvalid
 
-from cvkit.storage import safe_name, write_parquet
+from cvkit.storage import DamagedError, read_parquet, safe_name, write_parquet
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +85,8 @@ def _read(path: Path, columns: Set[str], since: Mapping[str, Any]) -> pd.DataFra
     if not path.exists():
         return pd.DataFrame(columns=KEY)
     try:
-        table = pd.read_parquet(path)
-    except (ArrowInvalid, OSError) as error:  # pyarrow says OSError of damaged pages
+        table = read_parquet(path)
+    except DamagedError as error:
         log.warning("%s is damaged (%s) and is made again", path, error)
         return pd.DataFrame(columns=KEY)
     table = table.assign(**{name: value for name, value in since.items() if name not in table})

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from cvkit import __version__
 from cvkit.data.isolation import LIMIT_S, Lost, Work, isolated
 from cvkit.errors import ConfigError, EngineError, need
+from cvkit.storage import address as shown_address
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -190,7 +191,7 @@ def _connected(address: str) -> Client:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            "no Dask scheduler answers", where=address, expected="an address such as tcp://host:8786",
+            "no Dask scheduler answers", where=shown_address(address), expected="an address such as tcp://host:8786",
             found=str(error).splitlines()[0][:200], remedy="start `dask scheduler` there, or leave --engine out",
         ) from error  # fmt: skip
     try:
@@ -198,6 +199,8 @@ def _connected(address: str) -> Client:
     except TimeoutError:
         client.close()
         raise EngineError(
-            "the cluster has no workers", where=address, remedy=f"start `dask worker {address}` on its machines"
+            "the cluster has no workers",
+            where=shown_address(address),
+            remedy=f"start `dask worker {shown_address(address)}` on its machines",
         ) from None
     return client

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from cvkit.data import headers
 from cvkit.errors import ConfigError
+from cvkit.storage import address as shown_address
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,10 @@ def open_store(url: str, setting: str) -> Store:
     """
     from fsspec.core import url_to_fs
 
-    wrong = {"where": f"{setting} {url}", "expected": "a folder, or an address such as s3://bucket/folder"}
+    wrong = {
+        "where": f"{setting} {shown_address(url)}",
+        "expected": "a folder, or an address such as s3://bucket/folder",
+    }
     if "::" in url or "\0" in url:
         raise ConfigError("this is no address of a folder", found="chained addresses are not read", **wrong)
     address = url if "://" in url else f"file://{os.path.abspath(Path(url).expanduser())}"  # noqa: PTH100  links stay

@@ -127,19 +127,19 @@ def _compared(config: Config, version: Version, file: Path, images: pd.DataFrame
     from ultralytics import YOLO
 
     chosen = np.unique(np.linspace(0, len(images) - 1, min(CHECKED, len(images))).astype(int))
-    pictures = [one for path in images["path"].iloc[chosen] if (one := pictures.decode(path)) is not None]
-    if not pictures:
+    shown = [one for path in images["path"].iloc[chosen] if (one := pictures.decode(path)) is not None]
+    if not shown:
         raise DataError("no image to compare the export on", expected="readable test images", found=f"{len(images)}")
     ours = yolo.load(version.weights, config.workspace / ".ultralytics")
     pixels, scores, alone, count = [0.0], [0.0], 0, 0
     floor = max(config.model.confidence - SCORE, 0.001)
-    for picture in pictures:
+    for picture in shown:
         one, other = (_said(model, picture, config, floor) for model in (ours, YOLO(str(file), task="detect")))
         pairs, lonely = _paired(one, other, config.model.confidence + SCORE)
         alone, count = alone + lonely, count + len(one)
         pixels += [float(np.abs(one[i, :4] - other[j, :4]).max()) for i, j in pairs]
         scores += [abs(float(one[i, 4] - other[j, 4])) for i, j in pairs]
-    return Agreement(version.folder / FILE, len(pictures), count, max(pixels), max(scores), alone)
+    return Agreement(version.folder / FILE, len(shown), count, max(pixels), max(scores), alone)
 
 
 def _said(model: Any, picture: Any, config: Config, floor: float) -> Any:

@@ -201,10 +201,10 @@ def _latency(
     """
     both = [yolo.champion(config.with_weights(str(version.weights)), "latency") for version in (champion, challenger)]
     chosen = np.unique(np.linspace(0, len(images) - 1, TIMED + WARM).astype(int))
-    pictures = [one for path in images["path"].iloc[chosen] if (one := pictures.decode(path)) is not None]
-    pictures = [pictures[number % len(pictures)] for number in range(TIMED + WARM)]
+    decoded = [one for path in images["path"].iloc[chosen] if (one := pictures.decode(path)) is not None]
+    shown = [decoded[number % len(decoded)] for number in range(TIMED + WARM)]
     taken: list[tuple[float, float]] = []
-    for number, picture in enumerate(pictures):
+    for number, picture in enumerate(shown):
         times = [0.0, 0.0]
         for which in (0, 1) if number % 2 else (1, 0):
             begun = time.perf_counter()

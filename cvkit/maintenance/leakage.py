@@ -95,14 +95,14 @@ def against(
 def within(found: Candidates, *, near_bits: int) -> pd.DataFrame:
     """Which candidates are exact or near copies of an earlier one that stays: table LEFT_OUT."""
     mine = found.images
-    pictures = _pictures(mine, found.labels)
+    seen = _pictures(mine, found.labels)
     first = pd.Series(np.arange(len(mine))).groupby(mine["content"].to_numpy()).transform("first").to_numpy()
     gone, rows = np.zeros(len(mine), bool), []
-    for number, close in near(pictures.dhash, pictures.dhash, max(near_bits, FAR_BITS)):
+    for number, close in near(seen.dhash, seen.dhash, max(near_bits, FAR_BITS)):
         earlier = close[close < number]
         kept = earlier[~gone[earlier]]
         exact = first[number] < number
-        copy = first[number] if exact else _copy(pictures, number, pictures, kept, near_bits)
+        copy = first[number] if exact else _copy(seen, number, seen, kept, near_bits)
         if copy >= 0:
             gone[number] = True
             words = "the same file" if exact else "a near copy"

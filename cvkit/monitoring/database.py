@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from cvkit.errors import StorageError
 from cvkit.monitoring.schema import OLDEST, SCHEMA, clean, metadata, migrate, schema_table
-from cvkit.storage import memory_error
+from cvkit.storage import address, memory_error
 
 log = logging.getLogger(__name__)
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
@@ -41,7 +41,7 @@ def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
     or was written by another version of cvkit.
     """
     with explained(url):
-        address = sa.make_url(url)
+        address = _one_host(sa.make_url(url))
         if address.database and address.get_backend_name() == "sqlite":
             _make_file(Path(address.database))
             address = _to_read_only(address)
@@ -57,6 +57,16 @@ def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
             engine.dispose()
             raise
     return engine
+
+
+def _one_host(address: sa.URL) -> sa.URL:
+    """The address, whose host is one: drivers tell of hosts by name. Raises StorageError on the end of a password."""
+    if "@" in (address.host or ""):
+        raise StorageError(
+            "the history's address cannot be read", where=_shown(address), expected="one @, before the host",
+            remedy="write an @ within a password as %40",
+        )  # fmt: skip
+    return address
 
 
 def _make_file(file: Path) -> None:
@@ -174,7 +184,10 @@ def _writes(connection: sa.Connection) -> bool:
 def _shown(url: sa.URL | str) -> str:
     """An address to show: without the password."""
     try:
-        return sa.make_url(url).render_as_string(hide_password=True)
+        made = sa.make_url(url)
+        # What follows ? may hold a password, and @ in one makes a host of its end.
+        shown = made.set(query={}).render_as_string(hide_password=True)
+        return address(shown) if "@" in (made.host or "") else shown
     except sa.exc.ArgumentError:
         return "history in cvkit.yml"
 

@@ -22,7 +22,7 @@ from cvkit.errors import DataError, StorageError
 from cvkit.monitoring import contexts, quality
 from cvkit.monitoring.contexts import Contexts
 from cvkit.monitoring.identity import FACTS, reference_folder, settings_id
-from cvkit.storage import lock, remove_tree, write_parquet, write_text
+from cvkit.storage import lock, read_parquet, remove_tree, write_parquet, write_text
 from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, conform
 
 Progress = Callable[[int, int], None]
@@ -199,7 +199,7 @@ def _read(folder: Path) -> Reference:
         images = images.assign(path=[str(root / path) if path else "" for path in images["path"]])
         limits = {source: _limits(stored) for source, stored in facts["limits"].items()}
         classes = {int(number): name for number, name in facts["classes"].items()}
-        embedded = pd.read_parquet(folder / "embeddings.parquet", columns=list(embeddings.COLUMNS))
+        embedded = read_parquet(folder / "embeddings.parquet", list(embeddings.COLUMNS))
         matched = tuple(facts["match"]), bool(facts["independent"]), str(facts["time_zone"])
         return Reference(
             facts["id"], images, features, predictions, labels, findings, embedded, limits, classes, *matched
@@ -217,7 +217,7 @@ def _workspace(folder: Path) -> Path:
 
 
 def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
-    table = pd.read_parquet(path)
+    table = read_parquet(path)
     if list(table.columns) != list(columns):
         raise ValueError(f"{path.name} has the columns {list(table.columns)}")
     return conform(table, columns)
