@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,15 +39,7 @@ USUAL = {"brightness": (120, 9), "contrast": (50, 4), "saturation": (0.4, 0.05),
 
 def run() -> Iterator[Figure]:
     """Seconds and memory of `cvkit run` on all windows, and on the eleventh and the last alone."""
-    with tempfile.TemporaryDirectory() as temporary:
-        kept = Path(os.environ.get("CVKIT_BENCHMARK_FLEET", temporary)) / "fleet"
-        if not (kept / "made").exists():
-            shutil.rmtree(kept, ignore_errors=True)
-            make(kept)
-        folder = Path(temporary) / "workspace"
-        folder.mkdir()
-        (folder / "cvkit.yml").write_text(SETTINGS)
-        (folder / "recorded").symlink_to(kept / "recorded")
+    with workspace() as folder:
         stretches = (0, EARLY), (EARLY, 1), (EARLY + 1, DAYS - EARLY - 1), (DAYS, 1)
         took = [measured(folder, *stretch) for stretch in stretches]
     (begun, _), (early, _), (rest, memory), (late, day_memory) = took
@@ -57,6 +50,21 @@ def run() -> Iterator[Figure]:
     yield at_most("backfill.one_more_day", late, "s", 5, f"window {DAYS + 1} alone, start of Python included")
     yield at_most("backfill.growth", late / early, "times", 1.2, "the last day over the early one")
     yield observed("backfill.one_more_day_memory", day_memory, "MiB", "of that run")
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """A workspace of the fleet, for as long as it is needed; the records are made where they are not kept."""
+    with tempfile.TemporaryDirectory() as temporary:
+        kept = Path(os.environ.get("CVKIT_BENCHMARK_FLEET", temporary)) / "fleet"
+        if not (kept / "made").exists():
+            shutil.rmtree(kept, ignore_errors=True)
+            make(kept)
+        folder = Path(temporary) / "workspace"
+        folder.mkdir()
+        (folder / "cvkit.yml").write_text(SETTINGS)
+        (folder / "recorded").symlink_to(kept / "recorded")
+        yield folder
 
 
 def measured(folder: Path, first: int, count: int) -> tuple[float, float]:

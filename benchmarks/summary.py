@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,23 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import Figure, at_most
-from benchmarks.backfill import DAYS, EACH, SETTINGS, SOURCES, make
+from benchmarks.backfill import DAYS, EACH, SOURCES, workspace
 
 
 def run() -> Iterator[Figure]:
     """Seconds and memory of `cvkit images summary` on a workspace, and the error of what it says."""
-    with tempfile.TemporaryDirectory() as temporary:
-        kept = Path(os.environ.get("CVKIT_BENCHMARK_FLEET", temporary)) / "fleet"
-        if not (kept / "made").exists():
-            shutil.rmtree(kept, ignore_errors=True)
-            make(kept)
-        folder = Path(temporary) / "workspace"
-        folder.mkdir()
-        (folder / "cvkit.yml").write_text(SETTINGS)
-        (folder / "recorded").symlink_to(kept / "recorded")
+    with workspace() as folder:
         said, took = summed(folder)
         features = ["brightness", "sharpness"]
-        files = sorted(kept.glob("recorded/*/*/*.parquet"))
+        files = sorted(folder.glob("recorded/*/*/*.parquet"))
         rows = pa.concat_tables(pq.ParquetFile(file).read(columns=features) for file in files)
     about = f"{said['images']:,} frames, {(DAYS + 1) * SOURCES:,} files of {EACH}, one core, start of Python included"
     yield at_most("summary.year", took["seconds"], "s", 120, about)

@@ -121,7 +121,8 @@ def longest_pause(job: JobSettings) -> timedelta | None:
 def standings(config: Config, ledger: Sequence[Row], now: datetime) -> list[Standing]:
     """How each job of the settings stands by the rows of the ledger.
 
-    A job that never ran is overdue from the time the settings were last written on: it may be new.
+    That of its newest slot, or of the newest one that was missed (`_missed`). A job that never ran is overdue from the
+    time the settings were last written on: it may be new.
     """
     found = []
     for job in config.schedule:

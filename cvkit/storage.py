@@ -187,9 +187,9 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
     try:
         return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
+    except (FileNotFoundError, MemoryError):  # Arrow's lack of memory is an ArrowException, too
+        raise
     except (ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # whatever is broken
-        if isinstance(error, FileNotFoundError):
-            raise
         raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pyarrow.lib import ArrowMemoryError
 
 from cvkit import storage
 from cvkit.data import cache
@@ -167,3 +168,13 @@ def test_a_flipped_bit_is_never_another_number(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
     assert storage.address(url) == shown
+
+
+def test_a_lack_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*arguments: object, **more: object) -> None:
+        raise ArrowMemoryError("malloc of size 64 failed")
+
+    storage.write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "table.parquet")
+    monkeypatch.setattr(pd, "read_parquet", short)
+    with pytest.raises(MemoryError):
+        storage.read_parquet(tmp_path / "table.parquet")

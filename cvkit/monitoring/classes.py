@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cvkit.stats import intervals
@@ -87,15 +86,6 @@ def measure(now: ByImage, usual: Usual, names: Mapping[int, str]) -> Iterator[Ro
             told = intervals.compare_means(values, then, bounds_of(feature))
             n = int(np.count_nonzero(~np.isnan(values)))
             yield {**about, "feature": feature, "n": n, "n_reference": then.size} | told
-
-
-def by_image(predictions: pd.DataFrame, images: pd.Series) -> ByImage:
-    """What `predictions` (table BOXES) say of each of `images` (ids)."""
-    at = pd.Index(images).get_indexer(predictions["image_id"])
-    mine = at >= 0
-    return counted(
-        len(images), at[mine], predictions["class_id"].to_numpy()[mine], predictions["confidence"].to_numpy()[mine]
-    )
 
 
 def counted(images: int, at: NDArray[np.intp], kind: NDArray[np.int64], confidence: Floats) -> ByImage:

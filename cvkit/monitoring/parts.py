@@ -75,12 +75,6 @@ def distinct_images(features: pd.DataFrame, aside: Collection[str] = ()) -> pd.D
     return readable[~again]
 
 
-def bad_images(findings: pd.DataFrame, images: pd.Series) -> dict[str, int]:
-    """How many of `images` (ids) have each finding."""
-    here = findings[findings["image_id"].isin(images)]
-    return {str(name): int(n) for name, n in here.groupby("finding")["image_id"].nunique().items()}
-
-
 def _by_finding(
     features: pd.DataFrame, findings: pd.DataFrame
 ) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
