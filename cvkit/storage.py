@@ -178,18 +178,21 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """The table that `write_parquet` wrote, all of it or some columns. Raises DamagedError where it is another now.
+    """The table that `write_parquet` wrote, all of it or some columns.
 
-    Sums over its pages are checked, so that a flipped bit is no other number.
+    Sums over its pages are checked, so that a flipped bit is no other number. Raises DamagedError where the file is
+    another now, StorageError where there is not enough memory to tell.
     """
     import pandas as pd
     from pyarrow.lib import ArrowException
 
     try:
         return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
-    except (FileNotFoundError, MemoryError):  # Arrow's lack of memory is an ArrowException, too
+    except FileNotFoundError:
         raise
-    except (ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # whatever is broken
+    except (MemoryError, ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        if told := memory_error(error):  # Arrow cannot start its threads, or asks in vain: nothing is broken
+            raise told from error
         raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
 
 

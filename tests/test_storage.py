@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pyarrow.lib import ArrowMemoryError
+from pyarrow.lib import ArrowException, ArrowMemoryError
 
 from cvkit import storage
 from cvkit.data import cache
@@ -170,11 +170,15 @@ def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
     assert storage.address(url) == shown
 
 
-def test_a_lack_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [
+    ArrowMemoryError("malloc of size 64 failed"), MemoryError(),
+    ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable"),
+])  # fmt: skip
+def test_a_lack_of_memory_is_no_damage(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def short(*arguments: object, **more: object) -> None:
-        raise ArrowMemoryError("malloc of size 64 failed")
+        raise error
 
     storage.write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "table.parquet")
     monkeypatch.setattr(pd, "read_parquet", short)
-    with pytest.raises(MemoryError):
+    with pytest.raises(StorageError, match="not enough memory"):
         storage.read_parquet(tmp_path / "table.parquet")
