@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import math
+import struct
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from cvkit.monitoring import schema
+from cvkit.monitoring.history import History
 
 FOLDER = Path(__file__).parent / "old_schemas"
 STATES = ("ok", "critical", "warning", "unknown")
@@ -33,13 +39,81 @@ def make(url: str, file: Path, runs: int = 3, verdicts: int = 8) -> None:
         connection.execute(sa.text(f"INSERT INTO cvkit_schema (version) VALUES ({number(file)})"))
         tables = sa.MetaData()
         tables.reflect(connection)
-        for name in ("runs", "measurements", "verdicts", "slots", "streams", "reports", "alert_log", "decisions"):
+        for name in (
+            "runs",
+            "measurements",
+            "verdicts",
+            "slots",
+            "streams",
+            "evidence",
+            "reports",
+            "alert_log",
+            "decisions",
+        ):
             if name in tables.tables:
                 rows = [row for run in range(runs) for row in _rows(tables.tables[name], run, verdicts)]
+                if name == "streams":
+                    rows = [{**row, "state": old_state(number(file), run)} for run, row in enumerate(rows)]
+                if name == "evidence":
+                    rows = [one for run, row in enumerate(rows) for one in old_evidence(run, row)]
                 connection.execute(tables.tables[name].insert(), rows)
         if "worst" in tables.tables:
             connection.execute(schema.sum_up())
     engine.dispose()
+
+
+def entries(run: int) -> list[dict[str, Any]]:
+    """What two windows told a stream of two tracks."""
+    first, second = (f"2026-10-0{day}T00:00:00+00:00" for day in (1, 3))
+    return [
+        {"start": first, "onset": first, "first": first, "last": first, "log_sum": run + 0.5, "effect": 0.1,
+         "evidence": -2.0, "p": None, "size": None, "gradual": None, "at_once": False, "left_out": [],
+         "values": [[1.25, None]], "weights": [[0.5, 0.0]]},
+        {"start": second, "onset": first, "first": first, "last": second, "log_sum": 9.0, "effect": 3.0,
+         "evidence": 1.5, "p": 0.001, "size": 4.0, "gradual": 0.25, "at_once": True, "left_out": [["a", "b"]],
+         "values": [[2.5, -1e300]], "weights": [[1.0, 0.75]]},
+    ]  # fmt: skip
+
+
+def old_state(schema: int, run: int) -> dict[str, Any]:
+    """A stream as a schema kept it: windows were entries, then a table in base64, then rows of their own."""
+    state = {"kind": "values", "weights": [1.0], "spreads": [[[0.0] * 6] * 2], "episodes": [{"run": run}]}
+    if schema < 7:
+        return {**state, "windows": entries(run)}
+    if schema > 7:
+        return {**state, "windows": entries(run)[0]["start"], "shape": [2]}
+    moments = sorted({one["start"] for one in entries(run)})
+    table = base64.b64encode(b"".join(_row(entry, moments.index) for entry in entries(run))).decode()
+    left_out = [[0, []], [1, [["a", "b"]]]]
+    return {**state, "windows": {"moments": moments, "shape": [2], "left_out": left_out, "table": table}}
+
+
+def old_evidence(run: int, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a stream's windows, since they have some."""
+    for entry in entries(run):
+        moment = datetime.fromisoformat(entry["start"])
+        numbers = _row(entry, lambda text: datetime.fromisoformat(text).timestamp())
+        left_out = {f"feature {run}": entry["left_out"]} if entry["left_out"] else None
+        told = {"features": json.dumps({f"feature {run}": 15}), "numbers": numbers, "left_out": left_out}
+        yield {**row, "window_start": moment.replace(tzinfo=None), **told}
+
+
+def _row(entry: dict[str, Any], number: Callable[[str], float]) -> bytes:
+    told = [number(entry[name]) for name in ("start", "onset", "first", "last")]
+    told += [entry[name] for name in ("log_sum", "effect", "evidence", "p", "size", "gradual", "at_once")]
+    told += [*entry["values"][0], *entry["weights"][0]]
+    return struct.pack("<15d", *(math.nan if one is None else one for one in told))
+
+
+def check_streams(url: str, schema_before: int) -> None:
+    """What the windows told the streams is as it was."""
+    with History.open(url) as history:
+        for run in range(3):
+            found = history.streams(f"model {run}", f"version {run}", f"reference_id {run}")
+            ((key, state),) = found.items()
+            assert key == ("cam-1", f"feature {run}")
+            assert [*state.pop("windows")] == entries(run)
+            assert state == {name: old_state(schema_before, run)[name] for name in state}
 
 
 def _rows(table: sa.Table, run: int, many: int) -> list[dict[str, Any]]:
@@ -61,6 +135,8 @@ def _value(column: sa.Column[Any], run: int) -> Any:
     kind = str(column.type)
     if "JSON" in kind:
         return {"run": run}
+    if kind in ("BLOB", "BYTEA"):
+        return b""
     if "TIME" in kind:
         return datetime(2026, 10, 2)
     if "TEXT" in kind:
@@ -126,10 +202,10 @@ def check(url: str, before: dict[str, list[tuple[Any, ...]]]) -> None:
     after = contents(url)
     for table, rows in before.items():
         kept = [
-            tuple((key, value) for key, value in row if key in dict(old))
+            tuple((key, value) for key, value in row if key in dict(old) and key != "state")
             for row, old in zip(after[table], rows, strict=True)
         ]
-        assert kept == rows, table
+        assert kept == [tuple((key, value) for key, value in row if key != "state") for row in rows], table
     columns = "time, fingerprint, model, source, rule, action, severity, author, why"
     values = "'2026-10-01', '', '', '', '', '', '', '', ''"
     assert not refuses(url, f"INSERT INTO alert_log (id, {columns}) VALUES (99, {values})")

@@ -15,7 +15,6 @@ from cvkit.config import Config, load_config
 from cvkit.data import engine
 from cvkit.errors import ConfigError, DataError
 from cvkit.monitoring import backfill, monitor, recording, reference
-from cvkit.monitoring.entries import packed
 from cvkit.monitoring.history import History
 from cvkit.monitoring.recording import Past, Recording
 from cvkit.tables import Window
@@ -47,7 +46,7 @@ def put_aside(config: Config) -> dict[str, Any]:
         runs = history.runs(**whose).drop(columns=["id", "started", "finished"])
         streams = history.streams(**whose, reference_id=reference.load(config).id)
         found = {"runs": runs, "measurements": history.measurements(**whose), "verdicts": history.verdicts(**whose),
-                 "streams": {key: packed(state) for key, state in streams.items()}}  # fmt: skip
+                 "streams": streams}  # fmt: skip
     for file in config.workspace.glob("history.db*"):
         file.unlink()
     return found

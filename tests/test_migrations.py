@@ -76,6 +76,7 @@ def test_every_earlier_history_becomes_one_of_this(file: Path, tmp_path: Path) -
         assert len(history.runs()) == 3
         assert len(history.verdicts()) == 24
     old_histories.check(url(tmp_path), before)
+    old_histories.check_streams(url(tmp_path), old_histories.number(file))
     (tmp_path / "new").mkdir()
     History.open(url(tmp_path / "new")).close()
     assert objects(tmp_path) == objects(tmp_path / "new")

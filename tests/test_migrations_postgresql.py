@@ -30,6 +30,7 @@ def test_every_earlier_history_becomes_one_of_this(
     with History.open(url) as history:
         assert len(history.verdicts()) == 24
     old_histories.check(url, before)
+    old_histories.check_streams(url, old_histories.number(file))
     assert old_histories.refuses(url, "TRUNCATE alert_log")
     assert old_histories.refuses(url, "TRUNCATE decisions")
 
@@ -54,7 +55,7 @@ def test_a_kill_leaves_the_old_history_or_the_new(tmp_path: Path, address: Calla
     tables = old_histories.tables(url)
     for found in killed(url, 8):
         left.append(found)
-        assert old_histories.tables(url) - tables == ({"worst"} if found == 7 else set())
+        assert old_histories.tables(url) - tables == ({"worst", "evidence"} if found == 8 else set())
     assert left == sorted(left)
     History.open(url).close()
     assert old_histories.differences(url) == []

@@ -199,7 +199,7 @@ from cvkit.monitoring import alert_actions, alerts, outbox
 from cvkit.monitoring.history import History
 from alert_world import measured, verdict
 
-outbox.SPARE_S = 0.0  # leases end at once
+outbox.SPARE_S = outbox.PAUSE_S = 0.0  # leases end at once
 
 def send(channel, message):
     line = json.dumps([message.id, [[n.source, n.event, n.window_start.isoformat()] for n in message.notices]])

@@ -27,6 +27,7 @@ from cvkit.tables import Window
 
 DAYS_A_YEAR = 365.25
 MOST_WINDOWS = 400  # entries kept: older ones tell nothing that the reference does not
+AT_A_TIME = 128  # streams that are weighed side by side: more of them no longer fit the processor's cache
 AT_ONCE = 0.5  # share of a stream's evidence granted to one window's own p-value, where it has one
 LARGEST = 1e12  # effect that is kept: of a constant that changed it is infinite, and JSON knows no infinity
 FEWEST = {"f1": 5}  # values of a window that suffice for evidence, where they are scarce; else `minimum_images`
@@ -244,9 +245,11 @@ def weighed(states: Sequence[State]) -> list[dict[str, Any]]:
     for number, (state, known) in enumerate(zip(states, entries, strict=True)):
         alike.setdefault((state["kind"], known.shape, len(known)), []).append(number)
     found: dict[int, dict[str, Any]] = {}
-    for numbers in alike.values():
-        told = _weighed_alike([states[one] for one in numbers], [entries[one] for one in numbers])
-        found |= dict(zip(numbers, told, strict=True))
+    for every in alike.values():
+        for first in range(0, len(every), AT_A_TIME):
+            numbers = every[first : first + AT_A_TIME]
+            told = _weighed_alike([states[one] for one in numbers], [entries[one] for one in numbers])
+            found |= dict(zip(numbers, told, strict=True))
     return [found[number] for number in range(len(states))]
 
 
@@ -258,12 +261,11 @@ def _weighed_alike(states: Sequence[State], entries: Sequence[Entries]) -> Itera
             yield _told(state, state["windows"], nothing, 0.0, math.nan)
         return
     together, centres = _side_by_side(states, entries)
-    found = sequential.weigh_all(together)
-    ahead, count = together.starts, len(states)
-    leading = ahead[[one.leading for one in found]]
-    rows = (getattr(together, name)[np.arange(count), leading] for name in ("distances", "weights", "between"))
-    about = (getattr(together, name)[np.arange(count), leading] for name in ("chunks", "memory"))
-    ramps = sequential.gradual_all(*rows, *about)
+    steps = sequential.step_factors(*together.tracks)
+    found = sequential.weigh_all(together, steps)
+    ahead = together.starts
+    leading = np.arange(len(states)), ahead[[one.leading for one in found]]
+    ramps = sequential.gradual_all(steps[leading], *(every[leading] for every in together.tracks))
     onsets = np.repeat([[one.onset] for one in found], ahead.size, axis=1)
     shifts = sequential.shift_all(
         together.distances[:, ahead], together.weights[:, ahead], together.chunks[:, ahead], onsets

@@ -19,8 +19,9 @@ import sqlalchemy as sa
 from cvkit import __version__
 from cvkit.config import Config
 from cvkit.errors import DataError
+from cvkit.monitoring import stream_store
 from cvkit.monitoring.database import BUSY_SECONDS, WRITING, check_schema, connect, explained, insert_rows
-from cvkit.monitoring.entries import packed, unpacked
+from cvkit.monitoring.entries import State
 from cvkit.monitoring.schema import (
     EVALUATIONS,
     JUDGED,
@@ -28,9 +29,9 @@ from cvkit.monitoring.schema import (
     REPORTS,
     RUNS,
     SLOTS,
-    STREAMS,
     WORST,
     Moment,
+    equals,
     sum_up,
 )
 from cvkit.tables import MEASUREMENTS, OWN, VERDICTS, Window, conform
@@ -70,15 +71,15 @@ class History:
     def record(
         self, *, model: str, version: str, window: Window, reference_id: str, rules_id: str, measurements: pd.DataFrame,
         verdicts: pd.DataFrame, images: int, bad_images: int, started: datetime,
-        labels: str = "", streams: Mapping[tuple[str, str], dict[str, Any]] | None = None,
+        labels: str = "", streams: Mapping[tuple[str, str], State] | None = None, since: datetime | None = None,
         later: Mapping[Window, pd.DataFrame] | None = None,
     ) -> None:  # fmt: skip
         """Write everything about a window in one transaction, in place of what was known about it.
 
         `labels` names the label files that were there (`sources.labels_state`). The performance, where it is another
         than what was last believed of a source in this window, is put beside that, not in its place: see `evaluations`.
-        `streams` are the states of evidence by source and feature, in place of those there were; `later` the verdicts
-        on later windows that change with it.
+        `streams` are the states of evidence by source and feature, in place of those there were; what windows before
+        `since` told them is as it was. `later` are the verdicts on later windows that change with it.
         """
         row = {"status": "done", "reference_id": reference_id, "rules_id": rules_id, "labels": labels,
                "started": started, "images": images, "bad_images": bad_images, "error": ""}  # fmt: skip
@@ -91,7 +92,8 @@ class History:
                 _replace_verdicts(connection, _run_id(connection, model, version, other, status="done"), changed)
             _log_evaluations(connection, model, version, window, measurements)
             if streams is not None:
-                _replace_streams(connection, model, version, reference_id, streams)
+                whose = {"model": model, "version": version, "reference_id": reference_id}
+                stream_store.replace(connection, whose, streams, since)
 
     def add_measurements(
         self, *, model: str, version: str, window: Window, measurements: pd.DataFrame, prefix: str = ""
@@ -112,13 +114,12 @@ class History:
             insert_rows(connection, MEASURED, run, measurements)
 
     def streams(
-        self, model: str, version: str, reference_id: str, **equal: str
-    ) -> dict[tuple[str, str], dict[str, Any]]:
-        """The states of evidence against a reference, by source and feature; `equal` are values of these two."""
-        key = {"model": model, "version": version, "reference_id": reference_id, **equal}
-        query = sa.select(STREAMS.c.source, STREAMS.c.feature, STREAMS.c.state).where(*_equal(STREAMS, key))
+        self, model: str, version: str, reference_id: str, *, source: str | None = None
+    ) -> dict[tuple[str, str], State]:
+        """The states of evidence against a reference, by source and feature; of one `source`, where it is given."""
+        whose = {"model": model, "version": version, "reference_id": reference_id}
         with self.reading() as connection:
-            return {(row.source, row.feature): unpacked(row.state) for row in connection.execute(query)}
+            return stream_store.read(connection, whose, source)
 
     def record_failure(self, model: str, version: str, window: Window, started: datetime, error: str) -> None:
         """Record that a window could not be measured; what was known about it before stays."""
@@ -130,7 +131,7 @@ class History:
 
     def runs(self, **equal: str) -> pd.DataFrame:
         """One row per window that was measured or failed; `equal` are values of columns, such as model."""
-        return self._frame(sa.select(RUNS).where(*_equal(RUNS, equal)).order_by(RUNS.c.window_start))
+        return self._frame(sa.select(RUNS).where(*equals(RUNS, equal)).order_by(RUNS.c.window_start))
 
     def current_version(self, config: Config) -> str:
         """The deployed version; where its weights are gone the one measured last, so that what is known stays known.
@@ -162,7 +163,7 @@ class History:
     def measured_windows(self, model: str, version: str, **equal: str) -> list[Window]:
         """The windows that were measured well, oldest first; `equal` are values of other columns of the runs."""
         key = {"model": model, "version": version, "status": "done", **equal}
-        query = sa.select(RUNS.c.window_start, RUNS.c.window_end).where(*_equal(RUNS, key))
+        query = sa.select(RUNS.c.window_start, RUNS.c.window_end).where(*equals(RUNS, key))
         with self.reading() as connection:
             return sorted(Window(start, end) for start, end in connection.execute(query))
 
@@ -181,7 +182,7 @@ class History:
 
         `labelled` images, `numbers` by metric: value, low and high; `equal` are values of columns, such as source.
         """
-        return self._frame(sa.select(EVALUATIONS).where(*_equal(EVALUATIONS, equal)).order_by(EVALUATIONS.c.id))
+        return self._frame(sa.select(EVALUATIONS).where(*equals(EVALUATIONS, equal)).order_by(EVALUATIONS.c.id))
 
     def unfinished_reports(
         self, model: str, version: str, notebooks: Sequence[str], source: str = ""
@@ -205,7 +206,7 @@ class History:
                "window_start": window.start, "window_end": window.end}  # fmt: skip
         row = {"status": status, "path": path, "started": started, "finished": finished, "error": error}
         with self.writing() as connection:
-            connection.execute(REPORTS.delete().where(*_equal(REPORTS, key)))
+            connection.execute(REPORTS.delete().where(*equals(REPORTS, key)))
             connection.execute(REPORTS.insert(), {**key, **row})
 
     def reports(self) -> pd.DataFrame:
@@ -220,7 +221,7 @@ class History:
         given_up = {"status": "failed", "finished": datetime.now(UTC), "error": error}
         key = {"status": "running"} | ({"model": model} if model is not None else {})
         with self.writing() as connection:
-            connection.execute(REPORTS.update().where(*_equal(REPORTS, key)).values(given_up))
+            connection.execute(REPORTS.update().where(*equals(REPORTS, key)).values(given_up))
 
     # -- the schedule's ledger --------------------------------------------------------------------------------------
 
@@ -231,7 +232,7 @@ class History:
         then a slot that is `running` was left behind by a process that died.
         """
         key = {"job": job, "slot": slot}
-        query = sa.select(SLOTS.c.status, SLOTS.c.attempts).where(*_equal(SLOTS, key))
+        query = sa.select(SLOTS.c.status, SLOTS.c.attempts).where(*equals(SLOTS, key))
         with self.writing() as connection:
             known = connection.execute(query).one_or_none()
             if known is None:
@@ -243,22 +244,22 @@ class History:
             update = {"status": "running", "attempts": known.attempts + 1, "started": now, "finished": None}
             if known.attempts >= attempts:
                 update = {"status": "failed", "finished": now, "error": "the process that ran it died"}
-            connection.execute(SLOTS.update().where(*_equal(SLOTS, key)).values(update))
+            connection.execute(SLOTS.update().where(*equals(SLOTS, key)).values(update))
             return str(update["status"])
 
     def finish_slot(self, job: str, slot: datetime, now: datetime, error: str = "") -> None:
         """Close a slot: done, or failed with a reason."""
         done = {"status": "failed" if error else "done", "finished": now, "error": error}
         with self.writing() as connection:
-            connection.execute(SLOTS.update().where(*_equal(SLOTS, {"job": job, "slot": slot})).values(done))
+            connection.execute(SLOTS.update().where(*equals(SLOTS, {"job": job, "slot": slot})).values(done))
 
     def release_slot(self, job: str, slot: datetime) -> None:
         """Give a slot back that was taken but could not be begun: that was no attempt."""
         key = {"job": job, "slot": slot}
         with self.writing() as connection:
-            connection.execute(SLOTS.delete().where(*_equal(SLOTS, {**key, "attempts": 1})))
+            connection.execute(SLOTS.delete().where(*equals(SLOTS, {**key, "attempts": 1})))
             back = {"status": "failed", "attempts": SLOTS.c.attempts - 1}
-            connection.execute(SLOTS.update().where(*_equal(SLOTS, key)).values(back))
+            connection.execute(SLOTS.update().where(*equals(SLOTS, key)).values(back))
 
     def slots(self) -> pd.DataFrame:
         """The ledger: one row per job and slot."""
@@ -351,7 +352,7 @@ def _log_evaluations(
                "source": str(source)}  # fmt: skip
         numbers = {row["metric"]: [_known(row[name]) for name in ("value", "low", "high")]
                    for row in part.to_dict("records")}  # fmt: skip
-        last = sa.select(EVALUATIONS.c.numbers).where(*_equal(EVALUATIONS, key)).order_by(EVALUATIONS.c.id.desc())
+        last = sa.select(EVALUATIONS.c.numbers).where(*equals(EVALUATIONS, key)).order_by(EVALUATIONS.c.id.desc())
         if connection.execute(last.limit(1)).scalar_one_or_none() != numbers:
             row = {**key, "made": datetime.now(UTC), "labelled": int(part["n"].max()), "numbers": numbers}
             connection.execute(EVALUATIONS.insert(), row)
@@ -359,15 +360,6 @@ def _log_evaluations(
 
 def _known(value: float) -> float | None:
     return None if value != value else value
-
-
-def _replace_streams(
-    connection: sa.Connection, model: str, version: str, reference_id: str, streams: Mapping[tuple[str, str], Any]
-) -> None:
-    key = {"model": model, "version": version, "reference_id": reference_id}
-    connection.execute(STREAMS.delete().where(*_equal(STREAMS, key)))
-    if rows := [{**key, "source": s, "feature": f, "state": packed(state)} for (s, f), state in streams.items()]:
-        connection.execute(STREAMS.insert(), rows)
 
 
 def _replace_verdicts(connection: sa.Connection, run: int | None, verdicts: pd.DataFrame) -> None:
@@ -380,8 +372,4 @@ def _replace_verdicts(connection: sa.Connection, run: int | None, verdicts: pd.D
 
 def _run_id(connection: sa.Connection, model: str, version: str, window: Window, **equal: str) -> int | None:
     key = {"model": model, "version": version, "window_start": window.start, "window_end": window.end, **equal}
-    return connection.execute(sa.select(RUNS.c.id).where(*_equal(RUNS, key))).scalar_one_or_none()
-
-
-def _equal(table: sa.Table, values: dict[str, Any]) -> list[sa.ColumnElement[bool]]:
-    return [table.c[name] == value for name, value in values.items()]
+    return connection.execute(sa.select(RUNS.c.id).where(*equals(RUNS, key))).scalar_one_or_none()

@@ -22,7 +22,7 @@ from cvkit.monitoring.reference import Reference
 from cvkit.tables import MEASUREMENTS, Window
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
-TOGETHER = 10  # windows that are written in one piece: the evidence of a fleet is 50 MB, whatever comes to it
+TOGETHER = 10  # windows that are written in one piece
 PATIENCE_S = 30.0  # after which what waits is written, however little it is
 
 
@@ -127,11 +127,12 @@ class Recording:
         """Write all that waits, in one transaction."""
         model, version = self._whose
         if self._waiting:
+            since = min(row["window"].start for row in self._waiting)  # windows before it told what they had told
             with self.history.together():
                 for place, row in enumerate(self._waiting, 1):
                     self.history.record(
                         model=model, version=version, reference_id=self.reference.id, rules_id=rules_id(self.config),
-                        streams=self.past.streams if place == len(self._waiting) else None, **row,
+                        streams=self.past.streams if place == len(self._waiting) else None, since=since, **row,
                     )  # fmt: skip
         self._waiting, self._since = [], time.monotonic()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from cvkit.monitoring.migrations import upgrade
 from cvkit.tables import MEASUREMENTS, STATES, VERDICTS
 
-SCHEMA = 7  # raised by every change of the tables below, which has a script in `migrations/versions`
+SCHEMA = 8  # raised by every change of the tables below, which has a script in `migrations/versions`
 OLDEST = 3  # the schema from which on a history can be brought up to date
 
 
@@ -91,6 +92,15 @@ STREAMS = sa.Table(
     sa.Column("model", Words, primary_key=True), sa.Column("version", Words, primary_key=True),
     sa.Column("reference_id", Words, primary_key=True), sa.Column("source", Words, primary_key=True),
     sa.Column("feature", Words, primary_key=True), sa.Column("state", sa.JSON, nullable=False),
+)  # fmt: skip
+EVIDENCE = sa.Table(  # what a window told the streams of a source
+    "evidence", metadata,
+    sa.Column("model", Words, primary_key=True), sa.Column("version", Words, primary_key=True),
+    sa.Column("reference_id", Words, primary_key=True), sa.Column("source", Words, primary_key=True),
+    sa.Column("window_start", Moment, primary_key=True),
+    sa.Column("features", Words, nullable=False),  # JSON: how many numbers of each stream follow
+    sa.Column("numbers", sa.LargeBinary, nullable=False),  # rows of `entries.Entries`, in that order
+    sa.Column("left_out", sa.JSON(none_as_null=True)),  # by feature, where there was something
 )  # fmt: skip
 EVALUATIONS = sa.Table(  # every one that was ever made: what was believed, and when
     "evaluations", metadata,
@@ -174,6 +184,11 @@ OUTBOX = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False), sa.Column("leased_until", Moment),
     sa.Column("sent", Moment), sa.Column("error", Words, nullable=False),
 )  # fmt: skip
+
+
+def equals(table: sa.Table, values: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
+    """The conditions that columns of a table have these values."""
+    return [table.c[name] == value for name, value in values.items()]
 
 
 def sum_up(run: int | None = None) -> sa.Insert:

@@ -84,6 +84,11 @@ class Streams:
     shares: Floats  # (streams, components) of the stream's evidence
     starts: NDArray[np.intp]  # (components,) the first track of each component
 
+    @property
+    def tracks(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """What `step_factors` asks of each track."""
+        return self.distances, self.weights, self.between, self.chunks, self.memory
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -129,12 +134,15 @@ def weigh(components: Sequence[Component]) -> Evidence:
     """The evidence of a stream after its last window; of a stream without windows -inf, and no onset (-1)."""
     if not components or not components[0].tracks[0].values.size:
         return Evidence(-math.inf, -1, -1, -1, 0)
-    return weigh_all(_side_by_side(components))[0]
+    streams = _side_by_side(components)
+    return weigh_all(streams, step_factors(*streams.tracks))[0]
 
 
-def weigh_all(streams: Streams) -> list[Evidence]:
-    """The evidence of each stream after its last window; there is at least one track, and one window."""
-    logs = step_factors(streams.distances, streams.weights, streams.between, streams.chunks, streams.memory)
+def weigh_all(streams: Streams, logs: Floats) -> list[Evidence]:
+    """The evidence of each stream after its last window; there is at least one track, and one window.
+
+    `logs` (streams, tracks, windows) are the `step_factors` of the tracks.
+    """
     ends = [*streams.starts[1:].tolist(), logs.shape[1]]
     weakest = [_weakest(logs[:, start:end]) for start, end in zip(streams.starts.tolist(), ends, strict=True)]
     parts = np.log(streams.shares)[..., None] + np.stack(weakest, axis=1)
@@ -221,13 +229,15 @@ def gradual(track: Track) -> float:
         return math.nan
     spread = track.spread
     about = (np.array([one], dtype=float) for one in (spread.between, spread.chunks, spread.memory))
-    return float(gradual_all(track.distances[None], track.weights[None], *about)[0])
+    known = (track.distances[None], track.weights[None], *about)
+    return float(gradual_all(step_factors(*known), *known)[0])
 
 
-def gradual_all(distances: Floats, weights: Floats, between: Floats, chunks: Floats, memory: Floats) -> Floats:
-    """The same of many tracks (n,): distances and weights are (n, windows), of their spreads the others (n,)."""
+def gradual_all(
+    steps: Floats, distances: Floats, weights: Floats, between: Floats, chunks: Floats, memory: Floats
+) -> Floats:
+    """The same of many tracks (n,), beside their `step_factors`: as these are asked for of tracks (n, windows)."""
     windows = distances.shape[1]
-    steps = step_factors(distances, weights, between, chunks, memory)
     found = np.full(len(steps), math.nan)
     late = windows - np.argmax(steps, axis=1) >= GRADUAL_MINIMUM
     if not late.any():

@@ -1,0 +1,122 @@
+"""The streams of evidence in the history: what is lasting of each, and what each window told them, by source.
+
+A day writes what it told, and not the year before it again: with a hundred cameras that would be 80 MB.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from cvkit.monitoring.entries import Entries, State, moment, width
+from cvkit.monitoring.schema import EVIDENCE, STREAMS, clean, equals
+from cvkit.stats.arrays import Floats
+
+Key = tuple[str, str]  # source and feature
+KNOWN = ("source", "feature", "state")
+TOLD = ("source", "features", "numbers", "left_out")
+
+
+def replace(
+    connection: sa.Connection, whose: Mapping[str, str], streams: Mapping[Key, State], since: datetime | None
+) -> None:
+    """Put `streams` in the place of what is known of them; windows before `since` are as they were, but for the oldest.
+
+    `whose` are model, version and reference_id.
+    """
+    connection.execute(STREAMS.delete().where(*equals(STREAMS, whose)))
+    if rows := [{**whose, "source": s, "feature": f, "state": _lasting(state)} for (s, f), state in streams.items()]:
+        connection.execute(STREAMS.insert(), rows)
+    starts = [one.starts[0] for state in streams.values() if len(one := state["windows"])]
+    gone = EVIDENCE.c.window_start < datetime.fromisoformat(min(starts)) if starts else sa.true()
+    anew = sa.true() if since is None else EVIDENCE.c.window_start >= since
+    connection.execute(EVIDENCE.delete().where(*equals(EVIDENCE, whose), sa.or_(gone, anew)))
+    told = [{**whose, **row} for row in _told(streams, "" if since is None else since.isoformat())]
+    if told:
+        connection.execute(EVIDENCE.insert(), told)
+
+
+def read(connection: sa.Connection, whose: Mapping[str, str], source: str | None = None) -> dict[Key, State]:
+    """The streams by source and feature; where one `source` is given, its own."""
+    given = {**whose} if source is None else {**whose, "source": source}
+    states: dict[str, dict[str, State]] = {}
+    for row in connection.execute(sa.select(*(STREAMS.c[name] for name in KNOWN)).where(*equals(STREAMS, given))):
+        states.setdefault(row.source, {})[row.feature] = row.state
+    rows: dict[str, list[Any]] = {}
+    query = sa.select(*(EVIDENCE.c[name] for name in TOLD)).where(*equals(EVIDENCE, given))
+    for row in connection.execute(query.order_by(EVIDENCE.c.source, EVIDENCE.c.window_start)).all():
+        rows.setdefault(row.source, []).append(row)
+    return {
+        (source, feature): state
+        for source, known in states.items()
+        for feature, state in _whole(known, rows.get(source, []))
+    }
+
+
+def _lasting(state: State) -> State:
+    """A state with the start of its oldest window for all of them: older ones may be kept for others of its source."""
+    windows: Entries = state["windows"]
+    return {**state, "windows": windows.starts[0] if len(windows) else None, "shape": list(windows.shape)}
+
+
+def _told(streams: Mapping[Key, State], since: str) -> Iterator[dict[str, Any]]:
+    """What each window from `since` on told the streams of each source, in one row."""
+    sources: dict[str, dict[str, Entries]] = {}
+    for (source, feature), state in sorted(streams.items(), key=lambda one: one[0]):
+        sources.setdefault(source, {})[clean(feature)] = state["windows"]
+    for source, known in sources.items():
+        for start in sorted({start for one in known.values() for start in one.starts if start >= since}):
+            places = {feature: place for feature, one in known.items() if (place := one.find(start)) is not None}
+            numbers = np.concatenate([known[feature].table[place] for feature, place in places.items()])
+            left_out = {feature: known[feature].left_out[place] for feature, place in places.items()}
+            yield {
+                "source": source, "window_start": datetime.fromisoformat(start),
+                "features": json.dumps({feature: known[feature].table.shape[1] for feature in places}),
+                "numbers": numbers.astype("<f8").tobytes(),
+                "left_out": {feature: past for feature, past in left_out.items() if past != []} or None,
+            }  # fmt: skip
+
+
+def _whole(states: Mapping[str, State], rows: Sequence[Any]) -> Iterator[tuple[str, State]]:
+    """The streams of a source, with the windows that `rows` tell them, in order of time."""
+    odd = [(place, row.left_out) for place, row in enumerate(rows) if row.left_out]
+    alike: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        alike.setdefault(row.features, []).append(place)
+    parts: dict[str, list[tuple[list[int], Floats]]] = {feature: [] for feature in states}
+    starts = [""] * len(rows)
+    for listed, places in alike.items():
+        table = np.frombuffer(b"".join(rows[place].numbers for place in places), dtype="<f8").reshape(len(places), -1)
+        for place, seconds in zip(places, table[:, 0].tolist(), strict=True):
+            starts[place] = moment(seconds)
+        first = 0
+        for feature, columns in json.loads(listed).items():
+            if feature in parts:
+                parts[feature].append((places, table[:, first : first + columns]))
+            first += columns
+    for feature, state in states.items():
+        shape, oldest = state.pop("shape"), state["windows"]
+        places, table = _in_order(parts[feature]) if parts[feature] else ([], np.empty((0, width(shape))))
+        left_out: list[Any] = [[]] * len(rows)
+        for place, told in odd:
+            left_out[place] = told.get(feature, [])
+        if len(places) < len(rows):
+            left_out = [left_out[place] for place in places]
+        there = starts if len(places) == len(rows) else [starts[place] for place in places]
+        windows = Entries(shape, table, left_out, there)
+        first = len(windows) if oldest is None else bisect.bisect_left(windows.starts, oldest)
+        yield feature, {**state, "windows": windows[first:] if first else windows}
+
+
+def _in_order(parts: Sequence[tuple[list[int], Floats]]) -> tuple[list[int], Floats]:
+    if len(parts) == 1:
+        return parts[0]
+    places = np.concatenate([places for places, _ in parts])
+    order = np.argsort(places)
+    return places[order].tolist(), np.concatenate([table for _, table in parts])[order]
