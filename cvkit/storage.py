@@ -183,17 +183,21 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     Sums over its pages are checked, so that a flipped bit is no other number. Raises DamagedError where the file is
     another now, StorageError where there is not enough memory to tell.
     """
-    import pandas as pd
+    import pyarrow.parquet as pq
     from pyarrow.lib import ArrowException
 
     try:
-        return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
+        # Without Arrow's threads and its datasets: where there is no memory for a thread, they wait for it forever.
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+            table = file.read(columns, use_threads=False)
+        frame: pd.DataFrame = (table if columns is None else table.select(columns)).to_pandas(use_threads=False)
     except FileNotFoundError:
         raise
     except (MemoryError, ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         if told := memory_error(error):  # Arrow cannot start its threads, or asks in vain: nothing is broken
             raise told from error
         raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
+    return frame
 
 
 class DamagedError(ValueError):
