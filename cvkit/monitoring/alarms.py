@@ -121,7 +121,7 @@ def at(state: State, start: datetime) -> Alarm | None:
     place = state["windows"].find(moment)
     if place is None:
         return None
-    entry = state["windows"][place]
+    entry = state["windows"].head(place)
     episode = next((one for one in state["episodes"] if _covers(one, moment)), None)
     told = episode or {"raised": "", **{name: entry[name] for name in ("onset", "first", "last")}}
     return Alarm(
@@ -222,7 +222,7 @@ def followed(
             windows = known[key]["windows"]
             evidence = max((float(windows.column("log_sum")[place]) - limit(moment)) / math.log(10), -99.0)
             windows.tell(place, {"evidence": evidence})
-            episodes = _episodes(until[key], windows[place], matters)
+            episodes = _episodes(until[key], windows.head(place), matters)
             known[key] = {**known[key], "episodes": episodes}
     return known
 

@@ -71,12 +71,12 @@ class Entries(Sequence[Entry]):
         if isinstance(place, slice):
             return Entries(self.shape, self.table[place], self.left_out[place], self.starts[place])
         row = self.table[place].tolist()
-        told: Entry = {name: _known(row[PLACE[name]]) for name in UNKNOWN}
-        told |= {name: row[PLACE[name]] for name in NUMBERS}
-        told |= {name: moment(row[PLACE[name]]) for name in MOMENTS}
         values, weights = (self._parts(row, first) for first in (len(HEAD), len(HEAD) + sum(self.shape)))
-        more = {"values": values, "weights": weights, "at_once": row[PLACE["at_once"]] == 1}
-        return {**told, **more, "left_out": self.left_out[place]}
+        return {**_head(row), "values": values, "weights": weights, "left_out": self.left_out[place]}
+
+    def head(self, place: int) -> Entry:
+        """An entry without the values, their weights and what was left out, which take longest."""
+        return _head(self.table[place, : len(HEAD)].tolist())
 
     def __iter__(self) -> Iterator[Entry]:
         return (self[place] for place in range(len(self)))
@@ -174,6 +174,12 @@ def moment(seconds: float) -> str:
 @functools.lru_cache(100_000)
 def _seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
+
+
+def _head(row: list[float]) -> Entry:
+    told: Entry = {name: _known(row[PLACE[name]]) for name in UNKNOWN}
+    told |= {name: row[PLACE[name]] for name in NUMBERS}
+    return told | {name: moment(row[PLACE[name]]) for name in MOMENTS} | {"at_once": row[PLACE["at_once"]] == 1}
 
 
 def _known(value: float) -> float | None:
