@@ -19,6 +19,7 @@ from cvkit.monitoring.schema import EVIDENCE, STREAMS, clean, equals
 from cvkit.stats.arrays import Floats
 
 Key = tuple[str, str]  # source and feature
+Part = tuple[list[int], Floats]  # numbers of some windows, and what these told a stream
 KNOWN = ("source", "feature", "state")
 TOLD = ("source", "features", "numbers", "left_out")
 
@@ -85,36 +86,40 @@ def _told(streams: Mapping[Key, State], since: str) -> Iterator[dict[str, Any]]:
 
 def _whole(states: Mapping[str, State], rows: Sequence[Any]) -> Iterator[tuple[str, State]]:
     """The streams of a source, with the windows that `rows` tell them, in order of time."""
+    starts, parts = _taken_apart(rows)
     odd = [(place, row.left_out) for place, row in enumerate(rows) if row.left_out]
-    alike: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        alike.setdefault(row.features, []).append(place)
-    parts: dict[str, list[tuple[list[int], Floats]]] = {feature: [] for feature in states}
-    starts = [""] * len(rows)
-    for listed, places in alike.items():
-        table = np.frombuffer(b"".join(rows[place].numbers for place in places), dtype="<f8").reshape(len(places), -1)
-        for place, seconds in zip(places, table[:, 0].tolist(), strict=True):
-            starts[place] = moment(seconds)
-        first = 0
-        for feature, columns in json.loads(listed).items():
-            if feature in parts:
-                parts[feature].append((places, table[:, first : first + columns]))
-            first += columns
     for feature, state in states.items():
         shape, oldest = state.pop("shape"), state["windows"]
-        places, table = _in_order(parts[feature]) if parts[feature] else ([], np.empty((0, width(shape))))
+        places, table = _in_order(parts[feature]) if feature in parts else ([], np.empty((0, width(shape))))
         left_out: list[Any] = [[]] * len(rows)
         for place, told in odd:
             left_out[place] = told.get(feature, [])
+        there = starts
         if len(places) < len(rows):
-            left_out = [left_out[place] for place in places]
-        there = starts if len(places) == len(rows) else [starts[place] for place in places]
+            there, left_out = [starts[place] for place in places], [left_out[place] for place in places]
         windows = Entries(shape, table, left_out, there)
         first = len(windows) if oldest is None else bisect.bisect_left(windows.starts, oldest)
         yield feature, {**state, "windows": windows[first:] if first else windows}
 
 
-def _in_order(parts: Sequence[tuple[list[int], Floats]]) -> tuple[list[int], Floats]:
+def _taken_apart(rows: Sequence[Any]) -> tuple[list[str], dict[str, list[Part]]]:
+    """When the window of each row begins, and what they tell each stream: rows of the same streams at once."""
+    alike: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        alike.setdefault(row.features, []).append(place)
+    starts, parts = [""] * len(rows), dict[str, list[Part]]()
+    for features, places in alike.items():
+        table = np.frombuffer(b"".join(rows[place].numbers for place in places), dtype="<f8").reshape(len(places), -1)
+        for place, seconds in zip(places, table[:, 0].tolist(), strict=True):
+            starts[place] = moment(seconds)
+        first = 0
+        for feature, columns in json.loads(features).items():
+            parts.setdefault(feature, []).append((places, table[:, first : first + columns]))
+            first += columns
+    return starts, parts
+
+
+def _in_order(parts: Sequence[Part]) -> Part:
     if len(parts) == 1:
         return parts[0]
     places = np.concatenate([places for places, _ in parts])
