@@ -79,6 +79,7 @@ FOUND = {
     "an empty pattern": ("patterns", b"."),
     "the home of a stranger": ("patterns", b"~nobody-is-called-so/x"),
     "a home with a zero byte": ("patterns", b"~\0/x"),
+    "a field within a choice": ("patterns", b"[]at{a,b}\xffat{a,{source}}\xf1"),
     "stars in a long name": ("patterns", b"a*a*a*a*a*a*a*b\n" + b"a" * 200),
     "facts of nothing with an end": ("documents", b"<!-- facts: a -->\n<!-- /facts -->\n"),
     "keys of two kinds": ("front-matter", b"---\nmodel-index: {1: x, a: y}\n---\n"),
@@ -189,3 +190,11 @@ def test_lengths_of_time_of_many_digits() -> None:
     for text in ("9" * 5000 + "h", "10000d", "0h", "h", ""):
         with pytest.raises(ConfigError):
             moments.length(text)
+
+
+@pytest.mark.parametrize("text", ["{a,{source}}/x.jpg", "{{source}}.jpg", "{jpg,{png,gif}}", "*/{a,{date}*}"])
+def test_braces_within_braces_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="braces within braces"):
+        patterns.matcher(text, "captures.images")
+    assert patterns.matcher("{a,b}{source}{c,d}", "captures.images").fullmatch("axd")
+    assert patterns.matcher("{0}{source".replace("{0}", "{source}"), "captures.images").fullmatch("cam{source")

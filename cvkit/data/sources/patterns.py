@@ -59,7 +59,7 @@ def compile_pattern(text: str, base: Path, key: str) -> Pattern:
 
     `{source}`, `{date}` and `{time}` are fields, `{jpg,png}` a choice, `*` any characters but `/`, `**` any number of
     folders; everything else stands for itself. A field that comes twice has to say the same twice.
-    Raises ConfigError on an unknown field.
+    Raises ConfigError on an unknown field, and on braces within braces.
     """
     given = _at_home(text, key)
     parts = given.parts[1:] if given.is_absolute() else given.parts  # `base` is a name, whatever characters it has
@@ -143,6 +143,11 @@ def _expression(part: str, key: str, text: str) -> str | None:
     """The regular expression of one part of a path; None for `**`."""
     if part == "**":
         return None
+    if "{" in (left := TOKEN.sub("", part)) and TOKEN.search(left):
+        raise ConfigError(
+            "braces within braces in a pattern", where=f"{key}: {text}", expected="fields and choices side by side",
+            found=part, remedy="write one choice, such as {jpg,jpeg,png}, or put * where the path varies",
+        )  # fmt: skip
     expression, position, star = "", 0, False
     for token in TOKEN.finditer(part):
         before = re.escape(part[position : token.start()])
