@@ -46,6 +46,13 @@ def table(**columns: list[object]) -> bytes:
     return file.getvalue()
 
 
+def asking() -> bytes:
+    """A summary whose first compressed column says that it is 2^50 bytes long."""
+    content = fuzz_seeds.summaries()[0]
+    at = content.index(b"\x28\xb5\x2f\xfd")  # zstd's mark; before it stands the length
+    return content[: at - 8] + struct.pack("<q", 2**50) + content[at:]
+
+
 FOUND = {
     "utf-16 hides a document type": ("voc", ENTITIES.encode("utf-16")),
     "a class of 400 digits": ("jsonl", BOX % (b"1" + b"0" * 400)),
@@ -80,6 +87,7 @@ FOUND = {
     "the home of a stranger": ("patterns", b"~nobody-is-called-so/x"),
     "a home with a zero byte": ("patterns", b"~\0/x"),
     "a field within a choice": ("patterns", b"[]at{a,b}\xffat{a,{source}}\xf1"),
+    "a summary that asks for a thousand terabytes": ("summaries", asking()),
     "stars in a long name": ("patterns", b"a*a*a*a*a*a*a*b\n" + b"a" * 200),
     "facts of nothing with an end": ("documents", b"<!-- facts: a -->\n<!-- /facts -->\n"),
     "keys of two kinds": ("front-matter", b"---\nmodel-index: {1: x, a: y}\n---\n"),

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cvkit.data import stores
+from cvkit.data import stores, summed
 from cvkit.data.stores import Store
 from cvkit.errors import StorageError
 from cvkit.storage import replacing
@@ -77,7 +77,8 @@ def described(out: Store, name: str) -> dict[bytes, bytes] | None:
     """
 
     def metadata(file: Any) -> dict[bytes, bytes]:
-        schema = pq.read_schema(file) if name.endswith(".parquet") else pa.ipc.open_file(file).schema
+        rows = name.endswith(".parquet")
+        schema = pq.read_schema(file) if rows else summed.checked(pa.ipc.open_file(file).read_all()).schema
         return dict(schema.metadata or {})
 
     return _asked(out, name, metadata)
@@ -95,7 +96,7 @@ def _asked(out: Store, name: str, ask: Callable[[Any], Answer]) -> Answer | None
         try:
             with out.fs.open(there, "rb") as file:
                 return ask(file)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
             if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
                 raise  # the store's: Arrow's own has no number
             log.warning("%s is damaged (%s) and is made again", name, error)
