@@ -86,6 +86,8 @@ FOUND = {
     "an empty pattern": ("patterns", b"."),
     "the home of a stranger": ("patterns", b"~nobody-is-called-so/x"),
     "a home with a zero byte": ("patterns", b"~\0/x"),
+    "a choice over folders": ("patterns", b"{a,***rzs/{source}/k\xfftime}g"),
+    "a folder that may be none": ("patterns", b"\0/{,*a\0g}"),
     "a field within a choice": ("patterns", b"[]at{a,b}\xffat{a,{source}}\xf1"),
     "a summary that asks for a thousand terabytes": ("summaries", asking()),
     "stars in a long name": ("patterns", b"a*a*a*a*a*a*a*b\n" + b"a" * 200),
@@ -200,9 +202,20 @@ def test_lengths_of_time_of_many_digits() -> None:
             moments.length(text)
 
 
-@pytest.mark.parametrize("text", ["{a,{source}}/x.jpg", "{{source}}.jpg", "{jpg,{png,gif}}", "*/{a,{date}*}"])
+@pytest.mark.parametrize(
+    "text", ["{a,{source}}/x.jpg", "{{source}}.jpg", "{jpg,{png,gif}}", "*/{a,{date}*}", "{a/b,c/d}.jpg"]
+)
 def test_braces_within_braces_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="braces within braces"):
         patterns.matcher(text, "captures.images")
     assert patterns.matcher("{a,b}{source}{c,d}", "captures.images").fullmatch("axd")
     assert patterns.matcher("{0}{source".replace("{0}", "{source}"), "captures.images").fullmatch("cam{source")
+
+
+@pytest.mark.parametrize("text", ["{,old}/x.jpg", "a/{old,}", "a/{x,,y}{z,}/b"])
+def test_a_part_that_may_be_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="may be nothing"):
+        patterns.matcher(text, "captures.images")
+    made = patterns.matcher("{,old-}{source}/a{,b}/{,c}*", "captures.images")
+    assert made.fullmatch("old-cam/ab/c.jpg")
+    assert made.fullmatch("cam/a/x.jpg")
