@@ -95,6 +95,8 @@ FOUND = {
     "keys of two kinds": ("front-matter", b"---\nmodel-index: {1: x, a: y}\n---\n"),
     "a day that is none": ("front-matter", b"---\na: 2026-02-31\n---\n"),
     "a champion of lists of lists": ("champion", b"[" * 100_000),
+    "a notebook that is a number": ("notebooks", b"7"),
+    "a notebook without cells": ("notebooks", b'{"cellO": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'),
     "a notebook of lists of lists": ("notebooks", b"[" * 100_000),
 }  # fmt: skip
 
