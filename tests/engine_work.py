@@ -104,6 +104,14 @@ def decoded(death: str, paths: Sequence[str]) -> Iterator[pictures.Shipped]:
         yield from shipped([path])
 
 
+def dying(work: str, name: str, paths: Sequence[str]) -> Iterator[object]:
+    """As a function of `pictures`, with a decoder that dies of files whose names end so."""
+    for path in paths:
+        if path.endswith(name):
+            POISON["segv"]()
+        yield from getattr(pictures, work)([path])
+
+
 def children(parent: int = 0) -> list[int]:
     """Workers of a process, of this one by default, that live."""
     found = []

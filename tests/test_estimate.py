@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import engine_work
 import numpy as np
 import pandas as pd
 import pytest
 
 from cvkit import demo_world
 from cvkit.config import Config, load_config
+from cvkit.data import pictures
 from cvkit.demo import CHECKPOINT
 from cvkit.monitoring import estimate, identity, monitor
 from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
+from cvkit.stats.unlabelled import estimation
 from cvkit.tables import Window
 
 SETTINGS = """
@@ -134,3 +138,33 @@ def test_without_weights_labels_or_leave_there_is_no_estimator(config: Config, m
     assert estimate.load(config, moved) is None
     nothing = estimate.measure(None, config, None, pd.DataFrame(), pd.DataFrame())  # type: ignore[arg-type]
     assert nothing.empty
+
+
+def test_an_image_that_ends_its_decoder_is_not_learnt_from(
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reference = reference_step.load(config)
+    chosen = estimate._chosen(config, reference)
+    poison = str(chosen["path"].iloc[3])
+
+    def learnt() -> dict[str, np.ndarray]:
+        found = estimate.learn(config, reference, chosen, lambda done, total: None)
+        assert found is not None
+        assert found.images == len(chosen) - 1
+        return estimation.to_arrays(found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "shipped", functools.partial(engine_work.dying, "shipped", poison))
+        survived = learnt()
+    assert (
+        f"{chosen['image_id'].iloc[3]} is not learnt from: a process that decodes it was ended by SIGSEGV"
+        in caplog.text
+    )
+    content = Path(poison).read_bytes()
+    try:
+        Path(poison).write_bytes(b"no picture")
+        without = learnt()
+    finally:
+        Path(poison).write_bytes(content)
+    assert survived.keys() == without.keys()
+    assert all(np.array_equal(survived[name], without[name]) for name in survived)

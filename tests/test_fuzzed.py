@@ -46,6 +46,13 @@ def table(**columns: list[object]) -> bytes:
     return file.getvalue()
 
 
+def asking() -> bytes:
+    """A summary whose first compressed column says that it is 2^50 bytes long."""
+    content = fuzz_seeds.summaries()[0]
+    at = content.index(b"\x28\xb5\x2f\xfd")  # zstd's mark; before it stands the length
+    return content[: at - 8] + struct.pack("<q", 2**50) + content[at:]
+
+
 FOUND = {
     "utf-16 hides a document type": ("voc", ENTITIES.encode("utf-16")),
     "a class of 400 digits": ("jsonl", BOX % (b"1" + b"0" * 400)),
@@ -79,11 +86,17 @@ FOUND = {
     "an empty pattern": ("patterns", b"."),
     "the home of a stranger": ("patterns", b"~nobody-is-called-so/x"),
     "a home with a zero byte": ("patterns", b"~\0/x"),
+    "a choice over folders": ("patterns", b"{a,***rzs/{source}/k\xfftime}g"),
+    "a folder that may be none": ("patterns", b"\0/{,*a\0g}"),
+    "a field within a choice": ("patterns", b"[]at{a,b}\xffat{a,{source}}\xf1"),
+    "a summary that asks for a thousand terabytes": ("summaries", asking()),
     "stars in a long name": ("patterns", b"a*a*a*a*a*a*a*b\n" + b"a" * 200),
     "facts of nothing with an end": ("documents", b"<!-- facts: a -->\n<!-- /facts -->\n"),
     "keys of two kinds": ("front-matter", b"---\nmodel-index: {1: x, a: y}\n---\n"),
     "a day that is none": ("front-matter", b"---\na: 2026-02-31\n---\n"),
     "a champion of lists of lists": ("champion", b"[" * 100_000),
+    "a notebook that is a number": ("notebooks", b"7"),
+    "a notebook without cells": ("notebooks", b'{"cellO": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'),
     "a notebook of lists of lists": ("notebooks", b"[" * 100_000),
 }  # fmt: skip
 
@@ -189,3 +202,22 @@ def test_lengths_of_time_of_many_digits() -> None:
     for text in ("9" * 5000 + "h", "10000d", "0h", "h", ""):
         with pytest.raises(ConfigError):
             moments.length(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["{a,{source}}/x.jpg", "{{source}}.jpg", "{jpg,{png,gif}}", "*/{a,{date}*}", "{a/b,c/d}.jpg"]
+)
+def test_braces_within_braces_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="braces within braces"):
+        patterns.matcher(text, "captures.images")
+    assert patterns.matcher("{a,b}{source}{c,d}", "captures.images").fullmatch("axd")
+    assert patterns.matcher("{0}{source".replace("{0}", "{source}"), "captures.images").fullmatch("cam{source")
+
+
+@pytest.mark.parametrize("text", ["{,old}/x.jpg", "a/{old,}", "a/{x,,y}{z,}/b"])
+def test_a_part_that_may_be_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="may be nothing"):
+        patterns.matcher(text, "captures.images")
+    made = patterns.matcher("{,old-}{source}/a{,b}/{,c}*", "captures.images")
+    assert made.fullmatch("old-cam/ab/c.jpg")
+    assert made.fullmatch("cam/a/x.jpg")

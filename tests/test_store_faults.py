@@ -12,12 +12,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from image_store import PATTERN, files, fill
 from test_flow import CAMERAS, SETTINGS, take
 
+from cvkit import cli
 from cvkit.config import Config, load_config
-from cvkit.data import engine
+from cvkit.data import engine, partition_files, stores
 from cvkit.data.headers import NOT_GIVEN, read_file
-from cvkit.errors import StorageError
+from cvkit.errors import DataError, StorageError
 from cvkit.monitoring import monitor, reference
 from cvkit.monitoring.history import History
 from cvkit.tables import Window
@@ -129,3 +131,55 @@ def test_a_file_that_comes_in_pieces_is_whole(tmp_path: Path, monkeypatch: pytes
     read = os.read
     monkeypatch.setattr(os, "read", lambda descriptor, size: read(descriptor, min(size, 7)))
     assert read_file(tmp_path / "a.jpg") == bytes(range(100))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_partitions_that_the_store_did_not_give_are_measured_again(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path / "in", days=3)
+    measure = ["images", "measure", "--images", f"{tmp_path}/in/{PATTERN}", "--out"]
+    assert cli.main([*measure, str(tmp_path / "whole")]) == 0
+    monkeypatch.setattr(stores, "PAUSE_S", 0.001)
+    with monkeypatch.context() as patch:
+        break_store(patch, "2026-11-02/003.jpg", FAULTS[fault], 1.0)
+        assert cli.main([*measure, str(tmp_path / "out")]) == DataError.exit_code
+    told = pd.read_parquet(tmp_path / "out" / "rows")
+    ungiven = told.loc[told["damage_detail"].str.startswith(NOT_GIVEN), "image_id"]
+    due = ungiven.str.rpartition("/")[0].nunique()
+    assert (len(ungiven), due) == (2, 2)
+    assert f"{len(ungiven)} did not come from the store" in capsys.readouterr().out
+    assert cli.main([*measure, str(tmp_path / "out")]) == 0
+    assert f"of {due} source" in capsys.readouterr().out
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_rows_that_are_damaged_in_the_middle_are_made_again(tmp_path: Path) -> None:
+    fill(tmp_path / "in", days=1)
+    measured = ["images", "measure", "--images", f"{tmp_path}/in/{PATTERN}", "--out", str(tmp_path / "out")]
+    assert cli.main(measured) == 0
+    whole = files(tmp_path / "out")
+    place = tmp_path / "out/rows/source=cam-1/date=2026-11-01/images.parquet"
+    content = bytearray(place.read_bytes())
+    content[10:200] = bytes(190)
+    place.write_bytes(content)
+    (tmp_path / "out/summaries/source=cam-1/date=2026-11-01/summary.arrow").unlink()
+    assert cli.main(measured) == 0
+    assert files(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("error", [RuntimeError("cannot connect to the endpoint"), ConnectionResetError(104, "reset")])
+def test_a_store_that_does_not_give_what_is_there_ends_the_command_in_words(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Silent:
+        def open(self, path: str, mode: str) -> None:
+            asked.append(path)
+            raise error
+
+    monkeypatch.setattr(stores, "PAUSE_S", 0.001)
+    with pytest.raises(StorageError, match="does not give what was written"):
+        partition_files.described(stores.Store(Silent(), "s3", "bucket"), "rows/images.parquet")
+    assert asked == ["bucket/rows/images.parquet"] * stores.TRIES

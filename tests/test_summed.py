@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from image_store import files, fill, measure
 from scipy import stats as oracle
@@ -136,3 +138,36 @@ def test_what_is_kept_of_many_images_is_small_and_near() -> None:
     kept = summed.of_rows(pa.Table.from_pandas(table))
     assert kept.nbytes < 40_000
     assert max(kept["slack"].to_pylist()) <= count / 256 + 1
+
+
+@pytest.mark.parametrize("harm", ["counts", "points", "weights", "features", "nulls", "squares", "memory"])
+def test_a_summary_that_contradicts_itself_is_told_and_made_again(harm: str, tmp_path: Path) -> None:
+    fill(tmp_path / "in", days=1)
+    measure(tmp_path / "in", tmp_path / "out")
+    whole, place = files(tmp_path / "out"), tmp_path / "out/summaries/source=cam-1/date=2026-11-01/summary.arrow"
+    table = pa.ipc.open_file(place).read_all()
+    rows = table.to_pylist()
+    match harm:
+        case "counts":
+            rows[1]["count"] += 1
+        case "points":
+            rows[0]["points"].reverse()
+        case "weights":
+            rows[0]["weights"][:2] = [3, -1]
+        case "features":
+            rows[0], rows[1] = rows[1], rows[0]
+        case "squares":
+            rows[0]["squares"] = -1.0
+        case "nulls":
+            rows[0]["mean"] = None
+    with pa.ipc.new_file(place, table.schema) as file:
+        file.write_table(pa.Table.from_pylist(rows, table.schema))
+    if harm == "memory":
+        content = whole[str(place.relative_to(tmp_path / "out"))]
+        at = content.index(b"\x28\xb5\x2f\xfd")  # zstd's mark; before it stands the length
+        place.write_bytes(content[: at - 8] + struct.pack("<q", 2**50) + content[at:])
+    with pytest.raises(DataError, match="a summary cannot be read"):
+        summed.groups(store(tmp_path / "out"))
+    measure(tmp_path / "in", tmp_path / "out")
+    assert files(tmp_path / "out") == whole
+    assert summed.groups(store(tmp_path / "out"))[0].images == 10

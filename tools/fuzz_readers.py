@@ -24,8 +24,9 @@ from alert_world import day, measured
 from pandas.testing import assert_frame_equal
 
 from cvkit import moments
+from cvkit.commands import images_text
 from cvkit.config import Config, champion, parse_config
-from cvkit.data import headers, images, label_plans, recorder_counters
+from cvkit.data import headers, images, label_plans, recorder_counters, stores, summed
 from cvkit.data.sources import data_yaml, joins, patterns, recorded, returned, said, told
 from cvkit.documentation import front_matter, marked
 from cvkit.documentation.site import rendering
@@ -213,6 +214,17 @@ def read_plans(data: bytes) -> None:
         check(bool((weights.isna() | (weights == 0) | (weights >= 1)).all()), f"weights {weights.tolist()}")
 
 
+def read_summaries(data: bytes) -> None:
+    """A summary that is no other than cvkit writes is summed up, or is an error."""
+    put("measured/summaries/source=cam-1/date=2026-10-01/summary.arrow", data)
+    with contextlib.suppress(DataError):
+        found = summed.groups(stores.open_store(str(folder() / "measured"), "--out"))
+        for one in found[0].numbers.values():
+            check(one.count >= 0 <= one.missing and one.weights.sum() == one.count, f"{one.count} values")
+            check(bool((one.points[:-1] <= one.points[1:]).all() and (one.weights > 0).all()), "values out of order")
+        check(len(found[0].numbers) == len(summed.NUMBERS) and bool(images_text.text(found, [])), "a feature is lost")
+
+
 def read_returned(data: bytes) -> None:
     """What came back is of images of the plan, in classes of the model and in shares of the image."""
     place = folder() / "returned"
@@ -371,6 +383,7 @@ READERS: dict[str, tuple[Callable[[bytes], Any], Callable[[], list[bytes]]]] = {
     "recorded": (read_recorded, fuzz_seeds.recorded),
     "counters": (read_counters, fuzz_seeds.counters),
     "plans": (read_plans, fuzz_seeds.plans),
+    "summaries": (read_summaries, fuzz_seeds.summaries),
     "returned": (read_returned, fuzz_seeds.returned),
     "config": (read_config, fuzz_seeds.config),
     "rules": (read_rules, fuzz_seeds.rules),

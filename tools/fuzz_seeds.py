@@ -20,6 +20,7 @@ from PIL import Image
 import cvkit
 from cvkit.config.champion import Champions, Promotion, text
 from cvkit.config.sections import ReferenceSettings
+from cvkit.data import partition_files, summed
 from cvkit.tables import LABEL_PLAN, conform
 
 NEXT = b"\n%%%%\n"  # between the files of a folder that came back
@@ -94,6 +95,25 @@ def parquet() -> list[bytes]:
     table = pa.table(rows | {name: [1.0, 2.0, None] for name in ("x1", "y1")} | {"x2": [9, 9, 9], "y2": [9, 9, 9]})
     named = table.set_column(1, "class", pa.array(["nut", "bolt", None]))
     return [_parquet(table), _parquet(named, use_dictionary=False), _parquet(named, write_statistics=False)]
+
+
+def summaries() -> list[bytes]:
+    """What is kept of measured images: of a few, of none that can be read."""
+    values = np.random.default_rng(0).normal(size=(len(summed.NUMBERS), 9)).round(1)
+    made = []
+    for numbers in (values, values[:, :1], np.full((len(summed.NUMBERS), 2), np.nan)):
+        rows = dict(zip(summed.NUMBERS, map(pa.array, numbers), strict=True))
+        names = {name: [("", "RGB")[i % 2] for i in range(numbers.shape[1])] for name in summed.NAMES}
+        table = summed.of_rows(pa.table(rows | names)).replace_schema_metadata({"cvkit.images": "0" * 32})
+        made += [partition_files._arrow(table), _plain(table)]
+    return made
+
+
+def _plain(table: pa.Table) -> bytes:
+    content = io.BytesIO()
+    with pa.ipc.new_file(content, table.schema) as file:
+        file.write_table(table)
+    return content.getvalue()
 
 
 def recorded() -> list[bytes]:

@@ -66,13 +66,14 @@ def measure(options: argparse.Namespace) -> int:
     if outcome.damaged:
         options.say(f"{outcome.damaged:,} are damaged: column `damage`, and why in `damage_detail`")
     _say_some(options.say, "ended each process that worked on them", outcome.lost)
+    _say_some(options.say, "did not come from the store: the same command asks for them again", outcome.ungiven)
     _say_some(options.say, "could not be listed", [f"{path}: {why}" for path, why in outcome.unlisted.items()])
     if not outcome.made and not outcome.kept and not outcome.unlisted:
         raise errors.DataError(
             "no image matches the pattern", where=f"--images {options.images}", found="none",
             remedy="correct the pattern; a * stands for one part of a path, upper and lower case count",
         )  # fmt: skip
-    return errors.DataError.exit_code if outcome.unlisted else errors.DONE
+    return errors.DataError.exit_code if outcome.unlisted or outcome.ungiven else errors.DONE
 
 
 def summary(options: argparse.Namespace) -> int:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cvkit.data import engine, images, measuring, partition_files, stores, summed
 from cvkit.data.features import VERSION
+from cvkit.data.headers import NOT_GIVEN
 from cvkit.data.isolation import LIMIT_S, Lost, Work
 from cvkit.data.objects import Captures, Listed, Partition
 from cvkit.data.stores import Store
@@ -46,7 +46,8 @@ SCHEMA = pa.schema(
 
 
 Looked = tuple[Partition, list[Listed], bool]  # a partition, its images, whether its files are there and whole
-_Done = tuple[int, int, list[str]]  # of a partition: images, damaged ones, those that ended their processes
+# Of a partition: images, damaged ones, those that ended their processes, those that the store did not give.
+_Done = tuple[int, int, list[str], list[str]]
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class Outcome:
     images: int = 0  # of those made
     damaged: int = 0  # of those made
     lost: list[str] = field(default_factory=list)  # images that ended each process which worked on them
+    ungiven: list[str] = field(default_factory=list)  # images that the store did not give: they are due again
     unlisted: dict[str, str] = field(default_factory=dict)  # folders that could not be listed, and why
 
     @property
@@ -68,11 +70,12 @@ class Outcome:
 
     def add(self, done: _Done) -> None:
         """Count a partition that was made."""
-        images, damaged, lost = done
+        images, damaged, lost, ungiven = done
         self.made += 1
         self.images += images
         self.damaged += damaged
         self.lost += lost
+        self.ungiven += ungiven
 
 
 @dataclass(slots=True)
@@ -129,6 +132,7 @@ def measure(
             outcome.add(writing.popleft().result())
             progress(outcome.partitions, len(partitions))
     outcome.lost.sort()
+    outcome.ungiven.sort()
     return outcome
 
 
@@ -151,7 +155,10 @@ def _look(captures: Captures, out: Store, embedder: Config | None, partition: Pa
     named = _named(captures, found, embedder)
     whole = _whole(out, rows_path(partition), named)
     if whole and not _whole(out, summary_path(partition), named):
-        _sum_up(out, partition, _read(out, rows_path(partition)), named)
+        rows = partition_files.read(out, rows_path(partition), [*SCHEMA.names])
+        if rows is None:  # damaged in the middle
+            return partition, found, False
+        _sum_up(out, partition, rows, named)
     return partition, found, whole
 
 
@@ -176,18 +183,16 @@ def _finish(captures: Captures, out: Store, opened: _Open, embedder: Config | No
     lost: list[str] = []
     table = _table(captures, opened, embedder is not None, lost)
     named = _named(captures, opened.images, embedder)
+    told = zip(table["image_id"].to_pylist(), table["damage_detail"].to_pylist(), strict=True)
+    if ungiven := [image_id for image_id, detail in told if detail.startswith(NOT_GIVEN)]:
+        named[DIGEST] = b""  # about none of the images for good: the partition is made again
     partition_files.write(out, rows_path(opened.partition), table.replace_schema_metadata(named))
     _sum_up(out, opened.partition, table, named)
-    return len(table), len(table) - table["damage"].to_pylist().count(""), lost
+    return len(table), len(table) - table["damage"].to_pylist().count(""), lost, ungiven
 
 
 def _sum_up(out: Store, partition: Partition, table: pa.Table, named: dict[bytes, bytes]) -> None:
     partition_files.write(out, summary_path(partition), summed.of_rows(table).replace_schema_metadata(named))
-
-
-def _read(out: Store, name: str) -> pa.Table:
-    with out.fs.open(f"{out.path}/{name}", "rb") as file:
-        return pq.read_table(file, columns=[*SCHEMA.names])
 
 
 def rows_path(partition: Partition) -> str:

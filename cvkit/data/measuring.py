@@ -8,6 +8,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from cvkit.data import images, stores
+from cvkit.data.headers import NOT_GIVEN
 from cvkit.data.isolation import Lost
 from cvkit.data.stores import Item, Store
 
@@ -76,6 +77,8 @@ def lost(why: Lost) -> Facts:
 def _measured(store: Store, item: Item) -> tuple[images.ImageFacts, bytes]:
     try:
         content = stores.read(store, item)
+    except stores.NotGivenError as error:
+        return images.ImageFacts(damage="unreadable", damage_detail=f"{NOT_GIVEN}: {error}"), b""
     except stores.UnreadError as error:
         return images.ImageFacts(damage="unreadable", damage_detail=str(error)), b""
     return images.measure_bytes(content), content

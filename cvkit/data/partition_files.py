@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cvkit.data import stores
+from cvkit.data import stores, summed
 from cvkit.data.stores import Store
 from cvkit.errors import StorageError
-from cvkit.storage import replacing, storage_error
+from cvkit.storage import replacing
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 ROW_GROUP = 65_536  # rows
 
@@ -67,15 +71,43 @@ def _put(out: Store, there: str, content: bytes) -> None:
 
 
 def described(out: Store, name: str) -> dict[bytes, bytes] | None:
-    """The metadata of such a file; None where there is none, or it is damaged: it can be made again."""
+    """The metadata of such a file; None where there is none, or it is damaged: it can be made again.
+
+    Raises StorageError where the store does not give it.
+    """
+
+    def metadata(file: Any) -> dict[bytes, bytes]:
+        rows = name.endswith(".parquet")
+        schema = pq.read_schema(file) if rows else summed.checked(pa.ipc.open_file(file).read_all()).schema
+        return dict(schema.metadata or {})
+
+    return _asked(out, name, metadata)
+
+
+def read(out: Store, name: str, columns: list[str]) -> pa.Table | None:
+    """Columns of such a file of Parquet; as `described` where there is none, or the store does not give it."""
+    return _asked(out, name, lambda file: pq.read_table(file, columns=columns))
+
+
+def _asked(out: Store, name: str, ask: Callable[[Any], Answer]) -> Answer | None:
+    there = f"{out.path}/{name}"
+
+    def once() -> Answer | None:
+        try:
+            with out.fs.open(there, "rb") as file:
+                return ask(file)
+        except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
+            if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+                raise  # the store's: Arrow's own has no number
+            log.warning("%s is damaged (%s) and is made again", name, error)
+            return None
+
     try:
-        with out.fs.open(f"{out.path}/{name}", "rb") as file:
-            schema = pq.read_schema(file) if name.endswith(".parquet") else pa.ipc.open_file(file).schema
-            return dict(schema.metadata or {})
-    except FileNotFoundError:
-        return None
-    except PermissionError as error:
-        raise storage_error(error, f"{out.path}/{name}") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        log.warning("%s is damaged (%s) and is made again", name, error)
-        return None
+        return stores.patient(once)
+    except stores.UnreadError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise StorageError(
+            "the store does not give what was written there before", where=there, found=str(error),
+            remedy="see to the address and the rights there, then run the same command again: what is finished is kept",
+        ) from error  # fmt: skip

@@ -19,6 +19,7 @@ from cvkit.data.headers import read_file
 from cvkit.data.isolation import LIMIT_S, Lost
 
 CHUNK = 4  # images that a worker is given at a time
+SMALL, SIDE = 16, 32  # thumbnails a worker is given at a time, and the pixels of their sides
 MOST = 8  # workers that decode at once: one of them is as quick as a network that finds objects, or nearly
 LARGE = 2**25  # bytes of pixels that a worker does not send: it says that they do no harm, and they are decoded here
 
@@ -49,13 +50,35 @@ def decode_bytes(content: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 def shipped(paths: Sequence[str]) -> Iterator[Shipped]:
     """The pixels of each file of this machine, as a worker may answer; none where `images.measure` decodes none."""
     for path in paths:
-        about = images.header(path)
-        unfit = about.damage or about.width * about.height > images.PIXEL_LIMIT  # bombs have a damage already
-        picture = None if unfit else decode(path)
+        picture = _fit(path)
         if picture is None or picture.nbytes > LARGE:
             yield None if picture is None else HARMLESS
         else:
             yield picture.shape[0], picture.shape[1], picture.tobytes()
+
+
+def shrunk(paths: Sequence[str]) -> Iterator[bytes | None]:
+    """A grey picture of SIDE x SIDE pixels of each file, as a worker may answer; none where `shipped` has none."""
+    for path in paths:
+        if (picture := _fit(path)) is None:
+            yield None
+        else:
+            grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+            yield cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).tobytes()
+
+
+def _fit(path: str) -> NDArray[np.uint8] | None:
+    about = images.header(path)
+    unfit = about.damage or about.width * about.height > images.PIXEL_LIMIT  # bombs have a damage already
+    return None if unfit else decode(path)
+
+
+def thumbnails(paths: Sequence[str], workers: int = 0, limit_s: float = LIMIT_S) -> list[Decoded]:
+    """Grey pictures (SIDE, SIDE) of image files in their order, made by workers, as in `decoding`."""
+    chunks = [paths[start : start + SMALL] for start in range(0, len(paths), SMALL)]
+    with engine.in_order(shrunk, chunks, workers=min(workers or engine.cores(), MOST), limit_s=limit_s) as answers:
+        found = list(chain.from_iterable(answers))
+    return [np.frombuffer(one, np.uint8).reshape(SIDE, SIDE) if isinstance(one, bytes) else one for one in found]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,12 +24,17 @@ Answer = TypeVar("Answer")
 
 TRIES = 4  # of one object
 PAUSE_S = 0.25  # before the second; doubled before each further one
+ASKS = re.compile(r"//[^/\s\"']*@")  # who asks, in an address that a package's error may show
 # What another attempt does not mend.
 LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 class UnreadError(Exception):
     """An object could not be read, and why, in words."""
+
+
+class NotGivenError(UnreadError):
+    """A store did not give it, however often it was asked; it may do so later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,8 @@ def open_store(url: str, setting: str) -> Store:
     address = url if "://" in url else f"file://{os.path.abspath(Path(url).expanduser())}"  # noqa: PTH100  links stay
     protocol = address.partition("://")[0]
     try:
-        fs, path = url_to_fs(address)
+        # Without a cache of listings, which would be out of date, and hold each of millions of objects.
+        fs, path = url_to_fs(address, use_listings_cache=False)
     except ImportError as error:
         raise ConfigError(
             f"the package for {protocol}:// is not installed", found=" ".join(str(error).split())[:200],
@@ -82,14 +89,20 @@ def open_store(url: str, setting: str) -> Store:
 
 
 def read(store: Store, item: Item) -> bytes:
-    """All bytes of an image. Raises UnreadError after a few attempts: no answer, or more or fewer bytes than listed."""
+    """All bytes of an image. Raises UnreadError, after a few attempts where another may mend it (NotGivenError).
+
+    That is so where there is no answer, or more or fewer bytes than listed.
+    """
     if item.content is not None:
         return item.content
     return patient(lambda: _whole(store, item))
 
 
 def patient(ask: Callable[[], Answer]) -> Answer:
-    """What a store answers, asked a few times with growing pauses. Raises UnreadError with the last reason."""
+    """What a store answers, asked a few times with growing pauses.
+
+    Raises NotGivenError with the last reason, UnreadError at once for one of `LASTING`.
+    """
     pause = PAUSE_S
     for attempt in range(TRIES):
         try:
@@ -97,14 +110,20 @@ def patient(ask: Callable[[], Answer]) -> Answer:
         except UnreadError:
             raise
         except LASTING as error:
-            raise UnreadError(headers.words(error)) from error
+            raise UnreadError(_words(error)) from error
         except Exception as error:  # each store's package has errors of its own
             if attempt + 1 == TRIES:
-                raise UnreadError(f"{headers.words(error)[:200]} ({TRIES} attempts)") from error
+                raise NotGivenError(f"{_words(error)[:200]} ({TRIES} attempts)") from error
             log.debug("a store did not answer, asked again in %g s: %s", pause, error)
         time.sleep(pause)
         pause *= 2
     raise AssertionError("unreachable")
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) and not error.strerror:  # fsspec's names the path alone
+        return "nothing is there"
+    return ASKS.sub("//", headers.words(error).removeprefix(f"{headers.NOT_GIVEN}: "))
 
 
 def _whole(store: Store, item: Item) -> bytes:

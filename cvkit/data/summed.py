@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from cvkit.data import stores
 from cvkit.data.stores import Store
@@ -171,6 +172,44 @@ def _summary(row: dict[str, Any]) -> Summary:
     return Summary(**{key: row[key] for key in SCHEMA.names[1:8]}, points=row["points"], weights=row["weights"])
 
 
+def checked(table: pa.Table) -> pa.Table:
+    """A summary that was read, as `of_rows` makes it. Raises ArrowInvalid where it is none."""
+    table.validate(full=True)
+    if table.schema.remove_metadata() != SCHEMA or table["feature"].to_pylist() != [*NUMBERS, *NAMES]:
+        raise pa.ArrowInvalid("other columns or features than cvkit writes")
+    lists = {name: table[name].combine_chunks() for name in ("points", "names", "weights")}
+    numbers = table.slice(0, len(NUMBERS))  # names have no mean
+    given = [*(numbers[name] for name in SCHEMA.names), *(table[name] for name in ("count", "missing", *lists))]
+    if any(one.null_count for one in [*given, *(one.values for one in lists.values())]):
+        raise pa.ArrowInvalid("values are missing")
+    if not (_of_lists(lists, table["count"].to_numpy()) and _of_numbers(numbers)):
+        raise pa.ArrowInvalid("numbers that do not go together")
+    return table
+
+
+def _of_lists(lists: dict[str, Any], counts: NDArray[np.int64]) -> bool:
+    """Whether there is a point or a name for each weight, points ascend, and weights add up to what was counted."""
+    ends = {name: one.offsets.to_numpy().astype(int) for name, one in lists.items()}
+    points, weights = (lists[name].values.to_numpy(zero_copy_only=False) for name in ("points", "weights"))
+    sizes = {name: np.diff(one) for name, one in ends.items()}
+    sums = np.diff(np.concatenate([[0], np.cumsum(weights)])[ends["weights"]])
+    first = np.zeros(len(points) + 1, bool)
+    first[ends["points"]] = True
+    ascending = (np.diff(points) > 0) | first[1:-1]
+    paired = np.array_equal(sizes["points"] + sizes["names"], sizes["weights"])
+    return bool(paired and np.array_equal(sums, counts) and np.all(weights > 0) and np.all(ascending)
+                and np.isfinite(points).all())  # fmt: skip
+
+
+def _of_numbers(numbers: pa.Table) -> bool:
+    """Whether counts, squares and extremes can be those of some numbers."""
+    told = {name: numbers[name].to_numpy() for name in SCHEMA.names[1:8]}
+    some, counts = told["count"] > 0, told["count"]
+    finite = all(np.isfinite(told[name][some]).all() for name in ("mean", "squares", "least", "greatest"))
+    bounded = np.all(told["least"][some] <= told["greatest"][some]) and np.all(told["slack"] <= counts)
+    return bool(finite and bounded and all(np.all(told[name] >= 0) for name in ("missing", "squares", "slack")))
+
+
 def _unpacked(table: pa.Table) -> list[dict[str, Any]]:
     """The rows of a summary, lists of numbers as arrays: of a fleet there are millions."""
     plain: list[dict[str, Any]] = table.drop_columns(["points", "weights"]).to_pylist()
@@ -185,11 +224,9 @@ def _unpacked(table: pa.Table) -> list[dict[str, Any]]:
 def _read(out: Store, path: str) -> list[dict[str, Any]]:
     try:
         content = stores.patient(lambda: out.fs.cat_file(path))
-        table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
-        if table.schema.remove_metadata() != SCHEMA:
-            raise pa.ArrowInvalid("other columns than cvkit writes")
-        found = _unpacked(table)
-    except (stores.UnreadError, pa.ArrowInvalid, OSError) as error:
+        found = _unpacked(checked(pa.ipc.open_file(pa.BufferReader(content)).read_all()))
+    # A few kB that ask for more memory than there is are damaged.
+    except (stores.UnreadError, pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
         raise DataError(
             "a summary cannot be read", where=path, found=str(error)[:200],
             remedy="run `cvkit images measure` once more: what is missing or damaged is made again",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from cvkit.config import Config
 from cvkit.data import pictures
+from cvkit.data.isolation import Lost
 from cvkit.maintenance.candidates import Candidates, left_out
 from cvkit.maintenance.test_set import TestSet, as_candidates
 from cvkit.tables import LEFT_OUT, conform, empty
+
+log = logging.getLogger(__name__)
 
 CORNERS = ["x1", "y1", "x2", "y2"]
 OVERLAP = 0.5  # of two boxes that are taken for the same one
@@ -22,7 +25,7 @@ AGREE = 0.5  # share of the boxes of two images that have to be the same ones, f
 ROWS = 256  # of a matrix of distances at once: 8 bytes x ROWS x all others
 # Saved anew or made smaller (smoothly), pictures of demo, BCCD, raccoon and coco128 keep a correlation of .974 or more;
 # among 400 other frames of one of the demo's cameras it reached .92. The dHash of copies moves by up to 23 bits.
-FAR_BITS, ALIKE, SIDE = 24, 0.97, 32
+FAR_BITS, ALIKE = 24, 0.97
 
 
 @dataclass(slots=True, eq=False)
@@ -39,17 +42,20 @@ class _Pictures:
 
     def alike(self, number: int, others: _Pictures, which: NDArray[np.intp]) -> NDArray[np.intp]:
         """Those of the images `which` whose pixels are those of image `number`, but for how it was saved."""
-        mine = self._pixels(number)
-        theirs = [others._pixels(int(one)) for one in which]
+        if not len(which):
+            return which
+        (mine,), theirs = self._pixels([number]), others._pixels(which.tolist())
         same = [mine is not None and one is not None and float(mine @ one) >= ALIKE for one in theirs]
         return np.asarray(which[np.array(same, bool)])
 
-    def _pixels(self, number: int) -> NDArray[np.float64] | None:
-        """Its grey picture of SIDE x SIDE, of mean 0 and length 1; None where it cannot be read, or is of one grey."""
-        if number not in self.small:
-            picture = pictures.decode(str(self.path[number]))
-            self.small[number] = None if picture is None else _unit(picture)
-        return self.small[number]
+    def _pixels(self, numbers: list[int]) -> list[NDArray[np.float64] | None]:
+        """Their thumbnails, of mean 0 and length 1; None of one that cannot be read, or is of one grey."""
+        new = [number for number in numbers if number not in self.small]
+        for number, found in zip(new, pictures.thumbnails([str(self.path[one]) for one in new]), strict=True):
+            if isinstance(found, Lost):
+                log.warning("%s: a process that decodes it to look for copies %s", self.path[number], found.reason)
+            self.small[number] = None if found is None or isinstance(found, Lost) else _unit(found)
+        return [self.small[number] for number in numbers]
 
 
 def apart(config: Config, found: Candidates, test: TestSet) -> Candidates:
@@ -161,8 +167,7 @@ def _agreeing(mine: _Pictures, number: int, others: _Pictures, which: NDArray[np
     return np.asarray(which[of_others + of_mine >= AGREE * total])  # two images without any boxes agree
 
 
-def _unit(picture: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-    small = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+def _unit(small: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     centred = small.astype(np.float64).ravel() - small.mean()
     length = float(np.linalg.norm(centred))
     return centred / length if length else None

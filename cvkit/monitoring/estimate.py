@@ -21,9 +21,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cvkit.config import Config
-from cvkit.data import corruptions, pictures, yolo
+from cvkit.data import corruptions, yolo
 from cvkit.data.embeddings import matrix
 from cvkit.data.features import copies
+from cvkit.data.isolation import Lost
 from cvkit.data.labelled import CORNERS
 from cvkit.data.records import Records
 from cvkit.monitoring.identity import reference_folder
@@ -190,18 +191,21 @@ class _Look:
 def learn(config: Config, reference: Reference, images: pd.DataFrame, progress: Progress) -> Estimator | None:
     """An estimator from labelled images of the reference, which are looked at under all corruptions.
 
-    None where fewer than 30 of them can be decoded.
+    None where fewer than 30 of them can be decoded. One that ends each worker which decodes it is left out.
     """
     told = reference.labels[reference.labels["image_id"].isin(images["image_id"])]
     by_image = {str(name): part for name, part in told.groupby("image_id")}
-    deployed = yolo.champion(config, "estimate")
     looks, sizes, labelled = [], [], []
-    for number, (image_id, path) in enumerate(zip(images["image_id"], images["path"], strict=True)):
-        if (picture := pictures.decode(path)) is not None:
-            labelled.append(by_image.get(image_id, told[:0]))
-            looks.append(_look(deployed, config, picture, labelled[-1][CORNERS].to_numpy(float), number))
-            sizes.append(picture.shape[1::-1])
-        progress(number + 1, len(images))
+    with yolo.by_workers(config)(images["path"].tolist()) as found:
+        deployed = yolo.champion(config, "estimate")
+        for number, (image_id, picture) in enumerate(zip(images["image_id"], found, strict=True)):
+            if isinstance(picture, Lost):
+                log.warning("%s is not learnt from: a process that decodes it %s", image_id, picture.reason)
+            elif picture is not None:
+                labelled.append(by_image.get(image_id, told[:0]))
+                looks.append(_look(deployed, config, picture, labelled[-1][CORNERS].to_numpy(float), number))
+                sizes.append(picture.shape[1::-1])
+            progress(number + 1, len(images))
     if len(looks) < estimation.MINIMUM:
         return None
     classes = 1 + int(max([*reference.classes, *told["class_id"], *_largest(looks)], default=0))

@@ -59,7 +59,7 @@ def compile_pattern(text: str, base: Path, key: str) -> Pattern:
 
     `{source}`, `{date}` and `{time}` are fields, `{jpg,png}` a choice, `*` any characters but `/`, `**` any number of
     folders; everything else stands for itself. A field that comes twice has to say the same twice.
-    Raises ConfigError on an unknown field.
+    Raises ConfigError on an unknown field, on braces within braces or over folders, and on a part that may be nothing.
     """
     given = _at_home(text, key)
     parts = given.parts[1:] if given.is_absolute() else given.parts  # `base` is a name, whatever characters it has
@@ -143,6 +143,7 @@ def _expression(part: str, key: str, text: str) -> str | None:
     """The regular expression of one part of a path; None for `**`."""
     if part == "**":
         return None
+    _check_braces(part, key, text)
     expression, position, star = "", 0, False
     for token in TOKEN.finditer(part):
         before = re.escape(part[position : token.start()])
@@ -153,6 +154,21 @@ def _expression(part: str, key: str, text: str) -> str | None:
         expression += _token(token.group(), key, text)
         star, position = token.group().startswith("*"), token.end()
     return expression + re.escape(part[position:])
+
+
+def _check_braces(part: str, key: str, text: str) -> None:
+    left = TOKEN.sub("", part)
+    nested = TOKEN.search("/".join(TOKEN.sub("", one) for one in text.split("/")))
+    if nested or not (left or [one for one in TOKEN.findall(part) if not {"{,", ",,", ",}"} & _pairs(one)]):
+        raise ConfigError(
+            "braces within braces, or over folders" if nested else "a part of a pattern that may be nothing",
+            where=f"{key}: {text}", expected="fields and choices side by side, of one folder or more characters",
+            found=part, remedy="write one choice, such as {jpg,jpeg,png}, or put * where the path varies",
+        )  # fmt: skip
+
+
+def _pairs(token: str) -> set[str]:
+    return {token[i : i + 2] for i in range(len(token) - 1)}
 
 
 def _token(token: str, key: str, text: str) -> str:

@@ -122,7 +122,8 @@ def _notebook(file: Path) -> dict[str, Any]:
     notebook: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     try:
         nbformat.validate(notebook, version=4)
-    except nbformat.ValidationError as error:
+    # nbformat mends a notebook before it checks it, and stumbles over what is none.
+    except (nbformat.ValidationError, AttributeError, LookupError, TypeError) as error:
         raise ValueError("no notebook of format 4") from error
     return notebook
 
