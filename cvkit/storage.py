@@ -122,6 +122,20 @@ def memory_error(error: Exception) -> StorageError | None:
     )  # fmt: skip
 
 
+def check_memory(error: Exception) -> None:
+    """Raise StorageError where a file could not be read for lack of memory or threads, which is no damage of it.
+
+    What says that a file is invalid, and what the system has a number for, may have any words in it, such as names.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOMEM, errno.EAGAIN):
+        error = MemoryError(str(error))
+    elif number or isinstance(error, ValueError | LookupError | TypeError | AttributeError):
+        return
+    if short := memory_error(error):
+        raise short from error
+
+
 def remove_tree(folder: Path) -> None:
     """Delete a folder with everything in it, if it is there. Raises StorageError where that cannot be done."""
     try:
@@ -180,16 +194,21 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """The table that `write_parquet` wrote, all of it or some columns. Raises DamagedError where it is another now.
 
-    Sums over its pages are checked, so that a flipped bit is no other number.
+    Sums over its pages are checked, so that a flipped bit is no other number. Raises FileNotFoundError, and
+    StorageError where memory is short. Without threads: for tables of this size they cost more than they save, and
+    Arrow may hang where the system refuses it one.
     """
     import pandas as pd
     from pyarrow.lib import ArrowException
 
     try:
-        return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
-    except (FileNotFoundError, MemoryError):  # Arrow's lack of memory is an ArrowException, too
+        return pd.read_parquet(
+            path, columns=columns, page_checksum_verification=True, use_threads=False, pre_buffer=False
+        )
+    except FileNotFoundError:
         raise
     except (ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # whatever is broken
+        check_memory(error)
         raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
 
 

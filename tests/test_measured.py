@@ -19,10 +19,10 @@ from engine_work import children
 from image_store import PATTERN, files, fill, measure
 
 from cvkit import cli
-from cvkit.data import images, measured, measuring, stores
+from cvkit.data import images, measured, measuring, partition_files, stores, summed
 from cvkit.data.objects import Captures
 from cvkit.data.stores import Item, Store
-from cvkit.errors import BusyError, ConfigError, StorageError
+from cvkit.errors import BusyError, ConfigError, DataError, StorageError
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,41 @@ def test_what_is_damaged_or_has_changed_is_made_again(harm: str, tmp_path: Path)
     again = measure(tmp_path / "in", tmp_path / "out")
     assert (again.made, again.kept) == (1, 3)
     assert (files(tmp_path / "out") == whole) == (harm != "late image")
+
+
+@pytest.mark.parametrize("name", ["rows/{}/images.parquet", "summaries/{}/summary.arrow"])
+def test_a_flipped_bit_is_told_and_made_again(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path / "in", ("cam-1",), 1)
+    measure(tmp_path / "in", tmp_path / "out")
+    whole, rng = files(tmp_path / "out"), np.random.default_rng(3)
+    store, short = measured.open_out(str(tmp_path / "out")), name.format("source=cam-1/date=2026-11-01")
+    target = tmp_path / "out" / short
+    content = target.read_bytes()
+    metadata = partition_files.about(content, short)
+    places = rng.integers(0, len(content), 200).tolist()
+    for place in places:
+        broken = bytearray(content)
+        broken[place] ^= 1 << int(rng.integers(8))
+        target.write_bytes(broken)
+        caplog.clear()
+        assert partition_files.kept(store, short, metadata) is None, place
+        assert "is damaged" in caplog.text
+        if short.endswith("arrow"):
+            with pytest.raises(DataError, match="a summary cannot be read"):
+                summed.groups(store)
+        if place in places[:5]:
+            measure(tmp_path / "in", tmp_path / "out")
+            assert files(tmp_path / "out") == whole
+
+
+def test_an_image_called_as_a_sum_is_an_image(tmp_path: Path) -> None:
+    image_store.fill(tmp_path / "in", ("cam-1",), 1, each=1)
+    place = tmp_path / "in" / "cam-1" / "2026-11-01"
+    for name in ("0" * 64, "0" * 128, "cvkit.sum"):
+        image_store.write(place / f"{name}.jpg", np.random.default_rng(1))
+    measure(tmp_path / "in", tmp_path / "out")
+    assert measure(tmp_path / "in", tmp_path / "out").kept == 1
+    assert f"cam-1/2026-11-01/{'0' * 128}.jpg" in set(rows(tmp_path / "out")["image_id"])
 
 
 def test_killed_at_any_instant_and_repeated_it_writes_the_same_bytes(

@@ -2,7 +2,7 @@
 
 `rows/source=NAME/date=DAY/images.parquet` has a row for each image, `summaries/source=NAME/date=DAY/summary.arrow`
 what `data/summed.py` makes of these rows. A file appears whole or not at all, and names the images that it is about by
-a digest: one that is there and whole is not made again. What is in it follows from the
+a digest, and has a sum of its bytes: one that is there and whole is not made again. What is in it follows from the
 images alone, so that it does not matter who made it, how often they were interrupted, and what went wrong on the way.
 """
 
@@ -149,10 +149,10 @@ def _look(captures: Captures, out: Store, embedder: Config | None, partition: Pa
     if not found:
         return partition, found, False
     named = _named(captures, found, embedder)
-    whole = _whole(out, rows_path(partition), named)
-    if whole and not _whole(out, summary_path(partition), named):
-        _sum_up(out, partition, _read(out, rows_path(partition)), named)
-    return partition, found, whole
+    rows = partition_files.kept(out, rows_path(partition), named)
+    if rows is not None and partition_files.kept(out, summary_path(partition), named) is None:
+        _sum_up(out, partition, pq.read_table(pa.BufferReader(rows), columns=[*SCHEMA.names]), named)
+    return partition, found, rows is not None
 
 
 def _chunks(
@@ -183,11 +183,6 @@ def _finish(captures: Captures, out: Store, opened: _Open, embedder: Config | No
 
 def _sum_up(out: Store, partition: Partition, table: pa.Table, named: dict[bytes, bytes]) -> None:
     partition_files.write(out, summary_path(partition), summed.of_rows(table).replace_schema_metadata(named))
-
-
-def _read(out: Store, name: str) -> pa.Table:
-    with out.fs.open(f"{out.path}/{name}", "rb") as file:
-        return pq.read_table(file, columns=[*SCHEMA.names])
 
 
 def rows_path(partition: Partition) -> str:
@@ -229,12 +224,6 @@ def _table(captures: Captures, opened: _Open, embeds: bool, lost: list[str]) -> 
     columns["bytes"] = tuple(one.size or 0 for one in opened.images)
     table = pa.table({name: pa.array(columns[name], SCHEMA.field(name).type) for name in SCHEMA.names}, SCHEMA)
     return table.append_column("embedding", pa.array(vectors, pa.list_(pa.float32()))) if embeds else table
-
-
-def _whole(out: Store, name: str, named: dict[bytes, bytes]) -> bool:
-    """Whether a file is there, can be read to its end and is about the very images."""
-    metadata = partition_files.described(out, name)
-    return metadata is not None and {key: metadata.get(key) for key in named} == named
 
 
 def open_out(url: str) -> Store:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cvkit.data import stores
+from cvkit.data import file_sums, stores
 from cvkit.data.stores import Store
 from cvkit.errors import StorageError
-from cvkit.storage import replacing, storage_error
+from cvkit.storage import check_memory, replacing, storage_error
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +20,14 @@ ROW_GROUP = 65_536  # rows
 
 
 def write(out: Store, name: str, table: pa.Table) -> None:
-    """Write a table, whole or not at all, in bytes that follow from it alone. Raises StorageError."""
-    content = _parquet(table) if name.endswith(".parquet") else _arrow(table)
+    """Write a table, whole or not at all, in bytes that follow from it alone, with their sum. Raises StorageError.
+
+    Its metadata tells it from all others, the names in it included.
+    """
+    about = dict(table.schema.metadata or {})
+    place = file_sums.place(b"\n".join(b"%s=%s" % one for one in sorted(about.items())))
+    table = table.replace_schema_metadata({**about, file_sums.KEY: place})
+    content = file_sums.seal(_parquet(table) if name.endswith(".parquet") else _arrow(table), place)
     if out.local:
         path = Path(out.path) / name
         for left in path.parent.glob(".*.part"):  # of a run that was killed; the lock says that no other is writing
@@ -44,6 +50,7 @@ def _parquet(table: pa.Table) -> bytes:
     pq.write_table(
         table, content, row_group_size=ROW_GROUP, compression="zstd", compression_level=3,
         data_page_version="1.0", version="2.6", write_statistics=True, use_dictionary=True,
+        write_page_checksum=True,
     )  # fmt: skip
     return content.getvalue()
 
@@ -66,16 +73,30 @@ def _put(out: Store, there: str, content: bytes) -> None:
         raise OSError(f"the store lists {size:,} bytes of an object written with {len(content):,}")
 
 
-def described(out: Store, name: str) -> dict[bytes, bytes] | None:
-    """The metadata of such a file; None where there is none, or it is damaged: it can be made again."""
+def kept(out: Store, name: str, named: dict[bytes, bytes]) -> bytes | None:
+    """The bytes of a file that is there, as it was written, and about what `named` says (metadata).
+
+    None where it is not: then it can be made again. Damage is logged. Raises StorageError where it may not be read.
+    """
     try:
-        with out.fs.open(f"{out.path}/{name}", "rb") as file:
-            schema = pq.read_schema(file) if name.endswith(".parquet") else pa.ipc.open_file(file).schema
-            return dict(schema.metadata or {})
+        content: bytes = out.fs.cat_file(f"{out.path}/{name}")
+        metadata = about(content, name)
     except FileNotFoundError:
         return None
     except PermissionError as error:
         raise storage_error(error, f"{out.path}/{name}") from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
+        check_memory(error)
         log.warning("%s is damaged (%s) and is made again", name, error)
         return None
+    return content if {key: metadata.get(key) for key in named} == named else None
+
+
+def about(content: bytes, name: str) -> dict[bytes, bytes]:
+    """The metadata of a file's bytes. Raises pa.ArrowInvalid, or what Arrow does, where they are not as written."""
+    with pa.BufferReader(content) as file:
+        parquet = name.endswith(".parquet")
+        metadata = dict((pq.read_metadata(file) if parquet else pa.ipc.open_file(file).schema).metadata or {})
+    if not file_sums.is_whole(content, metadata.get(file_sums.KEY, b"")):
+        raise pa.ArrowInvalid("its bytes have another sum than when they were written")
+    return metadata

@@ -17,10 +17,11 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow as pa
 
-from cvkit.data import stores
+from cvkit.data import partition_files, stores
 from cvkit.data.stores import Store
 from cvkit.errors import DataError
 from cvkit.stats.summaries import Between, Summary, ks, merged, psi, quantiles, summarise
+from cvkit.storage import check_memory
 from cvkit.tables import PROPERTIES
 
 FOLDER, FILE = "summaries", "summary.arrow"
@@ -185,11 +186,13 @@ def _unpacked(table: pa.Table) -> list[dict[str, Any]]:
 def _read(out: Store, path: str) -> list[dict[str, Any]]:
     try:
         content = stores.patient(lambda: out.fs.cat_file(path))
+        partition_files.about(content, path)
         table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
         if table.schema.remove_metadata() != SCHEMA:
             raise pa.ArrowInvalid("other columns than cvkit writes")
         found = _unpacked(table)
-    except (stores.UnreadError, pa.ArrowInvalid, OSError) as error:
+    except (stores.UnreadError, pa.ArrowException, OSError, ValueError) as error:
+        check_memory(error)
         raise DataError(
             "a summary cannot be read", where=path, found=str(error)[:200],
             remedy="run `cvkit images measure` once more: what is missing or damaged is made again",
