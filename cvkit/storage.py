@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PACKAGE = Path(__file__).parent
+FULL = "the disk is full"
 NAME_LENGTH = 150  # characters of a source or job in a file name; file systems allow 255 bytes for all of it
 
 
@@ -99,7 +100,7 @@ def storage_error(error: OSError, path: Path | str = "") -> StorageError:
         return told
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return StorageError(
-        "the disk is full" if full else "a file cannot be written or read",
+        FULL if full else "a file cannot be written or read",
         where=str(path or error.filename2 or error.filename or ""),
         found=error.strerror or str(error),
         remedy="free some space, then run the same command again: nothing was lost" if full else
