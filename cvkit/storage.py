@@ -196,16 +196,18 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """The table that `write_parquet` wrote, all of it or some columns. Raises DamagedError where it is another now.
 
     Sums over its pages are checked, so that a flipped bit is no other number. Raises FileNotFoundError, and
-    StorageError where memory is short. Without threads: for tables of this size they cost more than they save, and
-    Arrow may hang where the system refuses it one.
+    StorageError where memory is short. Without threads and Arrow's datasets: for tables of this size they cost
+    more than they save, and where memory ends in one of their threads Arrow hangs, or ends the process.
     """
-    import pandas as pd
+    import pyarrow.parquet as pq
     from pyarrow.lib import ArrowException
 
     try:
-        return pd.read_parquet(
-            path, columns=columns, page_checksum_verification=True, use_threads=False, pre_buffer=False
-        )
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if lacking := set(columns or ()) - set(file.schema_arrow.names):
+                raise LookupError(f"no column {min(lacking)}")
+            table: pd.DataFrame = file.read(columns, use_threads=False).to_pandas(use_threads=False)
+            return table
     except FileNotFoundError:
         raise
     except (ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # whatever is broken

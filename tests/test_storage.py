@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from pyarrow.lib import ArrowException, ArrowInvalid, ArrowMemoryError
 
@@ -181,7 +182,7 @@ def test_a_lack_of_memory_is_no_damage(error: Exception, tmp_path: Path, monkeyp
         raise error
 
     storage.write_parquet(pd.DataFrame({"a": [1]}), tmp_path / "table.parquet")
-    monkeypatch.setattr(pd, "read_parquet", short)
+    monkeypatch.setattr(pq, "ParquetFile", short)
     with pytest.raises(StorageError, match="not enough memory"):
         storage.read_parquet(tmp_path / "table.parquet")
 
