@@ -180,10 +180,27 @@ def test_hostile_names_are_names(tmp_path: Path) -> None:
     image_store.write(Path(os.fsdecode(bytes(place) + b"/\xff.jpg")), random)
     measure(tmp_path / "in", tmp_path / "out")
     table = rows(tmp_path / "out")
-    assert {name.rpartition("/")[2] for name in table["image_id"]} == {*names, "?.jpg"}
+    assert {name.rpartition("/")[2] for name in table["image_id"]} == {*names, r"\udcff.jpg"}
     assert set(table["source"].astype(str)) == {"cam=1&date=2000%2F.."}
     assert not (table["damage"] != "").any()
     assert {path.parts[0] for path in map(Path, files(tmp_path / "out"))} == {"rows", "summaries"}
+
+
+def test_names_that_are_no_utf_8_are_quoted_and_stay_apart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in (b"cam\xff", b"cam\xfe", b"cam"):
+        place = Path(os.fsdecode(bytes(tmp_path) + b"/in/" + name + b"/2026-11-01"))
+        place.mkdir(parents=True)
+        for image in (b"a\xff.jpg", b"a\xfe.jpg"):
+            image_store.write(Path(os.fsdecode(bytes(place) + b"/" + image)), np.random.default_rng(0))
+    outcome = measure(tmp_path / "in", tmp_path / "out")
+    assert (outcome.images, outcome.damaged) == (6, 0)
+    table = rows(tmp_path / "out")
+    sources = ["cam", r"cam\udcfe", r"cam\udcff"]
+    assert sorted(table["source"].astype(str).unique()) == sources
+    assert sorted(table["image_id"]) == [rf"{one}/2026-11-01/a\udc{end}.jpg" for one in sources for end in ("fe", "ff")]
+    assert [one.name for one in summed.groups(measured.open_out(str(tmp_path / "out")), "source")] == sources
+    assert "paths of 2 of 2 images are not UTF-8" in caplog.text
+    assert measure(tmp_path / "in", tmp_path / "out").kept == 3
 
 
 def test_an_empty_folder_and_a_missing_one_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ images alone, so that it does not matter who made it, how often they were interr
 from __future__ import annotations
 
 import functools
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -25,12 +26,15 @@ from cvkit.data import engine, images, measuring, partition_files, stores, summe
 from cvkit.data.features import VERSION
 from cvkit.data.isolation import LIMIT_S, Lost, Work
 from cvkit.data.objects import Captures, Listed, Partition
+from cvkit.data.sources.said import clean
 from cvkit.data.stores import Store
 from cvkit.errors import ConfigError
 from cvkit.storage import lock, safe_name
 
 if TYPE_CHECKING:
     from cvkit.config import Config
+
+log = logging.getLogger(__name__)
 
 CHUNK = 64  # images that a worker is given at a time; with embeddings part of what is measured, as batches are
 DIGEST, DEFINITION = b"cvkit.images", b"cvkit.features"  # in a file's metadata
@@ -104,6 +108,7 @@ def measure(
     where there is no folder of images, StorageError where `out` cannot be written, BusyError where another process
     writes it, and what the engine raises.
     """
+    engine.check_address(engine_address)
     work: Work = functools.partial(measuring.of_objects, captures.store)
     if embedder is not None:
         work = functools.partial(measuring.embedded, embedder, captures.store)
@@ -148,6 +153,11 @@ def _look(captures: Captures, out: Store, embedder: Config | None, partition: Pa
     found = captures.images(partition)
     if not found:
         return partition, found, False
+    if quoted := sum(clean(one.path) != one.path for one in found):
+        log.warning(
+            "%s, %s: paths of %d of %d images are not UTF-8; what is not is quoted, as \\udcff of the byte ff",
+            partition.source, partition.date, quoted, len(found),
+        )  # fmt: skip
     named = _named(captures, found, embedder)
     rows = partition_files.kept(out, rows_path(partition), named)
     if rows is not None and partition_files.kept(out, summary_path(partition), named) is None:

@@ -67,7 +67,7 @@ class Captures:
         self._check_folder()
         for path, depth, fields, entry in self._walk(self.store.path, 0, {}, self.depth, ()):
             date = times.as_date(fields["date"]) if "date" in fields else None
-            key = fields.get("source", ""), date.isoformat() if date else UNDATED
+            key = clean(fields.get("source", "")), date.isoformat() if date else UNDATED
             partition = found.setdefault(key, Partition(*key))
             if depth == len(self.pattern.segments) and entry is not None:
                 partition.files += self._listed(entry, fields)
@@ -84,7 +84,7 @@ class Captures:
         return sorted(found, key=lambda one: one.path)
 
     def image_id(self, path: str) -> str:
-        """The name of an image: its path below the pattern's fixed folder; what is not UTF-8 in it is replaced."""
+        """The name of an image: its path below the pattern's fixed folder, as `clean` writes it."""
         return clean(path.removeprefix(self.store.path).lstrip("/"))
 
     def moment(self, date: str, clock: str) -> Any:
