@@ -224,6 +224,20 @@ def test_addresses_that_cannot_be_are_told(tmp_path: Path) -> None:
         Captures(f"{tmp_path}/{{camera}}/*.jpg")
     with pytest.raises(ConfigError, match="nothing can be written"):
         measured.open_out("data://x")
+    with pytest.raises(ConfigError, match="does not answer"):
+        Captures("ftp://127.0.0.1:9/{source}/*.jpg")
+
+
+def test_names_with_a_leading_dot_are_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = fill(tmp_path / "in", ("cam-1",), 1, each=1)
+    for name in ("cam-1/2026-11-01/.a.jpg", ".cam-2/2026-11-01/a.jpg", "cam-1/2026-11-01/.DS_Store"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image_store.write(folder / "a.jpg", np.random.default_rng(0))
+        (folder / "a.jpg").rename(folder / name)
+    assert cli.main(["images", "measure", "--images", f"{folder}/{PATTERN}", "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert "1 image of 1 source and day measured, 0 were there already" in told
+    assert f"2 left out, as their names begin with a dot: {folder}/.cam-2, {folder}/cam-1/2026-11-01/.a.jpg" in told
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -45,6 +45,7 @@ class Captures:
     def __init__(self, url: str, zone: str = "UTC") -> None:
         """Take the address apart. Raises ConfigError; opens nothing but the store."""
         self.url, self.zone, self.unlisted = url, ZoneInfo(zone), dict[str, str]()
+        self.hidden = set[str]()  # images and folders whose names begin with a dot, which no pattern asks for
         head = url.partition("{")[0].partition("*")[0]
         self.plain = head == url
         text = f"{url.rstrip('/')}/**" if self.plain else url
@@ -129,12 +130,14 @@ class Captures:
         for entry in self._entries(path):
             name = str(entry["name"]).rstrip("/").rpartition("/")[2]
             folder = entry.get("type") == "directory"
+            read = None if segment is None else patterns.read_part(segment, name, fields)
+            if read is None and name.startswith(".") and (folder or patterns.is_image(name)):
+                self.hidden.add(clean(str(entry["name"])))
             if segment is None:
                 real = os.path.realpath(entry["name"]) if self.store.local else entry["name"]
                 if folder and not name.startswith(".") and real not in trail:  # links may lead in circles
                     yield from self._walk(entry["name"], depth, fields, until, (*trail, real))
                 continue
-            read = patterns.read_part(segment, name, fields)
             if read is None or folder == last:
                 continue
             if last:
