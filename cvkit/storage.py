@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PACKAGE = Path(__file__).parent
+FULL = "the disk is full"
 NAME_LENGTH = 150  # characters of a source or job in a file name; file systems allow 255 bytes for all of it
 
 
@@ -99,7 +100,7 @@ def storage_error(error: OSError, path: Path | str = "") -> StorageError:
         return told
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return StorageError(
-        "the disk is full" if full else "a file cannot be written or read",
+        FULL if full else "a file cannot be written or read",
         where=str(path or error.filename2 or error.filename or ""),
         found=error.strerror or str(error),
         remedy="free some space, then run the same command again: nothing was lost" if full else
@@ -120,6 +121,20 @@ def memory_error(error: Exception) -> StorageError | None:
         "there is not enough memory", found=" ".join(str(error).split())[:200] or type(error).__name__,
         remedy="end other programs, or run this where there is more, then run the same command again: nothing was lost",
     )  # fmt: skip
+
+
+def check_memory(error: Exception) -> None:
+    """Raise StorageError where a file could not be read for lack of memory or threads, which is no damage of it.
+
+    What says that a file is invalid, and what the system has a number for, may have any words in it, such as names.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOMEM, errno.EAGAIN):
+        error = MemoryError(str(error))
+    elif number or isinstance(error, ValueError | LookupError | TypeError | AttributeError):
+        return
+    if short := memory_error(error):
+        raise short from error
 
 
 def remove_tree(folder: Path) -> None:
@@ -180,22 +195,23 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """The table that `write_parquet` wrote, all of it or some columns.
 
-    Sums over its pages are checked, so that a flipped bit is no other number. Raises DamagedError where the file is
-    another now, StorageError where there is not enough memory to tell.
+    Sums over its pages are checked, so that a flipped bit is no other number. Without threads and Arrow's datasets: for
+    tables of this size they cost more than they save, and where memory ends in one of their threads Arrow hangs, or
+    ends the process. Raises FileNotFoundError, DamagedError where the file is another now, and StorageError where
+    memory is short.
     """
     import pyarrow.parquet as pq
     from pyarrow.lib import ArrowException
 
     try:
-        # Without Arrow's threads and its datasets: where there is no memory for a thread, they wait for it forever.
-        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
-            table = file.read(columns, use_threads=False)
-        frame: pd.DataFrame = (table if columns is None else table.select(columns)).to_pandas(use_threads=False)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if lacking := set(columns or ()) - set(file.schema_arrow.names):
+                raise LookupError(f"no column {min(lacking)}")
+            frame: pd.DataFrame = file.read(columns, use_threads=False).to_pandas(use_threads=False)
     except FileNotFoundError:
         raise
     except (MemoryError, ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        if told := memory_error(error):  # Arrow cannot start its threads, or asks in vain: nothing is broken
-            raise told from error
+        check_memory(error)
         raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
     return frame
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -287,6 +288,19 @@ def test_who_and_until_when_have_to_be_said(settings: Config, history: History) 
     for until in (None, datetime(2999, 1, 1)):
         with pytest.raises(ConfigError, match="until when"):
             alert_actions.snooze(settings, history, "drift@cam-1", until=until, **ME)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("text", "meant"), [
+    ("cam-2", ["bad-images@cam-2", "drift@cam-2"]), ("drift", ["drift@cam-1", "drift@cam-2"]),
+    ("drift@cam-9", ["drift@cam-1", "drift@cam-2"]), ("sharp@cam-2", ["drift@cam-2", "bad-images@cam-2"]),
+    ("12345", ["1234abcd"]), ("zzzz", []),
+])  # fmt: skip
+def test_alerts_are_proposed_by_the_part_of_the_name_that_is_right(text: str, meant: list[str]) -> None:
+    named = {"1234abcd": "drift@cam-1", "2234abcd": "drift@cam-2", "3234abcd": "bad-images@cam-2"}
+    known = {mark: SimpleNamespace(rule=name.split("@")[0], source=name.split("@")[1]) for mark, name in named.items()}
+    found = alert_actions._meant(known, text)  # type: ignore[arg-type]
+    assert set(found) <= set(meant)
+    assert bool(found) == bool(meant)
 
 
 def test_unknown_alerts_are_refused_with_the_nearest_names(settings: Config, history: History) -> None:

@@ -413,3 +413,10 @@ def test_a_kill_leaves_a_whole_archive_and_a_whole_workspace_or_none(config: Con
         assert not back.exists() or contents(back) == expected
         restore.unpack(whole, out / f"again-{number}")
     assert codes.count(-signal.SIGKILL) >= 4, "many were killed at work"
+
+
+def test_an_archive_that_is_not_there_is_told_as_that(tmp_path: Path) -> None:
+    for place in (tmp_path / "nope", tmp_path):
+        with pytest.raises(DataError, match="there is no such archive"):
+            restore.unpack(place, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

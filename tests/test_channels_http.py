@@ -239,6 +239,13 @@ def test_broken_connections(
     assert error.lasting is lasting
 
 
+def test_who_asks_is_no_part_of_an_address(slack_channel: Callable[[str], Channel]) -> None:
+    error = failed(slack_channel(f"https://user:{TOKEN}@hooks.invalid/services/{TOKEN}"), TOKEN, "user:")
+    assert "says who asks" in error.problem
+    assert error.lasting
+    assert "`secret`" in error.remedy
+
+
 def test_nobody_listens_and_nobody_knows(slack_channel: Callable[[str], Channel]) -> None:
     with raw(silent) as port:
         pass

@@ -26,6 +26,7 @@ GOOD = "reference:\n  data: data.yaml\n"
         (GOOD + "rules:\n  drift_warning: 2.0\n", ["cvkit.yml:3", "below its warning limit"]),
         (GOOD + "window_hours: 5\n", ["cvkit.yml:3", "1, 2, 3"]),
         (GOOD + "captures:\n  time_zone: Europe/Berln\n", ["cvkit.yml:4", "Europe/Berlin"]),
+        (GOOD + "captures:\n  time_zone: localtime\n", ["cvkit.yml:4", "another zone on each machine"]),
         (
             GOOD + "schedule:\n  - notebook: a\n  - notebook: b\n    cron: 61 * * * *\n",
             ["cvkit.yml:6", "cron expression"],

@@ -15,8 +15,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from lab_world import DAYS
+from pyarrow.lib import ArrowException
 from test_flow import SETTINGS
 from upkeep_world import CHANNEL, NOW, contents, line, report, version, with_settings
 
@@ -92,6 +94,13 @@ def _aged(path: Path) -> None:
 
 def _broken(folder: Path) -> None:
     next(folder.rglob("*.parquet")).write_bytes(b"PAR1 and no end")
+
+
+def _flipped(file: Path) -> None:
+    """One bit at the end of the first column's pages."""
+    content, column = bytearray(file.read_bytes()), pq.read_metadata(file).row_group(0).column(0)
+    content[(column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size - 1] ^= 1
+    file.write_bytes(content)
 
 
 def _spoilt_history(config: Config) -> None:
@@ -177,6 +186,9 @@ DAMAGE: dict[str, tuple[Callable[[Config], object], str, str, str]] = {  # made 
         lambda c: _aged(c.workspace / "predictions" / "x.parquet"), "warning", "tables", "looks at its images again",
     ),
     "reference damaged": (lambda c: _broken(c.workspace / "references"), "error", "tables", "--rebuild"),
+    "reference flipped": (
+        lambda c: _flipped(next((c.workspace / "references").glob("*/images.parquet"))), "error", "tables", "--rebuild",
+    ),
     "plan": (lambda c: _aged(c.workspace / "label-plans" / "x.parquet"), "error", "tables", "no weights"),
     "reference gone": (
         lambda c: shutil.rmtree(c.workspace / "references"), "warning", "references", "windows up to 2026-09-10",
@@ -369,3 +381,20 @@ def test_severities_are_ordered_and_explained() -> None:
     assert findings.text(made, "x").splitlines()[0].startswith("error (")
     assert findings.sound(made[:1])
     assert not findings.sound(made)
+
+
+def test_a_lack_of_memory_is_no_damaged_history() -> None:
+    about = "*** in database main ***\nPage 53:"
+    with pytest.raises(errors.StorageError, match="not enough memory"):
+        list(history_checks.damage("x", lambda: f"{about} unable to get the page. error code=7"))
+    told = list(history_checks.damage("x", lambda: f"{about} never used"))
+    assert [one.severity for one in told] == ["error"]
+
+
+def test_a_lack_of_memory_is_no_damaged_table(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(path: Path) -> None:
+        raise ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable")
+
+    monkeypatch.setattr(pq, "read_metadata", short)
+    with pytest.raises(errors.StorageError, match="not enough memory"):
+        found(config)

@@ -16,7 +16,7 @@ from engine_work import children
 
 from cvkit.data import engine, isolation
 from cvkit.data.engine import Lost
-from cvkit.errors import DataError, EngineError
+from cvkit.errors import ConfigError, DataError, EngineError
 
 
 def results(work: engine.Work, chunks: list[list[object]], **how: object) -> list[object]:
@@ -150,3 +150,18 @@ def test_workers_end_when_their_program_is_killed() -> None:
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense", "foo://x:1", "tcp://host", "tcp://host:port", "host:8786", "tcp://:8786", "", "Local"]
+)
+def test_what_is_no_address_is_refused_at_once(address: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(ConfigError, match="scheme://host:port"):
+        engine.run(engine_work.doubled, [[1]], engine=address)
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize("address", ["local", "tcp://host:8786", "tls://10.0.0.1:8786", "tcp://[::1]:8786"])
+def test_addresses_of_schedulers_are_let_pass(address: str) -> None:
+    engine.check_address(address)

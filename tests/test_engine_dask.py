@@ -112,7 +112,7 @@ def test_no_scheduler_and_no_workers_are_told(cluster: Cluster, monkeypatch: pyt
     monkeypatch.setattr(engine, "CONNECT_S", 1.0)
     with pytest.raises(ConfigError, match="no Dask scheduler answers"):
         results(engine_work.doubled, [[1]], engine="tcp://127.0.0.1:9")
-    with pytest.raises(ConfigError, match="no Dask scheduler answers"):
+    with pytest.raises(ConfigError, match="that is no engine"):
         results(engine_work.doubled, [[1]], engine="nonsense")
     with pytest.raises(EngineError, match="has no workers"):
         results(engine_work.doubled, [[1]], engine=cluster.address)

@@ -238,6 +238,16 @@ def test_misdated_captures_do_not_make_a_century_due(workspace: Config, caplog: 
     assert "2099-10-01" in caplog.text
 
 
+def test_what_came_after_a_window_that_is_caught_up_with_lies_in_nobodys_future(
+    workspace: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    take(workspace.workspace, "cam-1", "2026-10-20", n=1)
+    with History.open(workspace.history_url) as history:
+        due = monitor.due(workspace, history, datetime(2026, 10, 3, tzinfo=UTC))
+    assert due[-1].label <= "2026-10-02"
+    assert "future" not in caplog.text
+
+
 def test_a_changed_reference_is_told_and_the_past_kept(workspace: Config) -> None:
     first = job.run(workspace, [Window.day("2026-10-01")], notebooks=[])
     assert "judged against" not in first.summary

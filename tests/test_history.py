@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cvkit.errors import StorageError
+from cvkit.errors import ConfigError, StorageError
 from cvkit.monitoring import schema, timeline
 from cvkit.monitoring.history import History
 from cvkit.tables import MEASUREMENTS, STATES, VERDICTS, Window, conform
@@ -437,3 +437,12 @@ def test_the_worst_verdict_of_a_window_and_source_is_kept_up(tmp_path: Path) -> 
             last = order.drop_duplicates(["window_start", "source"], keep="last")[list(timeline.PAST)]
             found = timeline.past(history, "m").sort_values(["window_start", "source"])
             assert found.astype(str).values.tolist() == last.astype(str).values.tolist()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("address", ["sqlite:///{}?password=SECRET", "sqlite://u:SECRET@/{}"])
+def test_a_password_for_sqlite_is_refused(address: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="SQLite knows no passwords") as told:
+        History.open(address.format(tmp_path / "history.db"))
+    assert "SECRET" not in str(told.value)
+    assert not (tmp_path / "history.db").exists()

@@ -19,11 +19,11 @@ from engine_work import children
 from image_store import PATTERN, files, fill, measure
 
 from cvkit import cli
-from cvkit.data import images, measured, measuring, stores
+from cvkit.data import images, measured, measuring, partition_files, stores, summed
 from cvkit.data.headers import NOT_GIVEN
 from cvkit.data.objects import Captures
 from cvkit.data.stores import Item, Store
-from cvkit.errors import BusyError, ConfigError, StorageError
+from cvkit.errors import BusyError, ConfigError, DataError, StorageError
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,41 @@ def test_what_is_damaged_or_has_changed_is_made_again(harm: str, tmp_path: Path)
     assert (files(tmp_path / "out") == whole) == (harm != "late image")
 
 
+@pytest.mark.parametrize("name", ["rows/{}/images.parquet", "summaries/{}/summary.arrow"])
+def test_a_flipped_bit_is_told_and_made_again(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path / "in", ("cam-1",), 1)
+    measure(tmp_path / "in", tmp_path / "out")
+    whole, rng = files(tmp_path / "out"), np.random.default_rng(3)
+    store, short = measured.open_out(str(tmp_path / "out")), name.format("source=cam-1/date=2026-11-01")
+    target = tmp_path / "out" / short
+    content = target.read_bytes()
+    metadata = partition_files.about(content, short)
+    places = rng.integers(0, len(content), 200).tolist()
+    for place in places:
+        broken = bytearray(content)
+        broken[place] ^= 1 << int(rng.integers(8))
+        target.write_bytes(broken)
+        caplog.clear()
+        assert partition_files.kept(store, short, metadata) is None, place
+        assert "is damaged" in caplog.text
+        if short.endswith("arrow"):
+            with pytest.raises(DataError, match="a summary cannot be read"):
+                summed.groups(store)
+        if place in places[:5]:
+            measure(tmp_path / "in", tmp_path / "out")
+            assert files(tmp_path / "out") == whole
+
+
+def test_an_image_called_as_a_sum_is_an_image(tmp_path: Path) -> None:
+    image_store.fill(tmp_path / "in", ("cam-1",), 1, each=1)
+    place = tmp_path / "in" / "cam-1" / "2026-11-01"
+    for name in ("0" * 64, "0" * 128, "cvkit.sum"):
+        image_store.write(place / f"{name}.jpg", np.random.default_rng(1))
+    measure(tmp_path / "in", tmp_path / "out")
+    assert measure(tmp_path / "in", tmp_path / "out").kept == 1
+    assert f"cam-1/2026-11-01/{'0' * 128}.jpg" in set(rows(tmp_path / "out")["image_id"])
+
+
 def test_killed_at_any_instant_and_repeated_it_writes_the_same_bytes(
     made: tuple[Path, dict[str, bytes]], tmp_path: Path
 ) -> None:
@@ -146,10 +181,27 @@ def test_hostile_names_are_names(tmp_path: Path) -> None:
     image_store.write(Path(os.fsdecode(bytes(place) + b"/\xff.jpg")), random)
     measure(tmp_path / "in", tmp_path / "out")
     table = rows(tmp_path / "out")
-    assert {name.rpartition("/")[2] for name in table["image_id"]} == {*names, "?.jpg"}
+    assert {name.rpartition("/")[2] for name in table["image_id"]} == {*names, r"\udcff.jpg"}
     assert set(table["source"].astype(str)) == {"cam=1&date=2000%2F.."}
     assert not (table["damage"] != "").any()
     assert {path.parts[0] for path in map(Path, files(tmp_path / "out"))} == {"rows", "summaries"}
+
+
+def test_names_that_are_no_utf_8_are_quoted_and_stay_apart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in (b"cam\xff", b"cam\xfe", b"cam"):
+        place = Path(os.fsdecode(bytes(tmp_path) + b"/in/" + name + b"/2026-11-01"))
+        place.mkdir(parents=True)
+        for image in (b"a\xff.jpg", b"a\xfe.jpg"):
+            image_store.write(Path(os.fsdecode(bytes(place) + b"/" + image)), np.random.default_rng(0))
+    outcome = measure(tmp_path / "in", tmp_path / "out")
+    assert (outcome.images, outcome.damaged) == (6, 0)
+    table = rows(tmp_path / "out")
+    sources = ["cam", r"cam\udcfe", r"cam\udcff"]
+    assert sorted(table["source"].astype(str).unique()) == sources
+    assert sorted(table["image_id"]) == [rf"{one}/2026-11-01/a\udc{end}.jpg" for one in sources for end in ("fe", "ff")]
+    assert [one.name for one in summed.groups(measured.open_out(str(tmp_path / "out")), "source")] == sources
+    assert "paths of 2 of 2 images are not UTF-8" in caplog.text
+    assert measure(tmp_path / "in", tmp_path / "out").kept == 3
 
 
 def test_an_empty_folder_and_a_missing_one_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,6 +225,20 @@ def test_addresses_that_cannot_be_are_told(tmp_path: Path) -> None:
         Captures(f"{tmp_path}/{{camera}}/*.jpg")
     with pytest.raises(ConfigError, match="nothing can be written"):
         measured.open_out("data://x")
+    with pytest.raises(ConfigError, match="does not answer"):
+        Captures("ftp://127.0.0.1:9/{source}/*.jpg")
+
+
+def test_names_with_a_leading_dot_are_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = fill(tmp_path / "in", ("cam-1",), 1, each=1)
+    for name in ("cam-1/2026-11-01/.a.jpg", ".cam-2/2026-11-01/a.jpg", "cam-1/2026-11-01/.DS_Store"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image_store.write(folder / "a.jpg", np.random.default_rng(0))
+        (folder / "a.jpg").rename(folder / name)
+    assert cli.main(["images", "measure", "--images", f"{folder}/{PATTERN}", "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert "1 image of 1 source and day measured, 0 were there already" in told
+    assert f"2 left out, as their names begin with a dot: {folder}/.cam-2, {folder}/cam-1/2026-11-01/.a.jpg" in told
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -145,6 +145,28 @@ def test_a_full_disk_is_explained(config: Config, monkeypatch: pytest.MonkeyPatc
     assert ledger(config) == [("mine", "failed")]
 
 
+@pytest.mark.parametrize("code", [
+    "raise OSError(28, 'No space left on device')",
+    "from cvkit import storage\nraise storage.storage_error(OSError(28, 'No space left on device'), 'x')",
+])  # fmt: skip
+def test_a_disk_that_is_full_within_a_notebook_is_no_failure_of_the_notebook(config: Config, code: str) -> None:
+    write(config, "mine", code)
+    with pytest.raises(StorageError, match="the disk is full"):
+        notebooks.execute(config, "mine", WINDOW)
+    assert ledger(config) == [("mine", "failed")]
+    assert notebooks.report_path(config, "mine", WINDOW).is_file()
+
+
+def test_no_room_for_temporary_files_is_explained(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write(config, "mine", "1")
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        notebooks.execute(config, "mine", WINDOW)
+
+
 def test_sources_have_a_file_each_however_long_their_names(config: Config) -> None:
     long = [
         "Производственная линия номер 7, камера 1",

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cvkit import cli
-from cvkit.data import measured
+from cvkit.data import file_sums, measured
 from cvkit.data.objects import Captures
 
 pytest.importorskip("s3fs", reason="s3:// needs s3fs")
@@ -65,13 +65,13 @@ def objects(client: Any, below: str) -> dict[str, bytes]:
 
 
 def of_images_alone(files: dict[str, bytes]) -> dict[str, list[bytes]]:
-    """Files without the digest of ETags or times of change, which a bucket and a folder cannot have in common."""
+    """Files without their sums, and the digest of ETags or times of change, which are not those of a folder."""
     readers = {"parquet": lambda content: pq.read_table(io.BytesIO(content)),
                "arrow": lambda content: pa.ipc.open_file(content).read_all()}  # fmt: skip
     found = {}
     for name, content in files.items():
         table = readers[name.rpartition(".")[2]](content)
-        named = table.replace_schema_metadata({**table.schema.metadata, measured.DIGEST: b""})
+        named = table.replace_schema_metadata({**table.schema.metadata, measured.DIGEST: b"", file_sums.KEY: b""})
         found[name] = [
             named.schema.serialize().to_pybytes(),
             *(one.serialize().to_pybytes() for one in named.to_batches()),

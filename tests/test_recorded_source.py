@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from pyarrow.lib import ArrowException
 from test_notebook_rules import NOTEBOOKS, REPORTS, of_day, run
 
 import cvkit
@@ -22,8 +23,9 @@ from cvkit import demo_world
 from cvkit.config import Config, load_config
 from cvkit.data import features as feature_step
 from cvkit.data import recorder_frames, recorder_given, sources, yolo
+from cvkit.data.sources import parquet_files, recorded
 from cvkit.demo import CHECKPOINT
-from cvkit.errors import DataError
+from cvkit.errors import DataError, StorageError
 from cvkit.maintenance import labelling
 from cvkit.monitoring import exemplars, monitor, quality
 from cvkit.monitoring.history import History
@@ -310,6 +312,42 @@ def test_files_that_are_no_records_are_findings_and_half_written_ones_are_not_se
     assert len(records.images) == 1
     assert records.findings["finding"].tolist() == ["bad_record"] * 2
     assert sources.image_count(config, WINDOW) == 1
+
+
+def test_a_flipped_bit_is_a_finding_and_never_another_record(tmp_path: Path) -> None:
+    with recorder(tmp_path, classes={0: "nut", 1: "bolt"}) as made:
+        for number in range(3):
+            made.record(BOXES, image=belt(number), time=NOON + timedelta(minutes=number))
+    (file,) = (tmp_path / "recorded").glob("*/*/*.parquet")
+    whole, columns = file.read_bytes(), [*recorded.FACTS, *recorded.BOX]
+    then, rng = parquet_files.read(file, columns), np.random.default_rng(4)
+    told = 0
+    for place in rng.integers(0, len(whole), 200).tolist():
+        broken = bytearray(whole)
+        broken[place] ^= 1 << int(rng.integers(8))
+        file.write_bytes(broken)
+        try:
+            now = parquet_files.read(file, columns)
+        except recorded.BROKEN:
+            told += 1
+        else:  # where the place of the sum itself was hit, nothing else was
+            assert now.equals(then)
+            assert now.schema.metadata[b"cvkit"] == then.schema.metadata[b"cvkit"]
+    assert told >= 195
+    file.write_bytes(whole.replace(b"bolt", b"colt"))
+    records = sources.load_captures(settings(tmp_path), WINDOW)
+    assert records.findings["finding"].tolist() == ["bad_record"]
+
+
+def test_a_lack_of_memory_is_no_bad_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*given: object, **more: object) -> None:
+        raise ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable")
+
+    with recorder(tmp_path) as made:
+        made.record(BOXES, time=NOON)
+    monkeypatch.setattr(parquet_files, "read", short)
+    with pytest.raises(StorageError, match="not enough memory"):
+        sources.load_captures(settings(tmp_path), WINDOW)
 
 
 def test_records_can_be_left_alone(tmp_path: Path) -> None:

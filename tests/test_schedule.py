@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim
+from test_notebooks import write as write_notebook
 
 from cvkit import schedule, slots
 from cvkit.config import Config, JobSettings, load_config
+from cvkit.documentation import notebooks
 from cvkit.errors import BusyError, DataError, StorageError
 from cvkit.monitoring.history import History
 from cvkit.storage import lock
@@ -267,3 +269,16 @@ def test_serving_outlasts_a_disk_that_is_full_for_a_while(config: Config, monkey
     monkeypatch.setattr(schedule, "LOOK_AGAIN", timedelta(0))
     schedule.serve(config, stop, clock, once)
     assert len(looks) == 2
+
+
+def test_a_report_that_finds_the_disk_full_uses_up_no_try(config: Config) -> None:
+    (config.workspace / "notebooks").mkdir()
+    write_notebook(config, "02-drift", "raise OSError(28, 'No space left on device')")
+
+    def report(config: Config, job: JobSettings, window: Window) -> str:
+        return notebooks.execute(config, job.notebook, window).error
+
+    for _ in range(3):  # of two tries
+        with pytest.raises(StorageError, match="the disk is full"):
+            schedule.run_due(config, at("2026-10-05T05:00"), report)
+    assert run(config, "2026-10-05T05:10", Runs()) == ["done"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from pyarrow.lib import ArrowException, ArrowMemoryError
+from pyarrow.lib import ArrowException, ArrowInvalid, ArrowMemoryError
 
 from cvkit import storage
 from cvkit.data import cache
@@ -172,7 +174,8 @@ def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize("error", [
-    ArrowMemoryError("malloc of size 64 failed"), MemoryError(),
+    ArrowMemoryError("malloc of size 64 failed"), OSError(errno.EAGAIN, "Resource temporarily unavailable"),
+    MemoryError(),
     ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable"),
 ])  # fmt: skip
 def test_a_lack_of_memory_is_no_damage(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,3 +186,33 @@ def test_a_lack_of_memory_is_no_damage(error: Exception, tmp_path: Path, monkeyp
     monkeypatch.setattr(pq, "ParquetFile", short)
     with pytest.raises(StorageError, match="not enough memory"):
         storage.read_parquet(tmp_path / "table.parquet")
+
+
+@pytest.mark.parametrize("error", [
+    ArrowInvalid("'/data/allocation/a.parquet' is no Parquet file"), ValueError("alloc"), OSError("Unexpected end"),
+    FileNotFoundError(errno.ENOENT, "No such file", "/data/malloc"),
+])  # fmt: skip
+def test_a_name_is_no_lack_of_memory(error: Exception) -> None:
+    storage.check_memory(error)
+
+
+LITTLE = """
+import resource, sys
+import pandas, pyarrow.dataset, pyarrow.parquet
+from cvkit import storage
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]),) * 2)
+try:
+    storage.read_parquet(sys.argv[1])
+except Exception as error:
+    print(type(error).__name__, str(error).splitlines()[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory as Linux has them")
+@pytest.mark.parametrize("room", [4 << 20, 6 << 20, 8 << 20])  # threads are refused there, and with more pages
+def test_little_memory_is_told_and_nothing_hangs(room: int, tmp_path: Path) -> None:
+    storage.write_parquet(pd.DataFrame({"a": np.random.default_rng(0).random(300_000)}), tmp_path / "table.parquet")
+    command = [sys.executable, "-c", LITTLE, str(tmp_path / "table.parquet"), str(room)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "StorageError there is not enough memory\n", done.stderr

@@ -175,11 +175,11 @@ def test_a_store_that_does_not_give_what_is_there_ends_the_command_in_words(
     asked = []
 
     class Silent:
-        def open(self, path: str, mode: str) -> None:
+        def cat_file(self, path: str) -> bytes:
             asked.append(path)
             raise error
 
     monkeypatch.setattr(stores, "PAUSE_S", 0.001)
     with pytest.raises(StorageError, match="does not give what was written"):
-        partition_files.described(stores.Store(Silent(), "s3", "bucket"), "rows/images.parquet")
+        partition_files.kept(stores.Store(Silent(), "s3", "bucket"), "rows/images.parquet", {})
     assert asked == ["bucket/rows/images.parquet"] * stores.TRIES

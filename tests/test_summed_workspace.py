@@ -162,7 +162,7 @@ def test_damaged_files_are_left_out_and_told(tmp_path: Path, capsys: pytest.Capt
     record.write_bytes(record.read_bytes()[:-20])
     assert cli.main(["images", "summary", "--config", str(tmp_path)]) == 3
     told = capsys.readouterr()
-    assert "all: 1 images of 1 sources and days" in told.out
+    assert "all: 1 image of 1 source and day" in told.out
     assert "1 files could not be read and are left out: recorded/2026-10-01" in told.err
     (kept,) = tmp_path.glob(f"features/{features.VERSION}/*/*.parquet")
     kept.write_bytes(b"")

@@ -20,9 +20,10 @@ from PIL import Image
 import cvkit
 from cvkit.config.champion import Champions, Promotion, text
 from cvkit.config.sections import ReferenceSettings
-from cvkit.data import partition_files, summed
+from cvkit.data import file_sums, partition_files, summed
 from cvkit.tables import LABEL_PLAN, conform
 
+UNSEALED = file_sums.place(b"seed")  # in place of the sum of a file that has one
 NEXT = b"\n%%%%\n"  # between the files of a folder that came back
 RETURNED = ("plan.csv", "classes.txt", "labels/a.txt", "data.yaml", "instances.json")
 DICTIONARY = (  # words that mean something to one reader or another
@@ -104,7 +105,8 @@ def summaries() -> list[bytes]:
     for numbers in (values, values[:, :1], np.full((len(summed.NUMBERS), 2), np.nan)):
         rows = dict(zip(summed.NUMBERS, map(pa.array, numbers), strict=True))
         names = {name: [("", "RGB")[i % 2] for i in range(numbers.shape[1])] for name in summed.NAMES}
-        table = summed.of_rows(pa.table(rows | names)).replace_schema_metadata({"cvkit.images": "0" * 32})
+        about = {b"cvkit.images": b"0" * 32, file_sums.KEY: UNSEALED}
+        table = summed.of_rows(pa.table(rows | names)).replace_schema_metadata(about)
         made += [partition_files._arrow(table), _plain(table)]
     return made
 
@@ -123,7 +125,9 @@ def recorded() -> list[bytes]:
         with cvkit.Recorder(place, "cam-1", classes=["nut", "bolt"], frames_per_hour=0) as recorder:
             recorder.record([[1, 2, 30, 40, 0.8, 0]], time=noon, size=(64, 48))
             recorder.record([], time=noon, image_id="captures/cam-1/2026-10-01/a.jpg")
-        return [file.read_bytes() for file in Path(place).rglob("*.parquet")]
+        made = [file.read_bytes() for file in Path(place).rglob("*.parquet")]
+    told = [pq.read_metadata(pa.BufferReader(content)).metadata[file_sums.KEY] for content in made]
+    return [content.replace(one, UNSEALED) for content, one in zip(made, told, strict=True)]
 
 
 def counters() -> list[bytes]:

@@ -51,6 +51,7 @@ def _measure_arguments(command: argparse.ArgumentParser, say: Say) -> None:
 
 def measure(options: argparse.Namespace) -> int:
     """Measure every image into Parquet files by source and day; what is there and whole is not made again."""
+    from cvkit.commands import images_text
     from cvkit.data import measured
     from cvkit.data.objects import Captures
     from cvkit.progress import bar
@@ -61,10 +62,12 @@ def measure(options: argparse.Namespace) -> int:
             captures, out, engine_address=options.engine, workers=options.workers, limit_s=options.limit,
             embedder=_embedder(options.config) if options.embeddings else None, progress=progress,
         )  # fmt: skip
-    days = "source and day" if outcome.made == 1 else "sources and days"
-    options.say(f"{outcome.images:,} images of {outcome.made:,} {days} measured, {outcome.kept:,} were there already")
+    told = images_text.counted(outcome.images, outcome.made)
+    options.say(f"{told} measured, {outcome.kept:,} {'was' if outcome.kept == 1 else 'were'} there already")
     if outcome.damaged:
-        options.say(f"{outcome.damaged:,} are damaged: column `damage`, and why in `damage_detail`")
+        verb = "is" if outcome.damaged == 1 else "are"
+        options.say(f"{outcome.damaged:,} {verb} damaged: column `damage`, and why in `damage_detail`")
+    _say_some(options.say, "left out, as their names begin with a dot", sorted(captures.hidden))
     _say_some(options.say, "ended each process that worked on them", outcome.lost)
     _say_some(options.say, "did not come from the store: the same command asks for them again", outcome.ungiven)
     _say_some(options.say, "could not be listed", [f"{path}: {why}" for path, why in outcome.unlisted.items()])

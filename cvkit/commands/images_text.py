@@ -14,6 +14,16 @@ HEAD = ("feature", "count", "missing", "mean", "sd", "least", *(f"{share:.0%}" f
 AGAINST = ("change, sd", "KS", "PSI")
 
 
+def counted(images: int, partitions: int) -> str:
+    """How many images of how many sources and days.
+
+    >>> counted(1, 1), counted(2000, 3)
+    ('1 image of 1 source and day', '2,000 images of 3 sources and days')
+    """
+    days = "source and day" if partitions == 1 else "sources and days"
+    return f"{images:,} image{'' if images == 1 else 's'} of {partitions:,} {days}"
+
+
 def text(groups: Sequence[Group], against: Sequence[Group] = ()) -> str:
     """A table for each group, and how far its numbers may be off."""
     told = rows(groups, against)
@@ -22,7 +32,7 @@ def text(groups: Sequence[Group], against: Sequence[Group] = ()) -> str:
         own = [row for row in told if row.group == group.name]
         cells = [[*HEAD, *(AGAINST if any(row.ks for row in own) else ())], *(_cells(row) for row in own)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines.append(f"{group.name or 'all'}: {group.images:,} images of {group.partitions:,} sources and days")
+        lines.append(f"{group.name or 'all'}: {counted(group.images, group.partitions)}")
         lines += ["  ".join(_placed(line, widths)).rstrip() for line in cells]
         lines += [f"{name}: {_names(counts)}" for name, counts in group.names.items()]
         lines.append("")

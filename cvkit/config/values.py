@@ -24,7 +24,12 @@ def nearest(word: str, words: Sequence[str]) -> str:
     return f"; did you mean `{close[0]}`?" if close else ""
 
 
+MACHINES_OWN = ("localtime", "posixrules")  # files that some systems have among the zones
+
+
 def _time_zone(name: str) -> str:
+    if name in MACHINES_OWN:
+        raise ValueError("it is another zone on each machine; name a place, such as Europe/Berlin")
     if name not in available_timezones():
         raise ValueError(f"unknown time zone{nearest(name, sorted(available_timezones()))}")
     return name

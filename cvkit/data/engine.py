@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -36,6 +37,8 @@ LOOK_S = 5.0  # between two looks at how many workers a cluster has
 TRIES = 10  # of a batch, whose machines are lost
 TOGETHER = 16  # chunks a task of Dask's at most: a scheduler handles a few hundred tasks a second, for all machines
 
+ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://([^\s/:@\[\]]+|\[[0-9a-fA-F:.%]+\]):\d{1,5}/?")
+
 Batch = list[tuple[int, Sequence[Any]]]  # chunks with their numbers
 
 
@@ -53,9 +56,23 @@ def run(
     Dask is not installed or no scheduler answers, EngineError where processes do not start or a cluster loses its
     workers again and again.
     """
+    check_address(engine)
     if engine == LOCAL:
         return _local(work, chunks, workers or cores(), limit_s)
     return _on_cluster(work, chunks, engine, limit_s)
+
+
+def check_address(engine: str) -> None:
+    """Raise ConfigError where `engine` is neither `LOCAL` nor can be a scheduler's address; nobody is asked.
+
+    Dask itself looks a minute for what is none.
+    """
+    if engine != LOCAL and not ADDRESS.fullmatch(engine):
+        raise ConfigError(
+            "that is no engine", where=f"--engine {shown_address(engine)}",
+            expected="local, or the address of a Dask scheduler: scheme://host:port, such as tcp://host:8786",
+            found=shown_address(engine), remedy="correct it, or leave --engine out",
+        )  # fmt: skip
 
 
 @contextmanager

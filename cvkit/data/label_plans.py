@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pyarrow.lib import ArrowInvalid
 
 from cvkit.config import Config
 from cvkit.errors import StorageError
-from cvkit.storage import storage_error, write_parquet, write_text
+from cvkit.storage import read_parquet, storage_error, write_parquet, write_text
 from cvkit.tables import LABEL_PLAN, conform
 
 FOLDER = "label-plans"
@@ -115,8 +114,8 @@ def _age(file: Path) -> int:
 
 def _read(file: Path) -> pd.DataFrame:
     try:
-        return conform(pd.read_parquet(file), LABEL_PLAN)
-    except (OSError, ArrowInvalid, KeyError, ValueError, TypeError) as error:
+        return conform(read_parquet(file), LABEL_PLAN)
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise StorageError(
             "a label plan is damaged", where=str(file), found=f"{type(error).__name__}: {error}"[:200],
             remedy="restore it from a copy; deleted, its images have no weights and may be asked for again",

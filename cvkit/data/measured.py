@@ -2,13 +2,14 @@
 
 `rows/source=NAME/date=DAY/images.parquet` has a row for each image, `summaries/source=NAME/date=DAY/summary.arrow`
 what `data/summed.py` makes of these rows. A file appears whole or not at all, and names the images that it is about by
-a digest: one that is there and whole is not made again. What is in it follows from the
+a digest, and has a sum of its bytes: one that is there and whole is not made again. What is in it follows from the
 images alone, so that it does not matter who made it, how often they were interrupted, and what went wrong on the way.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -19,18 +20,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cvkit.data import engine, images, measuring, partition_files, stores, summed
 from cvkit.data.features import VERSION
 from cvkit.data.headers import NOT_GIVEN
 from cvkit.data.isolation import LIMIT_S, Lost, Work
 from cvkit.data.objects import Captures, Listed, Partition
+from cvkit.data.sources.said import clean
 from cvkit.data.stores import Store
 from cvkit.errors import ConfigError
 from cvkit.storage import lock, safe_name
 
 if TYPE_CHECKING:
     from cvkit.config import Config
+
+log = logging.getLogger(__name__)
 
 CHUNK = 64  # images that a worker is given at a time; with embeddings part of what is measured, as batches are
 DIGEST, DEFINITION = b"cvkit.images", b"cvkit.features"  # in a file's metadata
@@ -107,6 +112,7 @@ def measure(
     where there is no folder of images, StorageError where `out` cannot be written, BusyError where another process
     writes it, and what the engine raises.
     """
+    engine.check_address(engine_address)
     work: Work = functools.partial(measuring.of_objects, captures.store)
     if embedder is not None:
         work = functools.partial(measuring.embedded, embedder, captures.store)
@@ -152,14 +158,16 @@ def _look(captures: Captures, out: Store, embedder: Config | None, partition: Pa
     found = captures.images(partition)
     if not found:
         return partition, found, False
+    if quoted := sum(clean(one.path) != one.path for one in found):
+        log.warning(
+            "%s, %s: paths of %d of %d images are not UTF-8; what is not is quoted, as \\udcff of the byte ff",
+            partition.source, partition.date, quoted, len(found),
+        )  # fmt: skip
     named = _named(captures, found, embedder)
-    whole = _whole(out, rows_path(partition), named)
-    if whole and not _whole(out, summary_path(partition), named):
-        rows = partition_files.read(out, rows_path(partition), [*SCHEMA.names])
-        if rows is None:  # damaged in the middle
-            return partition, found, False
-        _sum_up(out, partition, rows, named)
-    return partition, found, whole
+    rows = partition_files.kept(out, rows_path(partition), named)
+    if rows is not None and partition_files.kept(out, summary_path(partition), named) is None:
+        _sum_up(out, partition, pq.read_table(pa.BufferReader(rows), columns=[*SCHEMA.names]), named)
+    return partition, found, rows is not None
 
 
 def _chunks(
@@ -234,12 +242,6 @@ def _table(captures: Captures, opened: _Open, embeds: bool, lost: list[str]) -> 
     columns["bytes"] = tuple(one.size or 0 for one in opened.images)
     table = pa.table({name: pa.array(columns[name], SCHEMA.field(name).type) for name in SCHEMA.names}, SCHEMA)
     return table.append_column("embedding", pa.array(vectors, pa.list_(pa.float32()))) if embeds else table
-
-
-def _whole(out: Store, name: str, named: dict[bytes, bytes]) -> bool:
-    """Whether a file is there, can be read to its end and is about the very images."""
-    metadata = partition_files.described(out, name)
-    return metadata is not None and {key: metadata.get(key) for key in named} == named
 
 
 def open_out(url: str) -> Store:

@@ -45,6 +45,7 @@ class Captures:
     def __init__(self, url: str, zone: str = "UTC") -> None:
         """Take the address apart. Raises ConfigError; opens nothing but the store."""
         self.url, self.zone, self.unlisted = url, ZoneInfo(zone), dict[str, str]()
+        self.hidden = set[str]()  # images and folders whose names begin with a dot, which no pattern asks for
         head = url.partition("{")[0].partition("*")[0]
         self.plain = head == url
         text = f"{url.rstrip('/')}/**" if self.plain else url
@@ -67,7 +68,7 @@ class Captures:
         self._check_folder()
         for path, depth, fields, entry in self._walk(self.store.path, 0, {}, self.depth, ()):
             date = times.as_date(fields["date"]) if "date" in fields else None
-            key = fields.get("source", ""), date.isoformat() if date else UNDATED
+            key = clean(fields.get("source", "")), date.isoformat() if date else UNDATED
             partition = found.setdefault(key, Partition(*key))
             if depth == len(self.pattern.segments) and entry is not None:
                 partition.files += self._listed(entry, fields)
@@ -84,7 +85,7 @@ class Captures:
         return sorted(found, key=lambda one: one.path)
 
     def image_id(self, path: str) -> str:
-        """The name of an image: its path below the pattern's fixed folder; what is not UTF-8 in it is replaced."""
+        """The name of an image: its path below the pattern's fixed folder, as `clean` writes it."""
         return clean(path.removeprefix(self.store.path).lstrip("/"))
 
     def moment(self, date: str, clock: str) -> Any:
@@ -129,12 +130,14 @@ class Captures:
         for entry in self._entries(path):
             name = str(entry["name"]).rstrip("/").rpartition("/")[2]
             folder = entry.get("type") == "directory"
+            read = None if segment is None else patterns.read_part(segment, name, fields)
+            if read is None and name.startswith(".") and (folder or patterns.is_image(name)):
+                self.hidden.add(clean(str(entry["name"])))
             if segment is None:
                 real = os.path.realpath(entry["name"]) if self.store.local else entry["name"]
                 if folder and not name.startswith(".") and real not in trail:  # links may lead in circles
                     yield from self._walk(entry["name"], depth, fields, until, (*trail, real))
                 continue
-            read = patterns.read_part(segment, name, fields)
             if read is None or folder == last:
                 continue
             if last:

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cvkit.data import stores, summed
+from cvkit.data import file_sums, stores
 from cvkit.data.stores import Store
 from cvkit.errors import StorageError
-from cvkit.storage import replacing
+from cvkit.storage import check_memory, replacing
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
 
 ROW_GROUP = 65_536  # rows
 
 
 def write(out: Store, name: str, table: pa.Table) -> None:
-    """Write a table, whole or not at all, in bytes that follow from it alone. Raises StorageError."""
-    content = _parquet(table) if name.endswith(".parquet") else _arrow(table)
+    """Write a table, whole or not at all, in bytes that follow from it alone, with their sum. Raises StorageError.
+
+    Its metadata tells it from all others, the names in it included.
+    """
+    about = dict(table.schema.metadata or {})
+    place = file_sums.place(b"\n".join(b"%s=%s" % one for one in sorted(about.items())))
+    table = table.replace_schema_metadata({**about, file_sums.KEY: place})
+    content = file_sums.seal(_parquet(table) if name.endswith(".parquet") else _arrow(table), place)
     if out.local:
         path = Path(out.path) / name
         for left in path.parent.glob(".*.part"):  # of a run that was killed; the lock says that no other is writing
@@ -48,6 +51,7 @@ def _parquet(table: pa.Table) -> bytes:
     pq.write_table(
         table, content, row_group_size=ROW_GROUP, compression="zstd", compression_level=3,
         data_page_version="1.0", version="2.6", write_statistics=True, use_dictionary=True,
+        write_page_checksum=True,
     )  # fmt: skip
     return content.getvalue()
 
@@ -70,40 +74,15 @@ def _put(out: Store, there: str, content: bytes) -> None:
         raise OSError(f"the store lists {size:,} bytes of an object written with {len(content):,}")
 
 
-def described(out: Store, name: str) -> dict[bytes, bytes] | None:
-    """The metadata of such a file; None where there is none, or it is damaged: it can be made again.
+def kept(out: Store, name: str, named: dict[bytes, bytes]) -> bytes | None:
+    """The bytes of a file that is there, as it was written, and about what `named` says (metadata).
 
-    Raises StorageError where the store does not give it.
+    None where it is not: then it can be made again. Damage is logged. Raises StorageError where the store does not give
+    it.
     """
-
-    def metadata(file: Any) -> dict[bytes, bytes]:
-        rows = name.endswith(".parquet")
-        schema = pq.read_schema(file) if rows else summed.checked(pa.ipc.open_file(file).read_all()).schema
-        return dict(schema.metadata or {})
-
-    return _asked(out, name, metadata)
-
-
-def read(out: Store, name: str, columns: list[str]) -> pa.Table | None:
-    """Columns of such a file of Parquet; as `described` where there is none, or the store does not give it."""
-    return _asked(out, name, lambda file: pq.read_table(file, columns=columns))
-
-
-def _asked(out: Store, name: str, ask: Callable[[Any], Answer]) -> Answer | None:
     there = f"{out.path}/{name}"
-
-    def once() -> Answer | None:
-        try:
-            with out.fs.open(there, "rb") as file:
-                return ask(file)
-        except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
-            if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
-                raise  # the store's: Arrow's own has no number
-            log.warning("%s is damaged (%s) and is made again", name, error)
-            return None
-
     try:
-        return stores.patient(once)
+        content: bytes = stores.patient(lambda: out.fs.cat_file(there))
     except stores.UnreadError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
@@ -111,3 +90,20 @@ def _asked(out: Store, name: str, ask: Callable[[Any], Answer]) -> Answer | None
             "the store does not give what was written there before", where=there, found=str(error),
             remedy="see to the address and the rights there, then run the same command again: what is finished is kept",
         ) from error  # fmt: skip
+    try:
+        metadata = about(content, name)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        check_memory(error)
+        log.warning("%s is damaged (%s) and is made again", name, error)
+        return None
+    return content if {key: metadata.get(key) for key in named} == named else None
+
+
+def about(content: bytes, name: str) -> dict[bytes, bytes]:
+    """The metadata of a file's bytes. Raises pa.ArrowInvalid, or what Arrow does, where they are not as written."""
+    with pa.BufferReader(content) as file:
+        parquet = name.endswith(".parquet")
+        metadata = dict((pq.read_metadata(file) if parquet else pa.ipc.open_file(file).schema).metadata or {})
+    if not file_sums.is_whole(content, metadata.get(file_sums.KEY, b"")):
+        raise pa.ArrowInvalid("its bytes have another sum than when they were written")
+    return metadata

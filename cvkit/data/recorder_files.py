@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from cvkit.data import file_sums
 from cvkit.data.images import ImageFacts
 from cvkit.storage import replacing, safe_name
 
@@ -103,10 +104,18 @@ def grouped(looked: Sequence[Looked]) -> dict[tuple[str, int], list[Looked]]:
 
 
 def write(path: Path, looked: Sequence[Looked], source: str, process: str) -> None:
-    """Write records of one model to `path`, whole or not at all. Raises StorageError."""
+    """Write records of one model to `path`, whole or not at all, with the sum of its bytes. Raises StorageError."""
     table = to_table(looked, source, process)
+    about = dict(table.schema.metadata)
+    place = file_sums.place(b"\n".join([about[b"cvkit"], *(one.record.image_id.encode() for one in looked)]))
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata({**about, file_sums.KEY: place}), sink, compression="zstd",
+        use_dictionary=["source", "model", "version", "kept"], write_page_checksum=True,
+    )  # fmt: skip
+    content = file_sums.seal(sink.getvalue().to_pybytes(), place)
     with replacing(path) as part:
-        pq.write_table(table, part, compression="zstd", use_dictionary=["source", "model", "version", "kept"])
+        part.write_bytes(content)
 
 
 def to_table(looked: Sequence[Looked], source: str, process: str) -> pa.Table:

@@ -85,6 +85,11 @@ def open_store(url: str, setting: str) -> Store:
         ) from None  # fmt: skip
     except (ValueError, TypeError) as error:
         raise ConfigError("this is no address of a store", found=str(error)[:200], **wrong) from None
+    except OSError as error:  # those that ask at once whether somebody is there
+        raise ConfigError(
+            "the store does not answer", found=headers.words(error)[:200],
+            remedy="see whether the address is right, and can be reached from here", **wrong,
+        ) from None  # fmt: skip
     return Store(fs, "file" if protocol in ("file", "local") else protocol, str(path))
 
 

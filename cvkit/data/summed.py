@@ -18,10 +18,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cvkit.data import stores
+from cvkit.data import partition_files, stores
 from cvkit.data.stores import Store
 from cvkit.errors import DataError
 from cvkit.stats.summaries import Between, Summary, ks, merged, psi, quantiles, summarise
+from cvkit.storage import check_memory
 from cvkit.tables import PROPERTIES
 
 FOLDER, FILE = "summaries", "summary.arrow"
@@ -224,9 +225,12 @@ def _unpacked(table: pa.Table) -> list[dict[str, Any]]:
 def _read(out: Store, path: str) -> list[dict[str, Any]]:
     try:
         content = stores.patient(lambda: out.fs.cat_file(path))
-        found = _unpacked(checked(pa.ipc.open_file(pa.BufferReader(content)).read_all()))
-    # A few kB that ask for more memory than there is are damaged.
-    except (stores.UnreadError, pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
+        partition_files.about(content, path)
+        alone = pa.ipc.IpcReadOptions(use_threads=False)
+        found = _unpacked(checked(pa.ipc.open_file(pa.BufferReader(content), options=alone).read_all()))
+    except (stores.UnreadError, pa.ArrowException, OSError, ValueError) as error:
+        if not isinstance(error, MemoryError):  # a few kB that ask for more than there is are no summary
+            check_memory(error)
         raise DataError(
             "a summary cannot be read", where=path, found=str(error)[:200],
             remedy="run `cvkit images measure` once more: what is missing or damaged is made again",

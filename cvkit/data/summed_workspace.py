@@ -30,6 +30,7 @@ from cvkit.errors import DataError
 from cvkit.stats import summaries
 from cvkit.stats.arrays import Floats
 from cvkit.stats.summaries import EMPTY, POINTS, merged, summarise
+from cvkit.storage import check_memory
 from cvkit.tables import Window
 
 log = logging.getLogger(__name__)
@@ -137,6 +138,7 @@ def _kept(place: Path, source: str, wrong: dict[str, str]) -> pd.DataFrame:
         try:
             rows = parquet_files.read(file, [*NUMBERS, *NAMES]).to_pandas()
         except (OSError, pa.ArrowException, ValueError) as error:
+            check_memory(error)
             wrong[str(file)] = f"{file}: not what a run keeps: {error}"
             continue
         name = unquote(file.stem.removeprefix("source="), errors="surrogateescape")
@@ -152,7 +154,8 @@ def _measured_about(config: Config, day: str) -> set[str]:
         for file in place.glob("source=*.parquet"):
             try:
                 found.update(parquet_files.read(file, ["image_id"])["image_id"].to_pylist())
-            except (OSError, pa.ArrowException, ValueError):
+            except (OSError, pa.ArrowException, ValueError) as error:
+                check_memory(error)
                 log.debug("%s cannot be read, which is told where its day is", file)
     return found
 

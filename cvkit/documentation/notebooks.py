@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import html
 import json
 import logging
@@ -22,7 +23,7 @@ from cvkit.config import Config
 from cvkit.documentation import notebook_format, pictures
 from cvkit.errors import ConfigError, StorageError
 from cvkit.monitoring.history import History
-from cvkit.storage import packaged, safe_name, storage_error, write_text
+from cvkit.storage import FULL, packaged, safe_name, storage_error, write_text
 from cvkit.tables import Window
 
 TIMEOUT_S = 1800  # seconds a notebook may take, where the schedule does not say
@@ -164,9 +165,9 @@ def _run(config: Config, name: str, path: Path, parameters: dict[str, str], time
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillException
 
-    notebook, folder, error = find_notebook(config, name), config.workspace, ""
+    notebook, folder, error, full = find_notebook(config, name), config.workspace, "", False
     _check_parameters(notebook, set(parameters))
-    with tempfile.TemporaryDirectory() as temporary, _own_kernel(Path(temporary)), _quietly():
+    with _room_for(path), tempfile.TemporaryDirectory() as temporary, _own_kernel(Path(temporary)), _quietly():
         output = Path(temporary) / "report.ipynb"
         try:
             papermill.execute_notebook(
@@ -176,15 +177,32 @@ def _run(config: Config, name: str, path: Path, parameters: dict[str, str], time
         except CellTimeoutError:
             error = f"TimeoutError: the notebook took longer than the {timeout_s} s it may take"
         except (PapermillException, DeadKernelError, NoSuchKernel, RuntimeError) as failure:
-            error = _words(failure)
-        except OSError as failure:
-            raise storage_error(failure, output) from failure
+            error, full = _words(failure), _is_full(failure)
         kept = nbformat.read(output if output.is_file() else notebook, as_version=4)
     _tidy(kept, parameters, folder)
     if error:
         _mark_unfinished(kept, error)
     write_text(path, nbformat.writes(kept))
+    if full:  # no fault of the notebook: it is as if this process had met it
+        raise storage_error(OSError(errno.ENOSPC, error), path)
     return error
+
+
+def _is_full(failure: Exception) -> bool:
+    """Whether a cell ended because a disk is full."""
+    name, value = getattr(failure, "ename", ""), str(getattr(failure, "evalue", ""))
+    return (name == "StorageError" and value.startswith(FULL)) or (
+        name == "OSError" and value.startswith((f"[Errno {errno.ENOSPC}]", f"[Errno {errno.EDQUOT}]"))
+    )
+
+
+@contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """Raise StorageError, about the report at `path`, where a file beside it or a temporary one cannot be written."""
+    try:
+        yield
+    except OSError as failure:
+        raise storage_error(failure, path) from failure
 
 
 def _time_left(seconds: float) -> Callable[[Any], float]:

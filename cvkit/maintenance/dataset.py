@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pyarrow.lib import ArrowInvalid
 
 from cvkit.config import Config
 from cvkit.data.sources import exports
@@ -19,7 +18,7 @@ from cvkit.errors import DataError, StorageError
 from cvkit.maintenance import candidates, leakage, replay, test_set
 from cvkit.maintenance.candidates import CANDIDATES, PRODUCTION, REPLAY, Candidates, Progress
 from cvkit.maintenance.test_set import TestSet
-from cvkit.storage import lock, replacing, replacing_folder
+from cvkit.storage import lock, read_parquet, replacing_folder, write_parquet
 from cvkit.tables import BOXES, LEFT_OUT, MANIFEST, Window, conform
 
 Kind = Literal["incremental", "full"]
@@ -89,9 +88,9 @@ def load(config: Config, name: str) -> Prepared:
         )  # fmt: skip
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        tables = {one: conform(pd.read_parquet(folder / f"{one}.parquet"), columns) for one, columns in PARTS.items()}
+        tables = {one: conform(read_parquet(folder / f"{one}.parquet"), columns) for one, columns in PARTS.items()}
         return Prepared(str(facts["id"]), folder, facts["kind"], summary=facts, **tables)
-    except (OSError, ValueError, LookupError, TypeError, ArrowInvalid) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise StorageError(
             "the data set for training is damaged", where=str(folder), found=f"{type(error).__name__}: {error}"[:200],
             remedy="delete this folder and run `cvkit retrain prepare` again",
@@ -215,14 +214,13 @@ def _written(
         with replacing_folder(folder) as part:
             base = manifest["file"].map(lambda file: Path(file).name)
             exports.write_dataset(part, manifest.assign(file=base), labels, names)
-            conform(manifest[list(MANIFEST)], MANIFEST).to_parquet(part / "manifest.parquet", index=False)
-            conform(labels, BOXES).to_parquet(part / "labels.parquet", index=False)
-            both.left_out.to_parquet(part / "left_out.parquet", index=False)
+            write_parquet(conform(manifest[list(MANIFEST)], MANIFEST), part / "manifest.parquet")
+            write_parquet(conform(labels, BOXES), part / "labels.parquet")
+            write_parquet(both.left_out, part / "left_out.parquet")
             facts = _summary(config, identity, kind, manifest, test)
             (part / FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
     else:  # the same images may be what is left of other ones
-        with replacing(folder / "left_out.parquet") as file:
-            both.left_out.to_parquet(file, index=False)
+        write_parquet(both.left_out, folder / "left_out.parquet")
     return load(config, identity)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from cvkit.config import Config
 from cvkit.errors import StorageError
-from cvkit.storage import remove_tree, replacing_folder, write_text
+from cvkit.storage import read_parquet, remove_tree, replacing_folder, write_parquet, write_text
 from cvkit.tables import conform
 
 Outcome = Literal["passed", "refused", "not enough"]
@@ -87,8 +87,8 @@ def write(folder: Path, result: Result) -> None:
     place = folder / FOLDER / result.key
     remove_tree(place)
     with replacing_folder(place) as part:
-        result.parts.to_parquet(part / "parts.parquet", index=False)
-        result.flipped.to_parquet(part / "flipped.parquet", index=False)
+        write_parquet(result.parts, part / "parts.parquet")
+        write_parquet(result.flipped, part / "flipped.parquet")
     facts = {name: getattr(result, name) for name in Result.__slots__ if name not in ("parts", "flipped")}
     write_text(folder / FILE, json.dumps({**facts, "made": result.made.isoformat()}, indent=2, ensure_ascii=False))
 
@@ -164,7 +164,7 @@ def _result(facts: dict[str, Any], place: Path) -> Result:
         "made": datetime.fromisoformat(facts["made"]),
     }
     parts, flipped = (
-        conform(pd.read_parquet(place / f"{name}.parquet"), columns)
+        conform(read_parquet(place / f"{name}.parquet"), columns)
         for name, columns in (("parts", PARTS), ("flipped", FLIPPED))
     )
     return Result(**told, parts=parts, flipped=flipped)

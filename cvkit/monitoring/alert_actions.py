@@ -238,12 +238,27 @@ def _find(known: Mapping[str, Alert], text: str, missing: Any = None) -> Alert:
     if not found and missing is not None and at:
         made: Alert = missing()
         return made
-    names = [name for alert in known.values() for name in (_named(alert), alert.fingerprint)]
-    close = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
+    close = [one.fingerprint for one in found[:3]] or _meant(known, text)
     raise DataError(
         f"{'several alerts have' if found else 'no alert has'} this name", expected="a fingerprint or RULE@SOURCE",
         found=text, remedy=f"did you mean {' or '.join(close)}?" if close else "`cvkit alerts list --all` shows them",
     )  # fmt: skip
+
+
+def _meant(known: Mapping[str, Alert], text: str) -> list[str]:
+    """Names of alerts that may have been meant, three at most: of that rule, of that source, or written much alike.
+
+    Of a fingerprint nothing but its beginning is remembered.
+    """
+    rule, at, source = text.partition("@")
+    names = sorted({_named(alert) for alert in known.values()})
+    if not at:
+        exact = [name for name in names if text in name.split("@", 1)]
+        begun = [one for one in sorted(known) if len(text) >= SHORTEST and one.startswith(text[:SHORTEST])]
+        return (exact or begun or difflib.get_close_matches(text, names, n=3, cutoff=0.6))[:3]
+    of_rule = [name for name in names if name.startswith(f"{rule}@")]
+    of_source = [name for name in names if name.endswith(f"@{source}")]
+    return difflib.get_close_matches(text, of_rule or of_source or names, n=3, cutoff=0.6)
 
 
 def _unfired(config: Config, connection: sa.Connection, text: str, now: datetime) -> Alert:

@@ -23,7 +23,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
-from cvkit.errors import StorageError
+from cvkit.errors import ConfigError, StorageError
 from cvkit.monitoring.schema import OLDEST, SCHEMA, clean, metadata, migrate, schema_table
 from cvkit.storage import address, memory_error
 
@@ -42,6 +42,11 @@ def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
     """
     with explained(url):
         address = _one_host(sa.make_url(url))
+        if address.get_backend_name() == "sqlite" and (address.password or "password" in address.query):
+            raise ConfigError(
+                "SQLite knows no passwords", where=_shown(url), expected="history: sqlite:///FILE",
+                found="an address with a password", remedy="leave it out: who may read the file may read the history",
+            )  # fmt: skip
         if address.database and address.get_backend_name() == "sqlite":
             _make_file(Path(address.database))
             address = _to_read_only(address)
@@ -97,9 +102,9 @@ def _make_file(file: Path) -> None:
         raise StorageError(
             "the history is an empty file: what was in it is lost", where=str(file),
             expected="a database of cvkit's", found="0 bytes",
-            remedy="restore it from a backup (docs/procedures). Without one, or where nothing was measured yet, delete "
-            "it and run the same command again: `cvkit run --from DAY` measures again, but what people did about "
-            "alerts, decisions and overrides was in it alone",
+            remedy="restore it from a backup: `cvkit restore FILE FOLDER`. Without one, or where nothing was measured "
+            "yet, delete it and run the same command again: `cvkit run --from DAY` measures again, but what people did "
+            "about alerts, decisions and overrides was in it alone",
         )  # fmt: skip
 
 
@@ -238,9 +243,9 @@ def _remedy(cause: str) -> str:
     if any(words in cause for words in ("full", "disk I/O", "readonly", "locked", "lock timeout", "unable to open")):
         return "free some space, mend the permissions or wait, then run the same command again: nothing was lost"
     return (
-        "run the same command again; where history.db is damaged, restore it from a backup (docs/procedures). Without "
-        "one, move it away: `cvkit run --from DAY` measures again, but what people did about alerts, decisions and "
-        "overrides are in it alone"
+        "run the same command again; where history.db is damaged, restore it from a backup: `cvkit restore FILE "
+        "FOLDER`. Without one, move it away: `cvkit run --from DAY` measures again, but what people did about alerts, "
+        "decisions and overrides are in it alone"
     )
 
 

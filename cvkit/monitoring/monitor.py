@@ -218,9 +218,9 @@ def due(config: Config, history: History, now: datetime, most: int = 400) -> lis
     more images lie there now than it had: the newest `LATE_WINDOWS`, and any that had none; and where its labels are
     others than they were: the newest `LATE_LABELS`.
     """
-    now = sources.clock(config, now)
-    dates = sources.capture_dates(config)
-    if ahead := [str(day) for day in dates if day > now.date() + timedelta(days=1)]:
+    dates, today = sources.capture_dates(config), sources.clock(config, max(now, datetime.now(UTC))).date()
+    now = sources.clock(config, now)  # of what is caught up with: what came since lies in nobody's future
+    if ahead := [str(day) for day in dates if day > today + timedelta(days=1)]:
         log.warning("captures that lie in the future are left alone: %s", ", ".join(ahead[:5]))
     past = [day for day in dates if day <= now.date()]
     if not past:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from cvkit.storage import DamagedError, check_memory, read_parquet
 from cvkit.upkeep.findings import Finding, examples
 
 HALF_WRITTEN = (".part", ".part-journal", ".part-wal", ".part-shm", ".cvkit-old")
@@ -28,6 +29,8 @@ TABLES = {  # folders of Parquet files: what one that cannot be read means, and 
     "label-plans": ("error", "labels of this plan have no weights any more", "Restore it from a backup"),
     "recorded": ("error", "these records are lost", "Restore it from a backup, or move it away and look at the disk"),
 }  # fmt: skip
+WHOLE = ("references", "label-plans")  # small, and nothing is as bad as another number there
+WORKED_OUT = ("quality-",)  # kept beside a reference, and made again where it is damaged
 LITTLE, NONE_LEFT = 0.05, 0.01  # share of a disk that is free
 LITTLE_BYTES, NONE_LEFT_BYTES = 5 << 30, 200 << 20  # on a large disk a small share is much
 
@@ -105,25 +108,41 @@ def secrets(files: Iterable[tuple[str, int]]) -> Iterator[Finding]:
 
 
 def tables(root: Path, entries: Iterable[Entry]) -> Iterator[Finding]:
-    """Parquet files whose end, which tells what is in them, cannot be read."""
-    import pyarrow.parquet as pq
-    from pyarrow.lib import ArrowException
+    """Parquet files that are not what was written, those that cannot be made again read whole; of others the end alone.
 
+    Raises StorageError where there is not enough memory to look.
+    """
     damaged: dict[str, list[str]] = {}
     for one in entries:
         kind = PurePosixPath(one.path).parts[0]
         name = PurePosixPath(one.path).name
         if kind in TABLES and not one.folder and one.readable and name.endswith(".parquet") and name[0] != ".":
+            if name.startswith(WORKED_OUT):
+                continue
             try:
-                pq.read_metadata(root / one.path)
+                (read_parquet if kind in WHOLE else _read_end)(root / one.path)
             except FileNotFoundError:  # replaced meanwhile
                 continue
-            except (ArrowException, OSError):
+            except DamagedError:
                 damaged.setdefault(kind, []).append(one.path)
     for kind, paths in damaged.items():
         severity, means, remedy = TABLES[kind]
         yield Finding("error" if severity == "error" else "warning", "tables", examples(paths),
-                      f"cannot be read as Parquet: {means}", remedy)  # fmt: skip
+                      f"not what was written: {means}", remedy)  # fmt: skip
+
+
+def _read_end(path: Path) -> None:
+    """Read what tells what is in a Parquet file. Raises FileNotFoundError, DamagedError, StorageError of memory."""
+    import pyarrow.parquet as pq
+    from pyarrow.lib import ArrowException
+
+    try:
+        pq.read_metadata(path)
+    except FileNotFoundError:
+        raise
+    except (ArrowException, OSError) as error:
+        check_memory(error)
+        raise DamagedError(str(error)[:200]) from error
 
 
 def room(where: str, total: int, free: int, nodes: int, free_nodes: int) -> Iterator[Finding]:

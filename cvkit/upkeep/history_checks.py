@@ -18,6 +18,7 @@ from cvkit.errors import StorageError
 from cvkit.monitoring.database import explained
 from cvkit.monitoring.schema import OLDEST, OUTBOX, REPORTS, RUNS, SCHEMA, SLOTS, schema_table
 from cvkit.slots import Standing
+from cvkit.storage import memory_error
 from cvkit.upkeep.findings import Finding, examples
 
 LARGE_LOG = 256 << 20  # bytes of SQLite's log, which is some MB where it is cut off in time
@@ -25,6 +26,7 @@ WAITS = timedelta(days=1)  # a message that was not sent for so long
 LEFT_BEHIND = timedelta(hours=1)  # nothing that is at work is taken for left behind by a glance at the wrong instant
 SLACK = timedelta(minutes=5)  # clocks of several machines differ
 ANSWERS_S = 10  # a server of databases that has not answered by then does not
+NO_MEMORY = ("error code=7", "error code=3082")  # SQLITE_NOMEM and SQLITE_IOERR_NOMEM, as its quick check tells them
 RESTORE = "Restore it from a backup: `cvkit restore FILE FOLDER`"
 
 Row = Mapping[str, Any]
@@ -119,11 +121,13 @@ def file_state(where: str, *, size: int, readable: bool, writable: bool, log_siz
 
 
 def damage(where: str, look: Callable[[], str]) -> Iterator[Finding]:
-    """What SQLite's own quick check says, unless it says ok."""
+    """What SQLite's own quick check says, unless it says ok. Raises StorageError where it lacked memory to look."""
     try:
         answer = look()
     except sqlite3.Error as error:
         answer = str(error)
+    if answer.endswith(NO_MEMORY) and (short := memory_error(MemoryError(answer))):
+        raise short
     if answer != "ok":
         yield Finding("error", "history", where, f"the database is damaged: {answer[:200]}", RESTORE)
 

@@ -34,6 +34,11 @@ def unpack(archive: Path, folder: Path) -> Manifest:
     cvkit's: nothing is put in place then; StorageError where the disk is full or cannot be written.
     """
     folder = folder.absolute()
+    if not archive.exists() or archive.is_dir():
+        raise DataError(
+            "there is no such archive", where=str(archive), expected="a file that `cvkit backup` wrote",
+            found="a folder" if archive.is_dir() else "no such file", remedy="name the archive first, then the folder",
+        )  # fmt: skip
     _check_folder(folder)
     manifest = read_manifest(archive)
     expected = {file.path: file for file in manifest.files}

@@ -16,6 +16,7 @@ from cvkit.data.sources import parquet_files
 from cvkit.data.sources.joins import Index, resolve
 from cvkit.data.sources.patterns import Found
 from cvkit.data.sources.said import CORNERS, RAW, Said, as_float, is_number
+from cvkit.storage import check_memory
 
 IMAGE = ("image_id", "image")  # the columns or keys that may name the image, the first found counts
 CLASS = ("class_id", "class")
@@ -30,6 +31,7 @@ def read_parquet(said: Said, file: Found, shown: str, index: Index, wanted: Set[
     try:
         table, unfit = _read_columns(file.path)
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        check_memory(error)
         table, unfit = pd.DataFrame(), f"cannot be read as Parquet: {error}"
     if unfit:
         said.report("bad_record", shown, f"{shown}: {unfit}", file.source)
@@ -51,6 +53,7 @@ def read_jsonl(said: Said, file: Found, shown: str, index: Index, wanted: Set[st
     try:
         content = read_file(file.path)
     except OSError as error:
+        check_memory(error)
         said.report("bad_record", shown, f"{shown}: cannot be read: {error}", file.source)
         return
     for number, line in enumerate(content.split(b"\n"), start=1):

@@ -26,6 +26,7 @@ from cvkit.data.sources.classes import by_id_or_name
 from cvkit.data.sources.patterns import Found, Pattern, workspace
 from cvkit.data.sources.said import CORNERS, RAW, Problem, Said, checked, findings_table, problem
 from cvkit.data.sources.times import as_date
+from cvkit.storage import check_memory
 from cvkit.tables import PROPERTIES, Window
 
 log = logging.getLogger(__name__)
@@ -195,6 +196,7 @@ def _read(
                 table = found.cast(_schema(columns))
                 classes[shown] = {int(key): str(name) for key, name in _about(found.schema)["classes"].items()}
             except BROKEN as error:
+                check_memory(error)
                 problems += [problem("bad_record", shown, f"{shown}: no file of a recorder: {error}")] if inside else []
                 continue
             table = table.append_column("file", pa.repeat(shown, len(table)))
@@ -218,7 +220,8 @@ def _source(file: Path) -> str:
     """The source of a file; what its folder says where the file is broken."""
     try:
         return str(_about(pq.read_schema(file))["source"])
-    except BROKEN:
+    except BROKEN as error:
+        check_memory(error)
         return unquote(file.parent.name.removeprefix("source="))
 
 

@@ -14,7 +14,7 @@ from cvkit.monitoring import performance, slices
 from cvkit.monitoring.identity import reference_folder
 from cvkit.monitoring.monitor import Observation
 from cvkit.monitoring.reference import Reference
-from cvkit.storage import write_parquet
+from cvkit.storage import read_parquet, write_parquet
 from cvkit.tables import ANOMALIES, MEASUREMENTS, VERDICTS, Window, conform, empty
 
 FORM = 2  # of the kept table: another where what it holds changes
@@ -74,7 +74,7 @@ def _boxes(reference: Reference, confidence: float) -> pd.DataFrame:
 def _read(path: Path) -> pd.DataFrame | None:
     """The kept table; None where it is damaged, as it can be worked out again."""
     try:
-        table = pd.read_parquet(path)
+        table = read_parquet(path)
     except (OSError, ValueError):
         return None
     return conform(table, QUALITY) if list(table.columns) == list(QUALITY) else None

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import HTTPErrorProcessor, HTTPHandler, HTTPSHandler, Request, build_opener
 
 from cvkit import __version__
@@ -27,6 +28,7 @@ from cvkit.monitoring.channels.trouble import Trouble, trouble
 
 TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
 LONGEST_ANSWER = 4_000_000  # bytes that are read of an answer
+WHO_ASKS = "its address says who asks, which is sent in a header"
 LONGEST_PAUSE_S = 86_400.0  # no answer makes cvkit wait longer than a day
 
 
@@ -108,6 +110,8 @@ def _remedy(status: int) -> str:
 def _attempt(call: Call, seconds: float) -> Reply | Trouble:
     """The answer, or what kept it away: a value, so that no error with an address in it is carried along."""
     try:
+        if urlsplit(call.address.value).username is not None:
+            return Trouble(WHO_ASKS, True, "leave out what is before the @, and name it as `user` and `secret`")
         return within(seconds, partial(_exchange, call, seconds))
     except (OSError, HTTPException, ValueError) as error:
         return trouble(error)
