@@ -7,7 +7,7 @@ never doubles it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -37,6 +37,8 @@ from cvkit.monitoring.schema import (
 from cvkit.tables import MEASUREMENTS, OWN, VERDICTS, Window, conform
 
 log = logging.getLogger(__name__)
+
+Wanted = str | Set[str]
 
 
 class History:
@@ -149,14 +151,17 @@ class History:
             log.warning("%s; what follows is about the version measured last, %s", error, known)
             return str(known)
 
-    def measurements(self, *, start: datetime | None = None, end: datetime | None = None, **equal: str) -> pd.DataFrame:
+    def measurements(
+        self, *, start: datetime | None = None, end: datetime | None = None, **equal: Wanted
+    ) -> pd.DataFrame:
         """Table MEASUREMENTS with model, version, window_start and window_end.
 
-        `start`, `end` bound the windows' starts (half-open); `equal` are values of columns, such as feature="noise".
+        `start`, `end` bound the windows' starts (half-open); `equal` are values of columns, such as feature="noise", or
+        sets of those that are wanted.
         """
         return self._of_windows(MEASURED, MEASUREMENTS, start, end, equal)
 
-    def verdicts(self, *, start: datetime | None = None, end: datetime | None = None, **equal: str) -> pd.DataFrame:
+    def verdicts(self, *, start: datetime | None = None, end: datetime | None = None, **equal: Wanted) -> pd.DataFrame:
         """Table VERDICTS with model, version, window_start and window_end; arguments as for `measurements`."""
         return self._of_windows(JUDGED, VERDICTS, start, end, equal)
 
@@ -294,12 +299,12 @@ class History:
                 self._open = None
 
     def _of_windows(
-        self, table: sa.Table, columns: Any, start: datetime | None, end: datetime | None, equal: dict[str, str]
+        self, table: sa.Table, columns: Any, start: datetime | None, end: datetime | None, equal: dict[str, Wanted]
     ) -> pd.DataFrame:
         about = [RUNS.c.model, RUNS.c.version, RUNS.c.window_start, RUNS.c.window_end]
         known = {**{column.name: column for column in about}, **{name: table.c[name] for name in columns}}
         query = sa.select(table.c.run, *(table.c[name] for name in columns)).join_from(table, RUNS).where(
-            RUNS.c.status == "done", *(known[name] == value for name, value in equal.items())
+            RUNS.c.status == "done", *(_among(known[name], value) for name, value in equal.items())
         )  # fmt: skip
         query = query.where(RUNS.c.window_start >= start) if start else query
         query = query.where(RUNS.c.window_start < end) if end else query
@@ -312,6 +317,11 @@ class History:
     def _frame(self, query: sa.Select[Any]) -> pd.DataFrame:
         with self.reading() as connection:
             return _frame(connection, query)
+
+
+def _among(column: Any, wanted: Wanted) -> sa.ColumnElement[bool]:
+    found: sa.ColumnElement[bool] = column.in_(sorted(wanted)) if isinstance(wanted, Set) else column == wanted
+    return found
 
 
 def _frame(connection: sa.Connection, query: sa.Select[Any]) -> pd.DataFrame:

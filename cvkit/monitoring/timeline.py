@@ -94,11 +94,13 @@ def _standing_out(history: History, model: str, version: str, since: datetime, n
     now = history.verdicts(start=newest, model=model, version=version)
     unknown = now[now["state"] == "unknown"]
     odd |= set(zip(unknown["source"], unknown["feature"], strict=True))
-    before = [
-        history.verdicts(end=newest, model=model, version=version, feature=feature)
-        for feature in sorted({feature for _, feature in odd})
+    sources: dict[str, set[str]] = {}
+    for source, feature in odd:
+        sources.setdefault(feature, set()).add(source)
+    told = [
+        history.verdicts(end=newest, model=model, version=version, feature=feature, source=sources[feature])
+        for feature in sorted(sources)
     ]
-    told = [part[[pair in odd for pair in zip(part["source"], part["feature"], strict=True)]] for part in before]
     return pd.concat([*(part for part in told if len(part)), now]).sort_values("window_start", kind="stable")
 
 
