@@ -161,6 +161,15 @@ DAMAGE: dict[str, tuple[Callable[[Config], object], str, str, str]] = {  # made 
     "no YAML": (lambda c: _settings(c, "  x: [\n"), "error", "settings", "cannot be read as YAML"),
     "no settings": (lambda c: (c.workspace / "cvkit.yml").unlink(), "error", "settings", "no settings to read"),
     "history damaged": (_spoilt_history, "error", "history", "is damaged"),
+    "evidence damaged": (
+        lambda c: execute(c, "UPDATE evidence SET numbers = x'00'"), "error", "history", "evidence in the history",
+    ),
+    "evidence gone": (
+        lambda c: execute(c, "DELETE FROM evidence"), "error", "history", "told of drift is gone",
+    ),
+    "streams gone": (
+        lambda c: execute(c, "DELETE FROM streams"), "error", "history", "told of drift is gone",
+    ),
     "history empty": (lambda c: (c.workspace / "history.db").write_bytes(b""), "error", "history", "an empty file"),
     "history gone": (lambda c: (c.workspace / "history.db").unlink(), "error", "history", "it is gone"),
     "history of another": (

@@ -415,3 +415,19 @@ def test_ctrl_c_ends_the_command_and_its_workers(tmp_path: Path) -> None:
     assert told == "cvkit: stopped; what was finished is kept, the same command goes on from there\n"
     assert workers
     assert not [pid for pid in workers if Path(f"/proc/{pid}/cmdline").exists()]
+
+
+@pytest.mark.parametrize("which", ["--images", "--out"])
+def test_an_address_of_nothing_is_refused(which: str, tmp_path: Path) -> None:
+    told = {"--images": str(tmp_path), "--out": str(tmp_path / "out")} | {which: " "}
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["images", "measure", *(word for pair in told.items() for word in pair)])
+    assert ended.value.code == 2
+
+
+def test_a_pipe_is_a_damaged_row_and_not_asked_for_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "captures", ("cam-1",), days=1, each=3)
+    os.mkfifo(next((tmp_path / "captures").rglob("*.jpg")).with_name("pipe.jpg"))
+    order = ["images", "measure", "--images", f"{tmp_path}/captures/{PATTERN}", "--out", str(tmp_path / "out")]
+    assert [cli.main([*order, "--workers", "1"]) for _ in range(2)] == [0, 0]
+    assert "1 is damaged" in capsys.readouterr().out

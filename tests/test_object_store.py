@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cvkit import cli
-from cvkit.data import file_sums, measured
+from cvkit.data import file_sums, isolation, measured
 from cvkit.data.objects import Captures
 
 pytest.importorskip("s3fs", reason="s3:// needs s3fs")
@@ -49,12 +49,14 @@ def bucket(captures: Path) -> Iterator[Any]:
         patch.setattr(logging.getLogger("werkzeug"), "disabled", True)  # a line for each request
         running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         running.start()
+        isolation.end_idle()  # processes of other tests know of no such store
         patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*running.get_host_and_port()))
         client = boto3.client("s3")
         client.create_bucket(Bucket="plant")
         for path in sorted(captures.rglob("*.jpg")):
             client.put_object(Bucket="plant", Key=f"captures/{path.relative_to(captures)}", Body=path.read_bytes())
         yield client
+        isolation.end_idle()
         running.stop()
 
 

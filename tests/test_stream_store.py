@@ -13,6 +13,7 @@ from hypothesis import given
 from stored_streams import WHOSE, store, through
 from test_entries import windows
 
+from cvkit.errors import StorageError
 from cvkit.monitoring import stream_store
 from cvkit.monitoring.entries import Entries
 from cvkit.monitoring.schema import EVIDENCE
@@ -101,3 +102,18 @@ def test_names_that_no_database_holds(name: str) -> None:
     with store() as connection:
         found = through(connection, {(name, name): stream([1, 2])})
     assert list(found.values()) == [stream([1, 2])]
+
+
+@pytest.mark.parametrize("harm", [
+    "UPDATE evidence SET numbers = x'0011223344'", "UPDATE evidence SET numbers = 'hello'",
+    "UPDATE evidence SET left_out = 'zzz'", "UPDATE evidence SET features = '{\"bri'",
+    "UPDATE evidence SET features = '7'",
+    """UPDATE evidence SET features = '{"noise": 99999999}'""", """UPDATE evidence SET features = '{"noise": 1}'""",
+    """UPDATE streams SET state = '{"kind": 5}'""", "UPDATE streams SET state = '[]'",
+])  # fmt: skip
+def test_a_damaged_row_is_told(harm: str) -> None:
+    with store() as connection:
+        through(connection, {("cam", "noise"): stream(range(3)), ("cam", "f1"): stream(range(2))})
+        connection.exec_driver_sql(harm)
+        with pytest.raises(StorageError, match="evidence in the history is damaged"):
+            stream_store.read(connection, WHOSE)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cvkit import errors
-from cvkit.commands.typed import count, day, positive, stretch
+from cvkit.commands.typed import count, day, positive, some, stretch
 
 if TYPE_CHECKING:
     from cvkit.data.summed import Group
@@ -35,8 +35,8 @@ def _measure_arguments(command: argparse.ArgumentParser, say: Say) -> None:
     command.set_defaults(say=say)
     option = command.add_argument
     words = "images: a folder, or a pattern such as 's3://bucket/captures/{source}/{date}/*.jpg'"
-    option("--images", required=True, metavar="URL", help=words)
-    option("--out", required=True, metavar="URL", help="where to: a folder, or s3://bucket/folder")
+    option("--images", type=some, required=True, metavar="URL", help=words)
+    option("--out", type=some, required=True, metavar="URL", help="where to: a folder, or s3://bucket/folder")
     option("--workers", type=count, default=0, metavar="N", help="processes of this machine (default: one per core)")
     words = "a Dask scheduler, tcp://host:8786, whose workers do it (default: this machine)"
     option("--engine", default="local", metavar="ADDRESS", help=words)

@@ -19,6 +19,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def some(text: str) -> str:
+    """Any words but none, as an unset variable of a shell gives, for argparse."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("nothing is named")
+    return text
+
+
 def port(text: str) -> int:
     """A port of this machine, for argparse."""
     if not text.isdecimal() or not 0 < int(text) < 65_536:

@@ -133,7 +133,12 @@ def _words(error: Exception) -> str:
 
 def _whole(store: Store, item: Item) -> bytes:
     if store.local:
-        content = headers.read_file(item.path)
+        try:
+            content = headers.read_file(item.path)
+        except OSError as error:
+            if headers.NOT_GIVEN not in str(error):  # such as a pipe, which is none the next time either
+                raise UnreadError(_words(error)) from error
+            raise
     elif item.size is not None and item.size > headers.BYTE_LIMIT:
         raise UnreadError(f"{item.size:,} bytes are more than the {headers.BYTE_LIMIT:,} cvkit reads of one file")
     elif item.size == 0:

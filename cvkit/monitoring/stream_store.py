@@ -14,13 +14,18 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from cvkit.errors import StorageError
 from cvkit.monitoring.entries import Entries, State, moment, width
-from cvkit.monitoring.schema import EVIDENCE, STREAMS, clean, equals
+from cvkit.monitoring.schema import EVIDENCE, JUDGED, RUNS, STREAMS, clean, equals
 from cvkit.stats.arrays import Floats
 
 Key = tuple[str, str]  # source and feature
 Part = tuple[list[int], Floats]  # numbers of some windows, and what these told a stream
 KNOWN = ("source", "feature", "state")
+REMEDY = (
+    "restore the history from a backup: `cvkit restore FILE FOLDER`. Without one, move it away: `cvkit run --from DAY` "
+    "measures again, but what people did about alerts, decisions and overrides are in it alone"
+)
 TOLD = ("source", "features", "numbers", "left_out")
 
 
@@ -44,8 +49,33 @@ def replace(
 
 
 def read(connection: sa.Connection, whose: Mapping[str, str], source: str | None = None) -> dict[Key, State]:
-    """The streams by source and feature; where one `source` is given, its own."""
-    given = {**whose} if source is None else {**whose, "source": source}
+    """The streams by source and feature; where one `source` is given, its own.
+
+    Raises StorageError where a row is not what was written.
+    """
+    try:
+        return _read(connection, {**whose} if source is None else {**whose, "source": source})
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise StorageError(
+            "the evidence in the history is damaged", where="tables streams and evidence",
+            expected="rows as cvkit writes them", found=f"{type(error).__name__}: {error}"[:300], remedy=REMEDY,
+        ) from error  # fmt: skip
+
+
+def missing(connection: sa.Connection, whose: Mapping[str, str]) -> list[datetime]:
+    """Starts of windows that were judged by evidence of which nothing is kept, though older one is, or none at all."""
+    sources = sa.select(STREAMS.c.source).where(*equals(STREAMS, whose))
+    known = sa.select(EVIDENCE.c.window_start).where(*equals(EVIDENCE, whose), EVIDENCE.c.source.in_(sources))
+    oldest = connection.execute(sa.select(sa.func.min(known.subquery().c.window_start))).scalar()
+    judged = sa.exists().where(JUDGED.c.run == RUNS.c.id, JUDGED.c.rule == "drift", JUDGED.c.state != "unknown")
+    query = sa.select(RUNS.c.window_start).where(
+        *equals(RUNS, {**whose, "status": "done"}), judged, RUNS.c.window_start.not_in(known),
+        *([RUNS.c.window_start > oldest] if oldest else []),
+    )  # fmt: skip
+    return [row.window_start for row in connection.execute(query.order_by(RUNS.c.window_start))]
+
+
+def _read(connection: sa.Connection, given: Mapping[str, str]) -> dict[Key, State]:
     states: dict[str, dict[str, State]] = {}
     for row in connection.execute(sa.select(*(STREAMS.c[name] for name in KNOWN)).where(*equals(STREAMS, given))):
         states.setdefault(row.source, {})[row.feature] = row.state
@@ -91,6 +121,8 @@ def _whole(states: Mapping[str, State], rows: Sequence[Any]) -> Iterator[tuple[s
     for feature, state in states.items():
         shape, oldest = state.pop("shape"), state["windows"]
         places, table = _in_order(parts[feature]) if feature in parts else ([], np.empty((0, width(shape))))
+        if table.shape[1] != width(shape):
+            raise ValueError(f"{feature}: {table.shape[1]} numbers a window where there should be {width(shape)}")
         left_out: list[Any] = [[]] * len(rows)
         for place, told in odd:
             left_out[place] = told.get(feature, [])
@@ -109,11 +141,14 @@ def _taken_apart(rows: Sequence[Any]) -> tuple[list[str], dict[str, list[Part]]]
         alike.setdefault(row.features, []).append(place)
     starts, parts = [""] * len(rows), dict[str, list[Part]]()
     for features, places in alike.items():
+        told = json.loads(features)
+        if wrong := [place for place in places if len(rows[place].numbers) != 8 * sum(told.values())]:
+            raise ValueError(f"{len(rows[wrong[0]].numbers)} bytes where there should be {8 * sum(told.values())}")
         table = np.frombuffer(b"".join(rows[place].numbers for place in places), dtype="<f8").reshape(len(places), -1)
         for place, seconds in zip(places, table[:, 0].tolist(), strict=True):
             starts[place] = moment(seconds)
         first = 0
-        for feature, columns in json.loads(features).items():
+        for feature, columns in told.items():
             parts.setdefault(feature, []).append((places, table[:, first : first + columns]))
             first += columns
     return starts, parts

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from cvkit.errors import StorageError
+from cvkit.monitoring import stream_store
 from cvkit.monitoring.database import explained
 from cvkit.monitoring.schema import OLDEST, OUTBOX, REPORTS, RUNS, SCHEMA, SLOTS, schema_table
 from cvkit.slots import Standing
@@ -58,7 +59,9 @@ def read(address: str, file: Path | None) -> tuple[Told | None, list[Finding]]:
             try:
                 with engine.connect() as connection:
                     found += schema(_schema(connection), where)
-                    return (_rows(connection) if not found else None), found
+                    if found:
+                        return None, found
+                    return _rows(connection), list(evidence(connection, where))
             finally:
                 engine.dispose()
     except StorageError as error:
@@ -154,6 +157,23 @@ def schema(found: int | None, where: str) -> Iterator[Finding]:
     elif found != SCHEMA:
         yield Finding("error", "history", where, f"it is of another cvkit (schema {found}, not {SCHEMA})",
                       "Use the cvkit that wrote it, or a newer one")  # fmt: skip
+
+
+def evidence(connection: sa.Connection, where: str) -> Iterator[Finding]:
+    """What windows told the streams: whether it can be read, and whether it is there."""
+    names = ("model", "version", "reference_id")
+    query = sa.select(*(RUNS.c[name] for name in names)).where(RUNS.c.status == "done").distinct()
+    for row in connection.execute(query).all():
+        whose = dict(zip(names, row, strict=True))
+        try:
+            stream_store.read(connection, whose)
+        except StorageError as error:
+            yield Finding("error", "history", where, f"{error.problem}: {error.found}", RESTORE)
+            continue
+        if gone := stream_store.missing(connection, whose):
+            stretch = f"--from {gone[0]:%Y-%m-%d} --to {gone[-1] + timedelta(days=1):%Y-%m-%d}"
+            yield Finding("error", "history", where, f"what {len(gone)} windows told of drift is gone, so that later "
+                          f"ones are judged without it", f"Measure them again: `cvkit run {stretch}`")  # fmt: skip
 
 
 def reports(rows: Sequence[Row], files: Collection[str], kept_from: datetime | None, model: str) -> Iterator[Finding]:
