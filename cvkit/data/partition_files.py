@@ -16,7 +16,6 @@ from cvkit.storage import check_memory, replacing
 
 log = logging.getLogger(__name__)
 
-
 ROW_GROUP = 65_536  # rows
 
 

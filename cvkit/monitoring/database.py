@@ -28,6 +28,10 @@ from cvkit.monitoring.schema import OLDEST, SCHEMA, clean, metadata, migrate, sc
 from cvkit.storage import address, memory_error
 
 log = logging.getLogger(__name__)
+RESTORED = (
+    "restore it from a backup: `cvkit restore FILE FOLDER`. Without one, move it away: `cvkit run --from DAY` measures "
+    "again, but what people did about alerts, decisions and overrides are in it alone"
+)
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
 DRIVERS = {"psycopg": "'cvkit[postgresql]'"}  # what to install where this module is missing
 QUEUE = 0x63766B6974  # PostgreSQL's number of the lock that writers queue for: "cvkit"
@@ -242,11 +246,7 @@ def _of_sqlalchemy(error: ValueError) -> bool:
 def _remedy(cause: str) -> str:
     if any(words in cause for words in ("full", "disk I/O", "readonly", "locked", "lock timeout", "unable to open")):
         return "free some space, mend the permissions or wait, then run the same command again: nothing was lost"
-    return (
-        "run the same command again; where history.db is damaged, restore it from a backup: `cvkit restore FILE "
-        "FOLDER`. Without one, move it away: `cvkit run --from DAY` measures again, but what people did about alerts, "
-        "decisions and overrides are in it alone"
-    )
+    return f"run the same command again; where history.db is damaged, {RESTORED}"
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, run: int, rows: pd.DataFrame) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from cvkit.errors import StorageError
+from cvkit.monitoring.database import RESTORED
 from cvkit.monitoring.entries import Entries, State, moment, width
 from cvkit.monitoring.schema import EVIDENCE, JUDGED, RUNS, STREAMS, clean, equals
 from cvkit.stats.arrays import Floats
@@ -22,10 +23,6 @@ from cvkit.stats.arrays import Floats
 Key = tuple[str, str]  # source and feature
 Part = tuple[list[int], Floats]  # numbers of some windows, and what these told a stream
 KNOWN = ("source", "feature", "state")
-REMEDY = (
-    "restore the history from a backup: `cvkit restore FILE FOLDER`. Without one, move it away: `cvkit run --from DAY` "
-    "measures again, but what people did about alerts, decisions and overrides are in it alone"
-)
 TOLD = ("source", "features", "numbers", "left_out")
 
 
@@ -58,7 +55,7 @@ def read(connection: sa.Connection, whose: Mapping[str, str], source: str | None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise StorageError(
             "the evidence in the history is damaged", where="tables streams and evidence",
-            expected="rows as cvkit writes them", found=f"{type(error).__name__}: {error}"[:300], remedy=REMEDY,
+            expected="rows as cvkit writes them", found=f"{type(error).__name__}: {error}"[:300], remedy=RESTORED,
         ) from error  # fmt: skip
 
 
