@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shlex
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from cvkit import __version__, errors
 from cvkit.commands import alerts, documents, images, labels, metrics, retrain, site, upkeep
 from cvkit.commands.parser import Parser
-from cvkit.commands.typed import count, day, port, positive
+from cvkit.commands.typed import count, day, port, positive, source
 from cvkit.storage import memory_error, storage_error
 from cvkit.tables import STATES
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # Everything heavier is imported by the command that needs it: `cvkit --help` must answer at once.
 
+SELDOM = 100_000, 50, 50  # objects before cycles are searched for: at Python's 700 it is a seventh of a fleet's day
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (see `cvkit.errors`)."""
@@ -32,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before numpy is loaded, here and in the notebooks' kernels: on matrices this small threads only wait for each
     # other, on a busy machine ten times as long as the work takes.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.set_threshold(*SELDOM)
     try:
         code = int(options.command(options))
         sys.stdout.flush()
@@ -338,7 +342,7 @@ def _run_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--to", dest="end", metavar="DAY", help="with --from: the first day not measured any more")
     add("--notebook", metavar="NAME", help="write only this report, e.g. 02-drift")
-    add("--source", default="", help="reports about this source only")
+    add("--source", type=source, default="", help="reports about this source only")
     add("--reports", type=count, default=1, metavar="N", help="write reports for the newest N windows (default: 1)")
     add("--fail-on", choices=("warning", "critical"), help="exit with 8 when a verdict is this bad or worse")
 

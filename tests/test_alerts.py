@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from alert_world import CHANNEL, Receiver, config, day, drift, measured, number, verdict
@@ -385,3 +386,22 @@ def test_two_models_in_one_history_do_not_meet(settings: Config, history: Histor
     other = config(tmp_path).model_copy(update={"model": settings.model.model_copy(update={"name": "other"})})
     assert hear(other, history) == []
     assert hear(settings, history) == [("cam-1", "drift", "fired")]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_windows_measured_in_any_order_make_an_alert_begin_where_they_do_in_order(
+    settings: Config, history: History, seed: int
+) -> None:
+    """As of one who goes back to days long past, and looks at the alerts after each."""
+    rng = np.random.default_rng(seed)
+    letters = ["".join(rng.choice(["o", "w", "c"], 6, p=[0.7, 0.2, 0.1])) + "w" * rng.integers(12, 26) for _ in "ab"]
+    days = max(map(len, letters))
+    for place in dict.fromkeys([*rng.permutation(days)[: days // 2].tolist(), *range(days)]):  # some, then the rest
+        states = {"o": "ok", "w": "warning", "c": "critical"}
+        rows = [verdict(source, "brightness", states[one.rjust(days, "o")[place]])
+                for source, one in zip(("cam-1", "cam-2"), letters, strict=True)]  # fmt: skip
+        measured(history, place, rows)
+        alerts.update(settings, history, NOW)
+    (drifted,) = (one for one in alerts.replay(settings, history) if one.rule == "drift")
+    lasting = {source: parts[-1][0] for source, parts in drifted.stretches.items()}
+    assert {one.source: one.since for one in alerts.standing(history, "m")} == lasting

@@ -16,7 +16,7 @@ from image_store import files, fill, measure
 from scipy import stats as oracle
 
 from cvkit import cli
-from cvkit.data import measured, stores, summed
+from cvkit.data import measured, partition_files, stores, summed
 from cvkit.data.stores import Store
 from cvkit.errors import DataError
 
@@ -140,6 +140,20 @@ def test_what_is_kept_of_many_images_is_small_and_near() -> None:
     assert max(kept["slack"].to_pylist()) <= count / 256 + 1
 
 
+@pytest.mark.parametrize("kind", ["summaries", "rows"])
+def test_a_file_in_another_partitions_place_is_told_and_made_again(kind: str, tmp_path: Path) -> None:
+    fill(tmp_path / "in", days=1)
+    measure(tmp_path / "in", tmp_path / "out")
+    whole = files(tmp_path / "out")
+    one, other = sorted((tmp_path / "out" / kind).rglob("*.arrow" if kind == "summaries" else "*.parquet"))[:2]
+    shutil.copy2(one, other)
+    if kind == "summaries":
+        with pytest.raises(DataError, match="written to another place"):
+            summed.groups(store(tmp_path / "out"))
+    measure(tmp_path / "in", tmp_path / "out")
+    assert files(tmp_path / "out") == whole
+
+
 @pytest.mark.parametrize("harm", ["counts", "points", "weights", "features", "nulls", "squares", "memory"])
 def test_a_summary_that_contradicts_itself_is_told_and_made_again(harm: str, tmp_path: Path) -> None:
     fill(tmp_path / "in", days=1)
@@ -160,8 +174,9 @@ def test_a_summary_that_contradicts_itself_is_told_and_made_again(harm: str, tmp
             rows[0]["squares"] = -1.0
         case "nulls":
             rows[0]["mean"] = None
-    with pa.ipc.new_file(place, table.schema) as file:
-        file.write_table(pa.Table.from_pylist(rows, table.schema))
+    partition_files.write(
+        store(tmp_path / "out"), str(place.relative_to(tmp_path / "out")), pa.Table.from_pylist(rows, table.schema)
+    )
     if harm == "memory":
         content = whole[str(place.relative_to(tmp_path / "out"))]
         at = content.index(b"\x28\xb5\x2f\xfd")  # zstd's mark; before it stands the length

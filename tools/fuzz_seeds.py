@@ -105,7 +105,8 @@ def summaries() -> list[bytes]:
     for numbers in (values, values[:, :1], np.full((len(summed.NUMBERS), 2), np.nan)):
         rows = dict(zip(summed.NUMBERS, map(pa.array, numbers), strict=True))
         names = {name: [("", "RGB")[i % 2] for i in range(numbers.shape[1])] for name in summed.NAMES}
-        about = {b"cvkit.images": b"0" * 32, file_sums.KEY: UNSEALED}
+        name = f"{summed.FOLDER}/source=cam-1/date=2026-10-01/{summed.FILE}".encode()
+        about = {b"cvkit.images": b"0" * 32, partition_files.NAME: name, file_sums.KEY: UNSEALED}
         table = summed.of_rows(pa.table(rows | names)).replace_schema_metadata(about)
         made += [partition_files._arrow(table), _plain(table)]
     return made

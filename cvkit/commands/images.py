@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cvkit import errors
-from cvkit.commands.typed import count, day, positive, some, stretch
+from cvkit.commands.typed import count, day, positive, some, source, stretch
 
 if TYPE_CHECKING:
     from cvkit.data.summed import Group
@@ -124,7 +124,7 @@ def _summary_arguments(command: argparse.ArgumentParser, say: Say) -> None:
     option("--config", type=Path, default=Path("cvkit.yml"), metavar="FILE", help=words)
     option("--from", dest="start", type=day, metavar="DAY", help="the first day (default: all)")
     option("--to", dest="end", type=day, metavar="DAY", help="the first day that does not count any more")
-    option("--source", default="", metavar="NAME", help="of one source only")
+    option("--source", type=source, default="", metavar="NAME", help="of one source only")
     option("--by", choices=("source", "month", "day"), default="", help="a table for each (default: one for all)")
     words = "days to hold them against; the last does not count to them, as with --to"
     option("--against", type=stretch, metavar="DAY..DAY", help=words)

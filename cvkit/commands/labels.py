@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cvkit import errors
-from cvkit.commands.typed import count
+from cvkit.commands.typed import count, source
 
 Make = Callable[..., argparse.ArgumentParser]  # of `cvkit.cli`: a command of a workspace
 Say = Callable[[str], None]
@@ -29,7 +29,7 @@ def add(commands: Any, workspace_command: Make, say: Say) -> None:
     when.add_argument("--window", metavar="DAY", help="images of this window (default: the newest measured)")
     when.add_argument("--from", dest="start", metavar="DAY", help="images from this day on")
     more("--to", dest="end", metavar="DAY", help="with --from: the first day not asked about any more")
-    more("--source", default="", help="images of this source only")
+    more("--source", type=source, default="", help="images of this source only")
     more("--format", choices=("yolo", "coco"), default="yolo", help="of the folder (default: %(default)s)")
     more("--out", type=Path, metavar="FOLDER", help="a new folder (default: one in the workspace)")
     more("--seed", type=count, default=0, metavar="N", help="another seed, another draw (default: 0)")

@@ -26,6 +26,11 @@ def some(text: str) -> str:
     return text
 
 
+def source(text: str) -> str:
+    r"""A source's name, for argparse: what is not UTF-8 in it quoted as in all tables (`cam\udcff`)."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def port(text: str) -> int:
     """A port of this machine, for argparse."""
     if not text.isdecimal() or not 0 < int(text) < 65_536:

@@ -165,7 +165,8 @@ def _look(captures: Captures, out: Store, embedder: Config | None, partition: Pa
         )  # fmt: skip
     named = _named(captures, found, embedder)
     rows = partition_files.kept(out, rows_path(partition), named)
-    if rows is not None and partition_files.kept(out, summary_path(partition), named) is None:
+    summary = partition_files.kept(out, summary_path(partition), named) if rows is not None else None
+    if rows is not None and not (summary and summed.is_summary(summary)):
         _sum_up(out, partition, pq.read_table(pa.BufferReader(rows), columns=[*SCHEMA.names]), named)
     return partition, found, rows is not None
 

@@ -17,6 +17,7 @@ from cvkit.storage import check_memory, replacing
 log = logging.getLogger(__name__)
 
 ROW_GROUP = 65_536  # rows
+NAME = b"cvkit.file"  # in a file's metadata: which it is, below the folder of all
 
 
 def write(out: Store, name: str, table: pa.Table) -> None:
@@ -24,7 +25,7 @@ def write(out: Store, name: str, table: pa.Table) -> None:
 
     Its metadata tells it from all others, the names in it included.
     """
-    about = dict(table.schema.metadata or {})
+    about = {**(table.schema.metadata or {}), NAME: name.encode()}
     place = file_sums.place(b"\n".join(b"%s=%s" % one for one in sorted(about.items())))
     table = table.replace_schema_metadata({**about, file_sums.KEY: place})
     content = file_sums.seal(_parquet(table) if name.endswith(".parquet") else _arrow(table), place)
@@ -74,7 +75,7 @@ def _put(out: Store, there: str, content: bytes) -> None:
 
 
 def kept(out: Store, name: str, named: dict[bytes, bytes]) -> bytes | None:
-    """The bytes of a file that is there, as it was written, and about what `named` says (metadata).
+    """The bytes of a file that is there, as it was written there, and about what `named` says (metadata).
 
     None where it is not: then it can be made again. Damage is logged. Raises StorageError where the store does not give
     it.
@@ -95,6 +96,7 @@ def kept(out: Store, name: str, named: dict[bytes, bytes]) -> bytes | None:
         check_memory(error)
         log.warning("%s is damaged (%s) and is made again", name, error)
         return None
+    named = {**named, NAME: name.encode()}
     return content if {key: metadata.get(key) for key in named} == named else None
 
 

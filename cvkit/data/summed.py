@@ -222,12 +222,28 @@ def _unpacked(table: pa.Table) -> list[dict[str, Any]]:
     return plain
 
 
+def _parsed(content: bytes) -> pa.Table:
+    alone = pa.ipc.IpcReadOptions(use_threads=False)
+    return checked(pa.ipc.open_file(pa.BufferReader(content), options=alone).read_all())
+
+
+def is_summary(content: bytes) -> bool:
+    """Whether bytes are a summary as `of_rows` makes it."""
+    try:
+        _parsed(content)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        check_memory(error)
+        return False
+    return True
+
+
 def _read(out: Store, path: str) -> list[dict[str, Any]]:
     try:
         content = stores.patient(lambda: out.fs.cat_file(path))
-        partition_files.about(content, path)
-        alone = pa.ipc.IpcReadOptions(use_threads=False)
-        found = _unpacked(checked(pa.ipc.open_file(pa.BufferReader(content), options=alone).read_all()))
+        written = partition_files.about(content, path).get(partition_files.NAME, b"").decode()
+        found = _unpacked(_parsed(content))
+        if not path.endswith(f"/{written}"):
+            raise pa.ArrowInvalid("it was written to another place")
     except (stores.UnreadError, pa.ArrowException, OSError, ValueError) as error:
         if not isinstance(error, MemoryError):  # a few kB that ask for more than there is are no summary
             check_memory(error)

@@ -153,21 +153,27 @@ def runs(connection: sa.Connection, model: str, version: str, start: datetime) -
     return conform(table, {"id": "int64", **dict.fromkeys(names[1:3], TIME), **dict.fromkeys(names[3:], "str")})
 
 
-def verdicts(connection: sa.Connection, found: pd.DataFrame, since: datetime, features: Iterable[str]) -> pd.DataFrame:
+def verdicts(
+    connection: sa.Connection, found: pd.DataFrame, since: datetime, features: Iterable[str],
+    sources: Collection[str] | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Verdicts of the windows `found` that decide rules, with their windows.
 
     Of windows from `since` on: all that are not ok, those on `features`, and of the others that are ok one for each
     source, rule and window, which says enough. Of all windows those on labels, which come late. Without their reasons:
-    see `reasons`.
+    see `reasons`. Of some `sources` alone, where they are given.
     """
     own = sorted({*LABEL_FEATURES, *features})
     recent = [int(run) for run in found.loc[found["window_start"] >= since, "id"]]
     all_of_them = [int(run) for run in found["id"]]
     late = sa.and_(JUDGED.c.run.in_(all_of_them), JUDGED.c.feature.in_(sorted(LABEL_FEATURES)))
     new = sa.and_(JUDGED.c.run.in_(recent), sa.or_(JUDGED.c.state != "ok", JUDGED.c.feature.in_(own)))
-    rows = _by_run(connection, sa.or_(late, new))  # what is so for many windows is read once: a tenth of the rows
+    of = _of(JUDGED, sources)
+    rows = _by_run(
+        connection, sa.and_(of, sa.or_(late, new))
+    )  # what is so for many windows is read once: a tenth of the rows
     healthy = sa.select(JUDGED.c.run, JUDGED.c.source, JUDGED.c.rule, sa.func.min(JUDGED.c.feature)).where(
-        JUDGED.c.run.in_(recent), JUDGED.c.state == "ok", JUDGED.c.feature.not_in(own)
+        of, JUDGED.c.run.in_(recent), JUDGED.c.state == "ok", JUDGED.c.feature.not_in(own)
     )
     healthy = healthy.group_by(JUDGED.c.run, JUDGED.c.source, JUDGED.c.rule)
     well = pd.DataFrame(connection.execute(healthy).all(), columns=["run", "source", "rule", "feature"])
@@ -189,11 +195,19 @@ def reasons(
     return {(source, start, feature): reason for source, start, feature, reason in connection.execute(query)}
 
 
-def measurements(connection: sa.Connection, found: pd.DataFrame, wanted: Iterable[tuple[str, str]]) -> pd.DataFrame:
-    """Measurements of pairs of feature and metric in the windows `found`, with their windows."""
+def _of(table: sa.Table, sources: Collection[str] | None) -> sa.ColumnElement[bool]:
+    return sa.true() if sources is None else table.c.source.in_(sorted(sources))
+
+
+def measurements(
+    connection: sa.Connection, found: pd.DataFrame, wanted: Iterable[tuple[str, str]],
+    sources: Collection[str] | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Measurements of pairs of feature and metric in the windows `found`, with their windows; of some `sources`."""
     pairs = sorted({*wanted, ("images", "count")})
     columns = [MEASURED.c[name] for name in MEASUREMENTS]
     query = sa.select(MEASURED.c.run, *columns).where(
+        _of(MEASURED, sources),
         MEASURED.c.run.in_([int(run) for run in found["id"]]),
         sa.or_(*(sa.and_(MEASURED.c.feature == feature, MEASURED.c.metric == metric) for feature, metric in pairs)),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +34,7 @@ from cvkit.tables import MEASUREMENTS, empty
 
 LATE = 60  # newest windows in which labels may still come
 EVERYTHING = 10_000  # windows, as many as a rule is replayed on
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 AUTHOR = "cvkit"  # of what happens by itself
 FACTS = ("feature", "class_name", "reason", "n", *conditions.NUMBERS)  # what an alert keeps of the look it rests on
 # What an alert keeps of what it was: always, and while it has not been over.
@@ -79,16 +80,28 @@ def _look(
     connection: sa.Connection, config: Config, version: str, rules: Sequence[AlertRule], known: Mapping[str, Alert],
     now: datetime,
 ) -> tuple[Past, dict[str, Alert], list[Entry]]:  # fmt: skip
-    """The newest windows, and what they make of alerts; all windows, where one that is new began before these."""
+    """The newest windows, and what they make of alerts; all windows of sources where it may have begun before these."""
     model, flap = config.model.name, config.alerts.flap_windows
-    for back, most in ((flap, LATE), (EVERYTHING, EVERYTHING)):
-        past = read_past(connection, model, version, rules, back, most)
+
+    def judged(past: Past, whole: Collection[str]) -> tuple[dict[str, Alert], list[Entry]]:
         looks = conditions.looks(rules, past, config.rules.minimum_images)
-        found, entries = judge(rules, looks, known, now, model, version, flap)
-        new = [found[entry.fingerprint].since for entry in entries if entry.action == "fired"]
-        if not new or min(new) > past.runs["window_start"].min():
-            break
+        return judge(rules, looks, known, now, model, version, flap, whole)
+
+    past = read_past(connection, model, version, rules, flap)
+    found, entries = judged(past, ())
+    fired, edge = (found[one.fingerprint] for one in entries if one.action == "fired"), past.runs["window_start"].min()
+    whole = {alert.source for alert in fired if alert.since <= edge}
+    whole |= _unsure(known.values(), version, store.runs(connection, model, version, LONG_AGO))
+    if whole:
+        past = past.joined(read_past(connection, model, version, rules, EVERYTHING, EVERYTHING, whole), whole)
+        found, entries = judged(past, whole)
     return past, found, entries
+
+
+def _unsure(known: Iterable[Alert], version: str, runs: pd.DataFrame) -> set[str]:
+    """Sources with an open alert that windows were put before, or into, after later ones had been measured."""
+    early = runs.loc[runs["id"] < runs["id"].cummax(), "window_start"].max()  # before an older one was
+    return {alert.source for alert in known if alert.open and alert.version == version and alert.since <= early}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,30 +189,36 @@ def _standing(connection: sa.Connection, model: str, version: str, past: Past, a
 
 
 def read_past(
-    connection: sa.Connection, model: str, version: str, rules: Sequence[AlertRule], flap: int, most: int = LATE
-) -> Past:
-    """What decides rules now: the newest windows, as many as flapping and rules look back, and late labels'."""
+    connection: sa.Connection, model: str, version: str, rules: Sequence[AlertRule], flap: int, most: int = LATE,
+    sources: Collection[str] | None = None,
+) -> Past:  # fmt: skip
+    """What decides rules now: the newest windows, as many as flapping and rules look back, and late labels'.
+
+    Of some `sources` alone, where they are given.
+    """
     back = flap + conditions.LONGEST_QUIET + max((rule.for_windows for rule in rules), default=1)
     starts = store.windows(connection, model, version, max(back, most))
-    epoch = datetime.min.replace(tzinfo=UTC)
-    runs = store.runs(connection, model, version, starts[0] if starts else epoch)
-    recent = starts[-back:][0] if starts else epoch
+    runs = store.runs(connection, model, version, starts[0] if starts else LONG_AGO)
+    recent = starts[-back:][0] if starts else LONG_AGO
     features = {rule.feature for rule in rules if rule.state}
     wanted = {(rule.feature, rule.statistic) for rule in rules if not rule.state}
     done = runs[runs["status"] == "done"]
     by_number = done if any(feature == "performance" for feature, _ in wanted) else done[done["window_start"] >= recent]
     return Past(
-        store.verdicts(connection, done, recent, features),
-        store.measurements(connection, by_number, wanted),
+        store.verdicts(connection, done, recent, features, sources),
+        store.measurements(connection, by_number, wanted, sources),
         runs[runs["window_start"] >= recent],
     )
 
 
 def judge(
     rules: Sequence[AlertRule], looks: pd.DataFrame, known: Mapping[str, Alert], now: datetime, model: str,
-    version: str, flap: int = 7,
+    version: str, flap: int = 7, whole: Collection[str] = (),
 ) -> tuple[dict[str, Alert], list[Entry]]:  # fmt: skip
-    """What `looks` (table LOOKS) make of the alerts that are `known`, by fingerprint, and what happened on the way."""
+    """What `looks` (table LOOKS) make of the alerts that are `known`, by fingerprint, and what happened on the way.
+
+    Of the sources `whole` they begin with the first window of this version.
+    """
     found, entries = dict(known), []
     by_name = {rule.name: rule for rule in rules}
     for name, source, mine in _by_rule_and_source(looks):
@@ -208,7 +227,7 @@ def judge(
             continue
         course = conditions.course(mine["breached"].tolist(), by_name[name].for_windows, flap)
         identity = fingerprint, model, version, source, name
-        after, happened = _after(known.get(fingerprint), identity, course, mine, now)
+        after, happened = _after(known.get(fingerprint), identity, course, mine, now, source in whole)
         if after is None:
             continue
         found[fingerprint] = after
@@ -260,14 +279,15 @@ def _after(
     course: conditions.Course,
     looked: Looked,
     now: datetime,
+    whole: bool,
 ) -> tuple[Alert | None, Happened]:
-    """An alert after a look at the row of windows, and what happened to it."""
+    """An alert after a look at the row of windows, the `whole` or its end, and what happened to it."""
     if not course.firing:
         return _ended(before, course, looked, now)
     newest = int(looked["breached"].nonzero()[0][-1])
     since = _time(looked["window_start"][course.since])
-    if before is not None and before.open:  # it may have begun before the windows that are looked back on
-        since = min(since, before.since)
+    if before is not None and before.open and not (whole and before.version == identity[2]):
+        since = min(since, before.since)  # it may have begun before the windows that are looked back on
     settled = before is not None and before.state != "resolved"
     kept = (*(TOLD if before else ()), *(DONE if settled else ()))
     after = Alert(

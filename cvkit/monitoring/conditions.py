@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,14 @@ class Past:
     verdicts: pd.DataFrame  # VERDICTS with model, version, window_start, window_end
     measurements: pd.DataFrame  # MEASUREMENTS likewise
     runs: pd.DataFrame  # window_start, window_end, status, error
+
+    def joined(self, other: Past, sources: Collection[str]) -> Past:
+        """With the rows of another in place of its own, of these `sources`."""
+        verdicts, measurements = (
+            pd.concat([own[~own["source"].isin(sources)], its], ignore_index=True)
+            for own, its in ((self.verdicts, other.verdicts), (self.measurements, other.measurements))
+        )
+        return Past(verdicts, measurements, other.runs)
 
 
 @dataclass(frozen=True, slots=True)

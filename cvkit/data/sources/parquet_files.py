@@ -28,8 +28,8 @@ def read(path: str | os.PathLike[str], columns: Sequence[str]) -> pa.Table:
         if lacking := [name for name in columns if name not in known.names]:
             raise pa.ArrowInvalid(f"no column {lacking[0]}")
         batches, size = [], 0
-        threads = file.metadata.num_rows > ROWS_AT_ONCE  # for a small file they cost more than they save
-        for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(columns), use_threads=threads):
+        # Threads gain nothing, and where memory ends in one Arrow waits for ever (see `storage.read_parquet`).
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(columns), use_threads=False):
             batches.append(batch)
             size += batch.nbytes
             if size > MOST_BYTES:
