@@ -12,6 +12,7 @@ from mkdocs.exceptions import Abort, ConfigurationError, PluginError
 
 from cvkit.config import Config
 from cvkit.documentation import notebook_format
+from cvkit.documentation.site import shell
 from cvkit.errors import ConfigError, CvkitError, ReportError
 from cvkit.storage import lock, remove_tree, storage_error, swap_back, swap_in
 
@@ -76,7 +77,7 @@ def serve(config: Config, address: str = "127.0.0.1:8000") -> None:
         _mkdocs_settings(config, False, told, dev_addr=address)
     log = logging.getLogger("mkdocs")
     handler, level = logging.StreamHandler(), log.level
-    handler.addFilter(lambda record: "jupyter" not in record.name or record.levelno > logging.INFO)  # a line a report
+    handler.addFilter(_matters)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
@@ -92,6 +93,12 @@ def serve(config: Config, address: str = "127.0.0.1:8000") -> None:
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+
+
+def _matters(record: logging.LogRecord) -> bool:
+    """Not a line for each report, nor that the page that stands for all of them is empty to MkDocs."""
+    usual = "jupyter" in record.name or shell.ADDRESS in record.getMessage()
+    return record.levelno > logging.INFO or not usual
 
 
 @contextmanager
