@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Everything heavier is imported by the command that needs it: `cvkit --help` must answer at once.
 
-SELDOM = 100_000, 50, 50  # objects before cycles are searched for: at Python's 700 it is a seventh of a fleet's day
+SELDOM = 100_000  # objects before cycles are searched for: at Python's 700 it is a seventh of a fleet's day
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before numpy is loaded, here and in the notebooks' kernels: on matrices this small threads only wait for each
     # other, on a busy machine ten times as long as the work takes.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    gc.set_threshold(*SELDOM)
+    gc.set_threshold(SELDOM)
     try:
         code = int(options.command(options))
         sys.stdout.flush()
