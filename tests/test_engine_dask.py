@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +10,7 @@ import engine_work
 import image_store
 import numpy as np
 import pytest
+from dask_cluster import Cluster
 from image_store import PATTERN, files, fill
 
 from cvkit import cli
@@ -23,37 +19,6 @@ from cvkit.data.engine import Lost
 from cvkit.errors import ConfigError, DataError, EngineError
 
 pytest.importorskip("distributed", reason="Dask is an extra")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-
-
-class Cluster:
-    """A scheduler and workers in processes of their own, as on machines of their own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.processes = folder, list[subprocess.Popen[bytes]]()
-        self.scheduler = self._start("scheduler", "--port", "0", "--no-dashboard", "--no-jupyter",
-                                     "--scheduler-file", str(folder / "scheduler.json"))  # fmt: skip
-        deadline = time.monotonic() + 60
-        while not (folder / "scheduler.json").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        time.sleep(0.2)
-        self.address: str = json.loads((folder / "scheduler.json").read_text())["address"]
-
-    def add(self) -> subprocess.Popen[bytes]:
-        return self._start("worker", self.address, "--nthreads", "1", "--no-dashboard", "--no-nanny")
-
-    def _start(self, *words: str) -> subprocess.Popen[bytes]:
-        log = (self.folder / f"{len(self.processes)}.log").open("wb")
-        process = subprocess.Popen([sys.executable, "-W", "ignore", "-m", "dask", *words], stdout=log, stderr=log,
-                                   env=ENVIRONMENT, cwd=self.folder)  # fmt: skip
-        log.close()
-        self.processes.append(process)
-        return process
-
-    def end(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture

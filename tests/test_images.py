@@ -454,7 +454,8 @@ def test_no_permission(write, scene, monkeypatch):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
         monkeypatch.setattr(headers.os, "open", deny)
-    assert images.measure(path).damage_detail == images.header(path).damage_detail == "Permission denied"
+    assert images.header(path).damage_detail == "Permission denied"
+    assert images.measure(path).damage_detail == f"{headers.NOT_GIVEN}: Permission denied"
 
 
 def png_of(width: int, height: int) -> bytes:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +19,11 @@ import image_store
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import requests
+from dask_cluster import Cluster
 
 from cvkit import cli
-from cvkit.data import file_sums, isolation, measured
+from cvkit.data import engine, file_sums, isolation, measured
 from cvkit.data.objects import Captures
 
 pytest.importorskip("s3fs", reason="s3:// needs s3fs")
@@ -152,3 +157,65 @@ def test_no_key_is_shown_where_a_store_is_not_there(
     shown = "".join([*capsys.readouterr(), told.stdout, told.stderr])
     assert "nothing is there" in shown
     assert not [word for word in (KEY, SECRET) if word in shown]
+
+
+def test_a_cluster_writes_the_same_objects(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed", reason="Dask is an extra")
+    monkeypatch.setattr(engine, "CONNECT_S", 120.0)  # a busy machine is no fault of the code
+    cluster, amid = Cluster(tmp_path), list[int]()
+
+    def lose(worker: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + 120
+        while not (there := objects(bucket, "by-dask")) and time.monotonic() < until:
+            time.sleep(0.02)
+        worker.kill()
+        amid.append(len(there))
+
+    try:
+        ending = threading.Thread(target=lose, args=[cluster.add()])
+        cluster.add()
+        ending.start()
+        assert cli.main([*line(TESTED, "s3://plant/by-dask", 1), "--engine", cluster.address]) == 0
+        ending.join()
+    finally:
+        cluster.end()
+    assert 0 < amid[0] < len(objects(bucket, "by-dask")), "a worker was lost amid the work"
+    assert cli.main(line(TESTED, "s3://plant/by-one", 1)) == 0
+    assert objects(bucket, "by-dask") == objects(bucket, "by-one")
+
+
+@pytest.mark.parametrize(
+    ("denied", "code", "words"),
+    [
+        ("ListBucket", 3, "Access Denied"),
+        ("GetObject", 3, "did not come from the store"),
+        ("PutObject", 6, "does not take"),
+    ],
+)
+def test_what_is_denied_is_told_and_done_once_it_is_granted(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denied: str, code: int, words: str
+) -> None:
+    iam, address, user = boto3.client("iam"), os.environ["AWS_ENDPOINT_URL"], f"without-{denied}"
+    command = line(TESTED, "s3://plant/denied" if denied == "PutObject" else str(tmp_path), 1)
+    iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    rights = [f"s3:{action}" for action in ("ListBucket", "GetObject", "HeadObject", "PutObject") if action != denied]
+    statement = {"Effect": "Allow", "Action": rights, "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=policy)
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+        patch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+        requests.post(f"{address}/moto-api/reset-auth", data="0", timeout=10)  # rights count from now on
+        try:
+            done = subprocess.run([sys.executable, "-m", "cvkit.cli", *command], capture_output=True, text=True,
+                                  timeout=300, check=False)  # fmt: skip
+        finally:
+            requests.post(f"{address}/moto-api/reset-auth", data="inf", timeout=10)
+    said = done.stdout + done.stderr
+    assert (done.returncode, words in said) == (code, True), said
+    assert key["SecretAccessKey"] not in said
+    assert cli.main(command) == 0
+    assert cli.main(line(TESTED, "s3://plant/granted", 1)) == 0
+    made = objects(bucket, "denied") if denied == "PutObject" else image_store.files(tmp_path)
+    assert made == objects(bucket, "granted")

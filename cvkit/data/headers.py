@@ -23,7 +23,8 @@ open_image = Image.open  # bound now: Ultralytics' own wants to install a packag
 BYTE_LIMIT = 2**29  # of one file; larger ones are not read
 NOT_GIVEN = "the store did not give it"  # how the words of errors begin that may be over at the next try
 _FAULTS = ("EIO", "ETIMEDOUT", "ESTALE", "ENOTCONN", "ECONNRESET", "ECONNABORTED", "ECONNREFUSED", "EPIPE", "ENETDOWN",
-           "ENETUNREACH", "ENETRESET", "EHOSTDOWN", "EHOSTUNREACH", "EREMOTEIO", "EAGAIN", "EBUSY")  # fmt: skip
+           "ENETUNREACH", "ENETRESET", "EHOSTDOWN", "EHOSTUNREACH", "EREMOTEIO", "EAGAIN", "EBUSY",
+           "EACCES", "EPERM")  # fmt: skip
 STORE_FAULTS = frozenset(getattr(errno, name) for name in _FAULTS if hasattr(errno, name))
 HEADER_BYTES = 2**16  # nearly all JPEGs say their size in these
 

@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 TRIES = 4  # of one object
 PAUSE_S = 0.25  # before the second; doubled before each further one
 ASKS = re.compile(r"//[^/\s\"']*@")  # who asks, in an address that a package's error may show
-# What another attempt does not mend.
+# What another attempt does not mend; rights may be granted until the next command.
 LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
@@ -106,7 +106,7 @@ def read(store: Store, item: Item) -> bytes:
 def patient(ask: Callable[[], Answer]) -> Answer:
     """What a store answers, asked a few times with growing pauses.
 
-    Raises NotGivenError with the last reason, UnreadError at once for one of `LASTING`.
+    Raises NotGivenError with the last reason, and at once where that is denied; UnreadError for another of `LASTING`.
     """
     pause = PAUSE_S
     for attempt in range(TRIES):
@@ -115,7 +115,8 @@ def patient(ask: Callable[[], Answer]) -> Answer:
         except UnreadError:
             raise
         except LASTING as error:
-            raise UnreadError(_words(error)) from error
+            kind = NotGivenError if isinstance(error, PermissionError) else UnreadError
+            raise kind(_words(error)) from error
         except Exception as error:  # each store's package has errors of its own
             if attempt + 1 == TRIES:
                 raise NotGivenError(f"{_words(error)[:200]} ({TRIES} attempts)") from error
