@@ -56,11 +56,17 @@ def _timed_out(content: bytes) -> bytes:
     raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
 
+def _denied(content: bytes) -> bytes:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def _half(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
-FAULTS: dict[str, Callable[[bytes], bytes]] = {"times out": _timed_out, "half a file": _half, "nothing": lambda _: b""}
+FAULTS: dict[str, Callable[[bytes], bytes]] = {
+    "times out": _timed_out, "denied": _denied, "half a file": _half, "nothing": lambda _: b"",
+}  # fmt: skip
 
 
 def break_store(patch: pytest.MonkeyPatch, ending: str, fault: Callable[[bytes], bytes], share: float = 0.2) -> None:
