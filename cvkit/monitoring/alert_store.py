@@ -169,9 +169,8 @@ def verdicts(
     late = sa.and_(JUDGED.c.run.in_(all_of_them), JUDGED.c.feature.in_(sorted(LABEL_FEATURES)))
     new = sa.and_(JUDGED.c.run.in_(recent), sa.or_(JUDGED.c.state != "ok", JUDGED.c.feature.in_(own)))
     of = _of(JUDGED, sources)
-    rows = _by_run(
-        connection, sa.and_(of, sa.or_(late, new))
-    )  # what is so for many windows is read once: a tenth of the rows
+    # What is so for many windows is read once: a tenth of the rows.
+    rows = _by_run(connection, sa.and_(of, sa.or_(late, new)))
     healthy = sa.select(JUDGED.c.run, JUDGED.c.source, JUDGED.c.rule, sa.func.min(JUDGED.c.feature)).where(
         of, JUDGED.c.run.in_(recent), JUDGED.c.state == "ok", JUDGED.c.feature.not_in(own)
     )
