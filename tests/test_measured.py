@@ -327,6 +327,17 @@ def test_a_store_that_fails_for_good_makes_no_good_image(
     assert (told.damage, told.damage_detail, told.content) == ("unreadable", begun + words, "")
 
 
+def test_a_store_that_stays_away_is_asked_little_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "PAUSE_S", 0.001)
+    away = [TimeoutError("no answer")]
+    fs = Faulty(*away * (3 * stores.TRIES + 7), WHOLE, *away * (2 * stores.TRIES))
+    found = [
+        images.ImageFacts(*facts) for facts in measuring.of_objects(Store(fs, "s3", "b"), [Item("b/a", 1000)] * 13)
+    ]
+    assert [one.damage_detail.startswith(NOT_GIVEN) for one in found] == [True] * 10 + [False, True, True]
+    assert fs.asked == 3 * stores.TRIES + 7 + 1 + 2 * stores.TRIES
+
+
 def test_a_store_that_fails_a_few_times_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "PAUSE_S", 0.001)
     fs = Faulty(TimeoutError(), WHOLE[:10], OSError("reset"), WHOLE)

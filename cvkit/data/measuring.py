@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cvkit.config import Config
 
 LOST = "unreadable"  # the damage of an image that ends each process which decodes it
+PATIENCE = 3  # images in a row that a store is asked for several times though it gives none
 KEPT_BYTES = 2**28  # of images that a worker keeps between measuring and embedding them
 
 Facts = tuple[Any, ...]  # the fields of `images.ImageFacts`
@@ -29,8 +30,8 @@ def of_files(paths: Sequence[str]) -> Iterator[Facts]:
 
 def of_objects(store: Store, items: Sequence[Item]) -> Iterator[Facts]:
     """What is known of each image of a store."""
-    for item in items:
-        yield astuple(_measured(store, item)[0])
+    for fact, _ in _measured(store, items):
+        yield astuple(fact)
 
 
 def embedded(config: Config, store: Store, items: Sequence[Item]) -> list[tuple[Facts, bytes | None]]:
@@ -47,8 +48,7 @@ def embedded(config: Config, store: Store, items: Sequence[Item]) -> list[tuple[
 
     torch.set_num_threads(1)  # each core has a worker of its own, and sums come in one order
     facts, kept, room = [], dict[str, bytes](), KEPT_BYTES
-    for item in items:
-        fact, content = _measured(store, item)
+    for item, (fact, content) in zip(items, _measured(store, items), strict=True):
         facts.append(fact)
         if fact.damage in ("", "truncated") and len(content) <= room:
             kept[item.path] = content
@@ -74,9 +74,18 @@ def lost(why: Lost) -> Facts:
     return astuple(images.ImageFacts(damage=LOST, damage_detail=f"a process that decodes it {why.reason}"))
 
 
-def _measured(store: Store, item: Item) -> tuple[images.ImageFacts, bytes]:
+def _measured(store: Store, items: Sequence[Item]) -> Iterator[tuple[images.ImageFacts, bytes]]:
+    """Each image and its bytes. A store that was away a few times in a row is asked once for each further image."""
+    away = 0
+    for item in items:
+        fact, content = _one(store, item, stores.TRIES if away < PATIENCE else 1)
+        away = away + 1 if fact.damage_detail.startswith(NOT_GIVEN) else 0
+        yield fact, content
+
+
+def _one(store: Store, item: Item, tries: int) -> tuple[images.ImageFacts, bytes]:
     try:
-        content = stores.read(store, item)
+        content = stores.read(store, item, tries)
     except stores.NotGivenError as error:
         return images.ImageFacts(damage="unreadable", damage_detail=f"{NOT_GIVEN}: {error}"), b""
     except stores.UnreadError as error:

@@ -93,23 +93,23 @@ def open_store(url: str, setting: str) -> Store:
     return Store(fs, "file" if protocol in ("file", "local") else protocol, str(path))
 
 
-def read(store: Store, item: Item) -> bytes:
-    """All bytes of an image. Raises UnreadError, after a few attempts where another may mend it (NotGivenError).
+def read(store: Store, item: Item, tries: int = TRIES) -> bytes:
+    """All bytes of an image. Raises UnreadError, after so many `tries` where another may mend it (NotGivenError).
 
     That is so where there is no answer, or more or fewer bytes than listed.
     """
     if item.content is not None:
         return item.content
-    return patient(lambda: _whole(store, item))
+    return patient(lambda: _whole(store, item), tries)
 
 
-def patient(ask: Callable[[], Answer]) -> Answer:
+def patient(ask: Callable[[], Answer], tries: int = TRIES) -> Answer:
     """What a store answers, asked a few times with growing pauses.
 
     Raises NotGivenError with the last reason, and at once where that is denied; UnreadError for another of `LASTING`.
     """
     pause = PAUSE_S
-    for attempt in range(TRIES):
+    for attempt in range(tries):
         try:
             return ask()
         except UnreadError:
@@ -118,8 +118,8 @@ def patient(ask: Callable[[], Answer]) -> Answer:
             kind = NotGivenError if isinstance(error, PermissionError) else UnreadError
             raise kind(_words(error)) from error
         except Exception as error:  # each store's package has errors of its own
-            if attempt + 1 == TRIES:
-                raise NotGivenError(f"{_words(error)[:200]} ({TRIES} attempts)") from error
+            if attempt + 1 == tries:
+                raise NotGivenError(f"{_words(error)[:200]} ({tries} attempts)") from error
             log.debug("a store did not answer, asked again in %g s: %s", pause, error)
         time.sleep(pause)
         pause *= 2
