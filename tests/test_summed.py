@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 from datetime import date
@@ -186,3 +187,19 @@ def test_a_summary_that_contradicts_itself_is_told_and_made_again(harm: str, tmp
     measure(tmp_path / "in", tmp_path / "out")
     assert files(tmp_path / "out") == whole
     assert summed.groups(store(tmp_path / "out"))[0].images == 10
+
+
+def test_a_source_that_is_no_utf8_is_named_as_it_is_or_as_it_is_quoted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = os.fsdecode(b"cam\xff")
+    fill(tmp_path / "in", ("cam-1", name), days=1)
+    measure(tmp_path / "in", tmp_path / "out")
+    said = []
+    for asked in (name, "cam\\udcff"):
+        capsys.readouterr()
+        assert cli.main(["images", "summary", "--out", str(tmp_path / "out"), "--by", "source", "--source", asked]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert "cam\\udcff" in said[0]
+    assert "cam-1" not in said[0]
