@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 
+# Who asks, and what he is allowed by, in an address: of one that was made a path, too.
+SECRETS = re.compile(
+    r"(?P<start>\b[a-z][a-z0-9+.-]+:/{1,2})(?:[^\s/?'\"]*@)?(?P<place>[^\s?'\"]*)(?:\?[^\s'\"]*=[^\s'\"]*)?", re.I
+)
 DONE = 0
 WINDOWS_FAILED = 4  # some windows or reports failed, all others are done
 VERDICT_REACHED = 8  # `--fail-on` asked for a failure at this verdict
@@ -15,15 +20,17 @@ OVERDUE = 12  # `cvkit status --overdue`: a job of the schedule did not run when
 class CvkitError(Exception):
     """Something the user can mend: what went wrong, what was expected, what was found, where, and what to do.
 
-    The parts are kept apart so that a command line, a notebook and a web page can each lay them out.
+    The parts are kept apart so that a command line, a notebook and a web page can each lay them out. Addresses in them
+    lose who asks and what follows `?`, wherever they come from.
     """
 
     exit_code = 1
 
     def __init__(self, problem: str, *, expected: str = "", found: str = "", where: str = "", remedy: str = "") -> None:
-        self.problem, self.expected, self.found, self.where, self.remedy = problem, expected, found, where, remedy
-        parts = [("where", where), ("expected", expected), ("found", found), ("what to do", remedy)]
-        super().__init__("\n".join([problem, *(f"  {name}: {text}" for name, text in parts if text)]))
+        plain = (SECRETS.sub(r"\g<start>\g<place>", str(text)) for text in (problem, expected, found, where, remedy))
+        self.problem, self.expected, self.found, self.where, self.remedy = plain
+        parts = [("where", self.where), ("expected", self.expected), ("found", self.found), ("what to do", self.remedy)]
+        super().__init__("\n".join([self.problem, *(f"  {name}: {text}" for name, text in parts if text)]))
 
 
 class ConfigError(CvkitError):

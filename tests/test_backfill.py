@@ -180,6 +180,27 @@ def test_a_window_that_comes_late_finds_those_that_wait(workspace: Config) -> No
     pd.testing.assert_frame_equal(late["verdicts"], alone["verdicts"])
 
 
+@pytest.mark.parametrize("order", [(5, 4, 3, 2, 1, 0), (4, 5, 0, 1, 2, 3), (3, 0, 4, 2, 5, 1)])
+def test_windows_in_any_order_make_the_same_history(workspace: Config, order: tuple[int, ...]) -> None:
+    """One camera is silent in a window that is measured before any in which it sent something."""
+    known = reference.load(workspace)
+    found = []
+    for places in (range(6), order):
+        with History.open(workspace.history_url) as history:
+            for place in places:
+                monitor.run(workspace, WINDOWS[place], history, known)
+        found.append(put_aside(workspace))
+    assert found[0]["streams"] == found[1]["streams"]
+    for name in ("measurements", "verdicts"):
+        key = [
+            one
+            for one in ("window_start", "source", "feature", "metric", "class_name", "rule")
+            if one in found[0][name]
+        ]
+        one, other = (each[name].sort_values(key, ignore_index=True) for each in found)
+        pd.testing.assert_frame_equal(one, other)
+
+
 def test_waiting_has_an_end(workspace: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     known = reference.load(workspace)
     with History.open(workspace.history_url) as history, Recording(workspace, known, history) as held:

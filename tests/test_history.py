@@ -427,7 +427,7 @@ def test_the_worst_verdict_of_a_window_and_source_is_kept_up(tmp_path: Path) -> 
     with History.open(url(tmp_path)) as history:
         for number in range(40):
             window = windows[rng.integers(4)]
-            later = {windows[rng.integers(4)]: judged()} if number % 3 else {}
+            later = {windows[rng.integers(4)]: (judged(), conform(pd.DataFrame(), MEASUREMENTS))} if number % 3 else {}
             put(history, window, verdicts=judged(), later=later)
             expected = history.verdicts(model="m")
             rank = expected["state"].map(STATES.index)

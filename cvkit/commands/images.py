@@ -119,7 +119,7 @@ def _summary_arguments(command: argparse.ArgumentParser, say: Say) -> None:
     command.set_defaults(say=say)
     option = command.add_argument
     words = "where `cvkit images measure` wrote to (default: what is known of the workspace's images)"
-    option("--out", default="", metavar="URL", help=words)
+    option("--out", type=some, metavar="URL", help=words)
     words = "without --out: the workspace's settings, or its folder (default: cvkit.yml)"
     option("--config", type=Path, default=Path("cvkit.yml"), metavar="FILE", help=words)
     option("--from", dest="start", type=day, metavar="DAY", help="the first day (default: all)")

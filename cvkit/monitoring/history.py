@@ -74,14 +74,15 @@ class History:
         self, *, model: str, version: str, window: Window, reference_id: str, rules_id: str, measurements: pd.DataFrame,
         verdicts: pd.DataFrame, images: int, bad_images: int, started: datetime,
         labels: str = "", streams: Mapping[tuple[str, str], State] | None = None, since: datetime | None = None,
-        later: Mapping[Window, pd.DataFrame] | None = None,
+        later: Mapping[Window, tuple[pd.DataFrame, pd.DataFrame]] | None = None,
     ) -> None:  # fmt: skip
         """Write everything about a window in one transaction, in place of what was known about it.
 
         `labels` names the label files that were there (`sources.labels_state`). The performance, where it is another
         than what was last believed of a source in this window, is put beside that, not in its place: see `evaluations`.
         `streams` are the states of evidence by source and feature, in place of those there were; what windows before
-        `since` told them is as it was. `later` are the verdicts on later windows that change with it.
+        `since` told them is as it was. `later` are the verdicts on later windows that change with it, and measurements
+        that come to theirs.
         """
         row = {"status": "done", "reference_id": reference_id, "rules_id": rules_id, "labels": labels,
                "started": started, "images": images, "bad_images": bad_images, "error": ""}  # fmt: skip
@@ -90,8 +91,10 @@ class History:
             for table, frame in ((MEASURED, measurements), (JUDGED, verdicts)):
                 insert_rows(connection, table, run, frame)
             connection.execute(sum_up(run))
-            for other, changed in (later or {}).items():
-                _replace_verdicts(connection, _run_id(connection, model, version, other, status="done"), changed)
+            for other, (changed, more) in (later or {}).items():
+                if (known := _run_id(connection, model, version, other, status="done")) is not None:
+                    _replace_verdicts(connection, known, changed)
+                    insert_rows(connection, MEASURED, known, more)
             _log_evaluations(connection, model, version, window, measurements)
             if streams is not None:
                 whose = {"model": model, "version": version, "reference_id": reference_id}
@@ -372,10 +375,10 @@ def _known(value: float) -> float | None:
     return None if value != value else value
 
 
-def _replace_verdicts(connection: sa.Connection, run: int | None, verdicts: pd.DataFrame) -> None:
+def _replace_verdicts(connection: sa.Connection, run: int, verdicts: pd.DataFrame) -> None:
     for table in (JUDGED, WORST):
         connection.execute(table.delete().where(table.c.run == run))
-    if run is not None and len(verdicts):
+    if len(verdicts):
         insert_rows(connection, JUDGED, run, verdicts)
         connection.execute(sum_up(run))
 

@@ -15,7 +15,7 @@ from cvkit.monitoring import classes, performance
 from cvkit.monitoring.alarms import DIRECTIONS, SHARES, Key, Reading
 from cvkit.monitoring.basis import Basis, basis_of
 from cvkit.monitoring.contexts import Contexts
-from cvkit.monitoring.parts import Part
+from cvkit.monitoring.parts import Part, apart
 from cvkit.monitoring.quality import RANGE_FINDINGS
 from cvkit.monitoring.reference import Reference, context
 from cvkit.stats import correction, exact, intervals
@@ -23,7 +23,19 @@ from cvkit.stats.anomaly import ALIGN_FROM
 from cvkit.stats.arrays import Floats
 from cvkit.stats.change import class_mix, drift, matching, projection
 from cvkit.stats.change.chunks import Signal, design_effect_counts, shift_p_value, signals
-from cvkit.tables import COUNTED_FINDINGS, FINDING_WORDS, LABEL_FEATURES, MEASUREMENTS, WATCHED, bounds_of, conform
+from cvkit.tables import (
+    ANOMALIES,
+    COUNTED_FINDINGS,
+    FEATURES,
+    FINDING_WORDS,
+    FINDINGS,
+    LABEL_FEATURES,
+    MEASUREMENTS,
+    WATCHED,
+    bounds_of,
+    conform,
+    empty,
+)
 
 # Findings that a healthy source has now and then, so that their share needs evidence; all others are plain facts.
 CHANCE_FINDINGS = (*RANGE_FINDINGS, "near_duplicate")
@@ -62,11 +74,15 @@ def measure(
     return table.assign(p_adjusted=correction.holm(together.to_numpy()))
 
 
-def with_silent(measurements: pd.DataFrame, known: Collection[str]) -> pd.DataFrame:
-    """`measurements` of a window, and that each source of `known` that it lacks sent no image."""
-    silent = sorted(set(known) - set(measurements["source"]))
-    rows = [{"source": source, "feature": "images", "metric": "count", "value": 0.0} for source in silent]
-    return pd.concat([measurements, conform(pd.DataFrame(rows), MEASUREMENTS)]) if rows else measurements
+def of_silent(sources: Collection[str], reference: Reference, window_length: timedelta) -> pd.DataFrame:
+    """Table MEASUREMENTS of sources in a window in which they sent no image, as `measure` has it."""
+    boxes = pd.DataFrame(columns=["image_id", "class_id", "confidence"])
+    nothing = apart(empty(FEATURES), boxes, pd.DataFrame(), empty(FINDINGS), empty(ANOMALIES), sources)
+    rows = [
+        {"class_name": "", **row} for part in nothing
+        for row in _amount(part, basis_of(reference, part.source, window_length))
+    ]  # fmt: skip
+    return conform(pd.DataFrame(rows), MEASUREMENTS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,11 +174,17 @@ def _chi_square(now: Floats, then: Floats, basis: Basis) -> drift.Drift:
     return class_mix.chi_square(now, sample, deff=deff)
 
 
-def _measure_part(met: Met, records: Records, false_flags: float) -> Iterator[Row]:
-    part, basis = met.part, met.basis
+def _amount(part: Part, basis: Basis) -> Iterator[Row]:
+    """How many images there are, and with which findings."""
     here = {"source": part.source, "n": len(part.distinct), "n_reference": basis.distinct}
     yield {**here, "feature": "images", "metric": "count", "value": part.images, "expected": basis.usual_count}
     yield from _shares(part, basis)
+
+
+def _measure_part(met: Met, records: Records, false_flags: float) -> Iterator[Row]:
+    part, basis = met.part, met.basis
+    here = {"source": part.source, "n": len(part.distinct), "n_reference": basis.distinct}
+    yield from _amount(part, basis)
     if (strange := _strange(part.odd, false_flags)) is not None:
         yield {**here, "feature": "strange", "metric": "share", **strange}
     if basis.distinct and len(part.distinct):

@@ -138,8 +138,11 @@ class Recording:
 
     def _judged_later(
         self, told: Told, later: list[Window], before: dict[Key, State]
-    ) -> dict[Window, pd.DataFrame]:  # fmt: skip
-        """Verdicts on the windows measured before this one though they are later, where it tells something new."""
+    ) -> dict[Window, tuple[pd.DataFrame, pd.DataFrame]]:  # fmt: skip
+        """Verdicts on the windows measured before this one though they are later, where it tells something new.
+
+        And the measurements that come to theirs: of sources that are now known to have been silent there.
+        """
         start, firsts = told.window.start, self.past.firsts
         new = {source: start for source in told.sources if firsts.get(source, FOREVER) > start}
         since = max(start, alarms.kept_since(self.past.streams))
@@ -152,7 +155,9 @@ class Recording:
         for one in later:
             known = {source for source, first in {**firsts, **new}.items() if first <= one.start}
             rows = measured.loc[measured["window_start"] == one.start, list(MEASUREMENTS)]
-            verdicts[one] = judge(self.config, one, measure.with_silent(rows, known), self.past.streams)
+            silent = measure.of_silent(known - set(rows["source"]), self.reference, self.config.window_length)
+            whole = pd.concat([rows, silent]) if len(silent) else rows
+            verdicts[one] = judge(self.config, one, whole, self.past.streams), silent
         return verdicts
 
 
