@@ -405,3 +405,14 @@ def test_windows_measured_in_any_order_make_an_alert_begin_where_they_do_in_orde
     (drifted,) = (one for one in alerts.replay(settings, history) if one.rule == "drift")
     lasting = {source: parts[-1][0] for source, parts in drifted.stretches.items()}
     assert {one.source: one.since for one in alerts.standing(history, "m")} == lasting
+
+
+@pytest.mark.parametrize("facts", [";}", "[]", "null"])
+def test_a_damaged_alert_is_told_in_words(settings: Config, history: History, facts: str) -> None:
+    drift(history, "w")
+    alerts.update(settings, history, NOW)
+    with history.writing() as connection:
+        connection.execute(sa.text("UPDATE alerts SET facts = :facts"), {"facts": facts})
+    for look in (lambda: alerts.standing(history, "m"), lambda: alerts.update(settings, history, NOW)):
+        with pytest.raises(StorageError, match="the alerts in the history are damaged"):
+            look()

@@ -215,3 +215,9 @@ def test_a_source_that_fell_silent_is_said_to_be_unknown() -> None:
     assert list(found["state"]) == ["unknown"]
     assert f"{found['since'][0]:%d}" == "02"
     assert found["what"][0] == "cannot be judged: no images"
+
+
+def test_how_few_images_there_are_is_no_reason_of_its_own() -> None:
+    counts = [f"{n} images, fewer than 20" for n in (13, 11, 13)]
+    few = history(*["unknown"] * 3).assign(reason=counts)
+    assert diagnose(few).iloc[0]["since"] == few["window_start"].min()

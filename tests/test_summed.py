@@ -8,6 +8,7 @@ import shutil
 import struct
 from datetime import date
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from image_store import files, fill, measure
 from scipy import stats as oracle
 
 from cvkit import cli
+from cvkit.commands import images_text
 from cvkit.data import measured, partition_files, stores, summed
 from cvkit.data.stores import Store
 from cvkit.errors import DataError
@@ -105,9 +107,11 @@ def test_stretches_that_cannot_be_are_told(words: str, capsys: pytest.CaptureFix
     assert "2026" in capsys.readouterr().err
 
 
-def test_no_summaries_and_damaged_ones_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_summaries_and_damaged_ones_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     assert cli.main(["images", "summary", "--out", str(tmp_path / "none")]) == 3
-    assert "cannot be listed" in capsys.readouterr().err
+    assert "nothing was measured there" in capsys.readouterr().err
     fill(tmp_path / "in", ("cam-1",), 1)
     measure(tmp_path / "in", tmp_path / "out")
     whole = files(tmp_path / "out")
@@ -115,8 +119,12 @@ def test_no_summaries_and_damaged_ones_are_told(tmp_path: Path, capsys: pytest.C
     for content in (target.read_bytes()[:-9], b"", (tmp_path / "out" / "rows" / "source=cam-1" / "date=2026-11-01" /
                                                     "images.parquet").read_bytes()):  # fmt: skip
         target.write_bytes(content)
+        caplog.clear()
+        assert cli.main(["images", "summary", "--out", str(tmp_path / "out")]) == 0
+        assert "the summary cannot be read" in caplog.text
+    with patch.object(summed, "ROWS_FILE", "none.parquet"):
         assert cli.main(["images", "summary", "--out", str(tmp_path / "out")]) == 3
-        assert "a summary cannot be read" in capsys.readouterr().err
+    assert "a summary cannot be read" in capsys.readouterr().err
     target.unlink()
     shutil.move(tmp_path / "in", tmp_path / "aside")
     fill(tmp_path / "in", ("cam-1",), 1)
@@ -141,24 +149,44 @@ def test_what_is_kept_of_many_images_is_small_and_near() -> None:
     assert max(kept["slack"].to_pylist()) <= count / 256 + 1
 
 
+def told(out: Path) -> str:
+    return images_text.as_json(summed.groups(store(out), "source"), [])
+
+
+@pytest.mark.parametrize("gone", ["source=cam-1", "source=cam-1/date=2026-11-02/summary.arrow", ""])
+def test_partitions_without_a_summary_are_summed_up_by_their_rows(gone: str, tmp_path: Path) -> None:
+    """Also where the images are no more."""
+    fill(tmp_path / "in", days=2)
+    measure(tmp_path / "in", tmp_path / "out")
+    sums, place = told(tmp_path / "out"), tmp_path / "out/summaries" / gone
+    place.unlink() if place.is_file() else shutil.rmtree(place)
+    shutil.rmtree(tmp_path / "in")
+    assert told(tmp_path / "out") == sums
+
+
 @pytest.mark.parametrize("kind", ["summaries", "rows"])
-def test_a_file_in_another_partitions_place_is_told_and_made_again(kind: str, tmp_path: Path) -> None:
+def test_a_file_in_another_partitions_place_is_told_and_made_again(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     fill(tmp_path / "in", days=1)
     measure(tmp_path / "in", tmp_path / "out")
-    whole = files(tmp_path / "out")
+    whole, sums = files(tmp_path / "out"), told(tmp_path / "out")
     one, other = sorted((tmp_path / "out" / kind).rglob("*.arrow" if kind == "summaries" else "*.parquet"))[:2]
     shutil.copy2(one, other)
     if kind == "summaries":
-        with pytest.raises(DataError, match="written to another place"):
-            summed.groups(store(tmp_path / "out"))
+        assert told(tmp_path / "out") == sums
+        assert "written to another place" in caplog.text
     measure(tmp_path / "in", tmp_path / "out")
     assert files(tmp_path / "out") == whole
 
 
 @pytest.mark.parametrize("harm", ["counts", "points", "weights", "features", "nulls", "squares", "memory"])
-def test_a_summary_that_contradicts_itself_is_told_and_made_again(harm: str, tmp_path: Path) -> None:
+def test_a_summary_that_contradicts_itself_is_told_and_made_again(
+    harm: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     fill(tmp_path / "in", days=1)
     measure(tmp_path / "in", tmp_path / "out")
+    sums = told(tmp_path / "out")
     whole, place = files(tmp_path / "out"), tmp_path / "out/summaries/source=cam-1/date=2026-11-01/summary.arrow"
     table = pa.ipc.open_file(place).read_all()
     rows = table.to_pylist()
@@ -182,11 +210,14 @@ def test_a_summary_that_contradicts_itself_is_told_and_made_again(harm: str, tmp
         content = whole[str(place.relative_to(tmp_path / "out"))]
         at = content.index(b"\x28\xb5\x2f\xfd")  # zstd's mark; before it stands the length
         place.write_bytes(content[: at - 8] + struct.pack("<q", 2**50) + content[at:])
+    assert told(tmp_path / "out") == sums, "of its rows"
+    assert "the summary cannot be read" in caplog.text
+    shutil.rmtree(tmp_path / "out/rows/source=cam-1")
     with pytest.raises(DataError, match="a summary cannot be read"):
         summed.groups(store(tmp_path / "out"))
     measure(tmp_path / "in", tmp_path / "out")
     assert files(tmp_path / "out") == whole
-    assert summed.groups(store(tmp_path / "out"))[0].images == 10
+    assert told(tmp_path / "out") == sums
 
 
 def test_a_source_that_is_no_utf8_is_named_as_it_is_or_as_it_is_quoted(

@@ -32,7 +32,7 @@ def text(groups: Sequence[Group], against: Sequence[Group] = ()) -> str:
         own = [row for row in told if row.group == group.name]
         cells = [[*HEAD, *(AGAINST if any(row.ks for row in own) else ())], *(_cells(row) for row in own)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines.append(f"{group.name or 'all'}: {counted(group.images, group.partitions)}")
+        lines.append(f"{_on_one_line(group.name) or 'all'}: {counted(group.images, group.partitions)}")
         lines += ["  ".join(_placed(line, widths)).rstrip() for line in cells]
         lines += [f"{name}: {_names(counts)}" for name, counts in group.names.items()]
         lines.append("")
@@ -55,6 +55,15 @@ def as_json(groups: Sequence[Group], against: Sequence[Group] = ()) -> str:
             for group in groups
         ], indent=2,
     )  # fmt: skip
+
+
+def _on_one_line(name: str) -> str:
+    r"""A name that begins no line of its own.
+
+    >>> print(_on_one_line("cam\n2: 9 images"))
+    cam\n2: 9 images
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _object(row: Row) -> dict[str, Any]:

@@ -206,7 +206,7 @@ def _sum_up(out: Store, partition: Partition, table: pa.Table, named: dict[bytes
 
 def rows_path(partition: Partition) -> str:
     """Where a partition's rows lie, below the folder of all."""
-    return f"rows/{folder_of(partition)}/images.parquet"
+    return f"{summed.ROWS}/{folder_of(partition)}/{summed.ROWS_FILE}"
 
 
 def summary_path(partition: Partition) -> str:

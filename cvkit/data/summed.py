@@ -6,8 +6,10 @@ One small file of Arrow's for each partition, as Parquet takes 20 times as long 
 
 from __future__ import annotations
 
+import io
+import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,10 +24,12 @@ from cvkit.data import partition_files, stores
 from cvkit.data.stores import Store
 from cvkit.errors import DataError
 from cvkit.stats.summaries import Between, Summary, ks, merged, psi, quantiles, summarise
-from cvkit.storage import check_memory
+from cvkit.storage import check_memory, safe_name
 from cvkit.tables import PROPERTIES
 
 FOLDER, FILE = "summaries", "summary.arrow"
+ROWS, ROWS_FILE = "rows", "images.parquet"
+log = logging.getLogger(__name__)
 NUMBERS = (*PROPERTIES, "width", "height", "bytes")
 NAMES = ("damage", "mode", "file_format")
 SHARES = (0.05, 0.5, 0.95)  # quantiles that people are shown
@@ -86,13 +90,13 @@ def groups(
     """The sums of all partitions, by "source", "month", "day" or "" for all in one, sorted by their names.
 
     Of days from `start` on and before `end` only, undated images among them where neither is given; of one `source`
-    where it is named. Raises DataError where nothing was measured there, or a summary is damaged.
+    where it is named. Raises DataError where nothing was measured there, or neither a summary nor its rows are whole.
     """
     found: dict[str, Group] = {}
     places: dict[str, list[str]] = {}
-    for name, day, path in _places(out):
-        if wanted(day, start, end) and source in ("", name):
-            places.setdefault({"source": name, "month": day[:7], "day": day}.get(by, ""), []).append(path)
+    for name, day, folder in _places(out):
+        if wanted(day, start, end) and (source in ("", name) or folder.startswith(f"source={safe_name(source)}/")):
+            places.setdefault({"source": name, "month": day[:7], "day": day}.get(by, ""), []).append(folder)
     for key in sorted(places):
         found[key] = _group(out, key, places[key])
     if not found:
@@ -128,10 +132,16 @@ def wanted(day: str, start: date | None, end: date | None) -> bool:
 
 
 def _places(out: Store) -> Iterator[tuple[str, str, str]]:
-    """Source, day and path of each summary, by path; from the names of the folders alone."""
-    for source in _below(out, f"{out.path}/{FOLDER}", "source="):
-        for day in _below(out, source, "date="):
-            yield unquote(_value(source), errors="surrogateescape"), _value(day), f"{day}/{FILE}"
+    """Source, day and folder of each partition that has rows or a summary, by folder; from their names alone."""
+    found = {
+        "/".join(day.rstrip("/").split("/")[-2:])
+        for kind in (FOLDER, ROWS)
+        for source in _below(out, f"{out.path}/{kind}", "source=")
+        for day in _below(out, source, "date=")
+    }
+    for folder in sorted(found):
+        source, day = map(_value, folder.split("/"))
+        yield unquote(source, errors="surrogateescape"), day, folder
 
 
 def _value(path: str) -> str:
@@ -142,6 +152,8 @@ def _below(out: Store, path: str, prefix: str) -> list[str]:
     try:
         found = stores.patient(lambda: out.fs.ls(path, detail=False))
     except stores.UnreadError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return []
         raise DataError(
             "the summaries cannot be listed", where=path, found=str(error),
             remedy="is --out what `cvkit images measure` wrote to? see to the rights there",
@@ -237,18 +249,44 @@ def is_summary(content: bytes) -> bool:
     return True
 
 
-def _read(out: Store, path: str) -> list[dict[str, Any]]:
+def _read(out: Store, folder: str) -> list[dict[str, Any]]:
+    """What is kept of a partition: its summary, or where that is gone or damaged its rows, summed up once more."""
     try:
-        content = stores.patient(lambda: out.fs.cat_file(path))
-        written = partition_files.about(content, path).get(partition_files.NAME, b"").decode()
-        found = _unpacked(_parsed(content))
-        if not path.endswith(f"/{written}"):
-            raise pa.ArrowInvalid("it was written to another place")
-    except (stores.UnreadError, pa.ArrowException, OSError, ValueError) as error:
-        if not isinstance(error, MemoryError):  # a few kB that ask for more than there is are no summary
-            check_memory(error)
+        return _unpacked(_whole(out, f"{FOLDER}/{folder}/{FILE}", _parsed))
+    except UNUSABLE as error:
+        _no_lack_of_memory(error)
+        found = str(error)[:200]
+    try:
+        kept = _unpacked(_whole(out, f"{ROWS}/{folder}/{ROWS_FILE}", _summed_up))
+    except UNUSABLE as error:
+        _no_lack_of_memory(error)
         raise DataError(
-            "a summary cannot be read", where=path, found=str(error)[:200],
-            remedy="run `cvkit images measure` once more: what is missing or damaged is made again",
+            "a summary cannot be read", where=f"{out.path}/{FOLDER}/{folder}/{FILE}", found=found,
+            remedy="run `cvkit images measure` once more: what is missing or damaged is made again of its images. "
+                   "Where they are gone, delete this folder, and that of its rows",
         ) from error  # fmt: skip
-    return found
+    log.warning("%s: the summary cannot be read (%s); its rows are summed up once more", folder, found)
+    return kept
+
+
+UNUSABLE = (stores.UnreadError, pa.ArrowException, OSError, ValueError)
+
+
+def _no_lack_of_memory(error: Exception) -> None:
+    if not isinstance(error, MemoryError):  # a few kB that ask for more than there is are no summary
+        check_memory(error)
+
+
+def _whole(out: Store, name: str, read: Callable[[bytes], pa.Table]) -> pa.Table:
+    content: bytes = stores.patient(lambda: out.fs.cat_file(f"{out.path}/{name}"))
+    written = partition_files.about(content, name).get(partition_files.NAME)
+    table = read(content)
+    if written != name.encode():
+        raise pa.ArrowInvalid("it was written to another place")
+    return table
+
+
+def _summed_up(content: bytes) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    return of_rows(pq.ParquetFile(io.BytesIO(content)).read([*NUMBERS, *NAMES], use_threads=False))

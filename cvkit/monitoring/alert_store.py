@@ -16,6 +16,8 @@ from pydantic import ValidationError
 
 from cvkit import markup
 from cvkit.config.alerts import AlertRule, Severity
+from cvkit.errors import StorageError
+from cvkit.monitoring.database import RESTORED
 from cvkit.monitoring.schema import ALERT_LOG, ALERTS, JUDGED, MEASURED, OVERRIDES, RUNS, schema_table
 from cvkit.tables import LABEL_FEATURES, MEASUREMENTS, TIME, conform
 
@@ -106,9 +108,18 @@ def queue_up(connection: sa.Connection) -> None:
 
 
 def alerts(connection: sa.Connection, model: str) -> dict[str, Alert]:
-    """Every alert of a model, by fingerprint."""
+    """Every alert of a model, by fingerprint. Raises StorageError where a row is not what was written."""
     query = sa.select(*(ALERTS.c[name] for name in NAMES)).where(ALERTS.c.model == model)
-    return {row.fingerprint: Alert(*row) for row in connection.execute(query)}
+    try:
+        found = {row.fingerprint: Alert(*row) for row in connection.execute(query)}
+        if wrong := next((one.fingerprint for one in found.values() if not isinstance(one.facts, dict)), ""):
+            raise TypeError(f"the facts of {wrong} are no object")
+    except (ValueError, TypeError) as error:
+        raise StorageError(
+            "the alerts in the history are damaged", where="table alerts", expected="rows as cvkit writes them",
+            found=f"{type(error).__name__}: {error}"[:300], remedy=RESTORED,
+        ) from error  # fmt: skip
+    return found
 
 
 def put(connection: sa.Connection, changed: Sequence[Alert], known: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import time, timedelta
@@ -46,6 +47,7 @@ LAG = 3  # windows by which what a cause brought may outlast it: evidence takes 
 MIDNIGHT = time(0)
 BAD = ("warning", "critical")
 NAME_WIDTH = 32  # characters of a source's name in a terminal
+NUMBER = r"\d[\d.,]*"
 COLUMNS = ("source", "state", "since", "until", "what", "evidence")
 
 
@@ -190,14 +192,18 @@ def _stretches(feature: str, judged: pd.DataFrame) -> Iterator[_Stretch]:
 
 
 def _not_judged(verdicts: pd.DataFrame) -> Iterator[_Stretch]:
-    """What is unknown in the newest window, by reason; without images all else is, and goes without saying."""
+    """What is unknown in the newest window, by reason; without images all else is, and goes without saying.
+
+    Reasons that differ in a number alone, as how few images there are, are one.
+    """
     newest = verdicts["window_start"].max()
     unknown = verdicts[(verdicts["window_start"] == newest) & (verdicts["state"] == "unknown")]
     if "images" in set(unknown["feature"]):
         unknown = unknown[unknown["feature"] == "images"]
     for feature, reason in zip(unknown["feature"], unknown["reason"], strict=True):
         past = verdicts[verdicts["feature"] == feature]
-        other = past.loc[(past["state"] != "unknown") | (past["reason"] != reason), "window_start"].max()
+        alike = past["reason"].str.replace(NUMBER, "", regex=True) == re.sub(NUMBER, "", reason)
+        other = past.loc[(past["state"] != "unknown") | ~alike, "window_start"].max()
         since = past.loc[~(past["window_start"] <= other), "window_start"].min()
         yield _Stretch(feature, f"cannot be judged: {reason}", "unknown", since, newest, lasts=True)
 
