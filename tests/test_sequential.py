@@ -244,4 +244,13 @@ def test_a_change_that_eases_but_lasts_is_no_recovery() -> None:
     values = np.array([0.1, -0.2, 9.0, 4.0, 4.2, 3.9, 4.1, 4.0, 0.1, -0.1, 0.2])
     track = Track(spread, values, np.ones(11))
     assert sequential.recovery(Track(spread, values[:8], np.ones(8)), 2, 2) is None
-    assert sequential.recovery(track, 2, 2) == (8, 8)
+    assert sequential.recovery(track, 2, 2) == (8, 9)
+
+
+def test_what_came_back_by_most_of_the_way_is_no_recovery() -> None:
+    """As of a model that found nothing for days, and then four objects of five."""
+    spread = Spread(0.99, 0.05**2, 0.0, 1.0, 20)
+    values = np.array([0.99] * 6 + [0.0] * 9 + [0.8, 0.74, 0.7, 0.62, 0.5, 0.41, 0.35, 0.32])
+    assert sequential.recovery(Track(spread, values, np.ones(values.size)), 6, 6) is None
+    healed = np.append(values[:15], [0.98, 1.0, 0.97, 0.99])
+    assert sequential.recovery(Track(spread, healed, np.ones(healed.size)), 6, 6) == (15, 16)

@@ -32,6 +32,7 @@ SCALES = (1.0, 2.0, 4.0, 8.0)
 SPARED = ((1e2, 1.5), (1e3, 2.7), (1e4, 3.2), (1e5, 3.4))
 RANGE = 0.9  # share of the evidence that the range of an onset holds
 GRADUAL_MINIMUM = 5  # fewest changed windows that can tell a ramp from a step
+NOTICED = 3.0  # standard deviations of a window
 LASTING = 0.5  # share of a change, as it was when it raised the alarm, that may be what lasts of it
 RECOVERED = 100.0  # how many times likelier "healthy again" must be than "as after the change"
 
@@ -278,25 +279,31 @@ def recovery(track: Track, onset: int, alarm: int) -> tuple[int, int] | None:
 
     None while it is not. Windows after the one that tells so change nothing.
 
-    Page's cumulative sum of the log-likelihood of the level before `onset` against that from there to `alarm`, and
-    against half that change, as the window of an alarm is often an extreme one; known spread. Healthy where both reach
-    log `RECOVERED`; since where the first of them last was 0, or the other where the change only eased in between.
+    Page's cumulative sum of the log-likelihood of the level before `onset` against that from there to `alarm`, against
+    half that change, as the window of an alarm is often an extreme one, and against `NOTICED`, where that is less: what
+    fell far and came back by most of the way is not healthy. Known spread. Healthy where all reach log `RECOVERED`;
+    since where the first of them last was 0, or a later one where the change only eased in between.
     """
     change = shift(Track(track.spread, track.values[: alarm + 1], track.weights[: alarm + 1]), onset)
-    whole, half = (_healthy_since(track, onset, alarm, share * change) for share in (1.0, LASTING))
-    if whole is None or half is None:
-        return None
-    between = track.distances[whole[0] : half[0]]  # where the change had eased, or chance looked like half of it
-    eased = between.size and abs(between.mean()) > LASTING / 2 * abs(change)
-    return (half if eased else whole)[0], max(whole[1], half[1])
+    later = track.weights[alarm + 1 :]
+    noticed = NOTICED * math.sqrt(_variance(track.spread) / later.mean()) if later.any() else math.inf
+    half = LASTING * change
+    since, told = 0, 0
+    for place, level in enumerate((change, half, math.copysign(min(abs(half), noticed), change))):
+        found = _healthy_since(track, onset, alarm, level)
+        if found is None:
+            return None
+        between = track.distances[since : found[0]]  # where the change had eased, or chance looked like so much of it
+        if not place or (between.size and abs(between.mean()) > abs(level) / 2):
+            since = found[0]
+        told = max(told, found[1])
+    return since, told
 
 
 def _healthy_since(track: Track, onset: int, alarm: int, change: float) -> tuple[int, int] | None:
     spread, weights, y = track.spread, track.weights, track.distances
     y = y - weights[:onset] @ y[:onset] / (spread.chunks + weights[:onset].sum())
-    # Nothing varies: any difference tells all.
-    variance = spread.between * (1 + spread.memory) / (1 - spread.memory) or np.finfo(float).tiny
-    gains = ((y - change) ** 2 - y**2) * weights / (2 * variance)
+    gains = ((y - change) ** 2 - y**2) * weights / (2 * _variance(spread))
     total, since = 0.0, alarm + 1
     for window in range(alarm + 1, y.size):
         total += float(gains[window])
@@ -305,6 +312,11 @@ def _healthy_since(track: Track, onset: int, alarm: int, change: float) -> tuple
         if total >= math.log(RECOVERED):
             return since, window
     return None
+
+
+def _variance(spread: Spread) -> float:
+    """Of a window of weight 1, in the long run; where nothing varies, any difference tells all."""
+    return spread.between * (1 + spread.memory) / (1 - spread.memory) or float(np.finfo(float).tiny)
 
 
 def _pull(distances: Floats, weights: Floats, between: ArrayLike, chunks: ArrayLike) -> tuple[Floats, Floats]:
