@@ -371,6 +371,23 @@ def test_a_database_that_does_not_answer_is_a_finding(config: Config) -> None:
     assert "hush" not in row.line
 
 
+@pytest.mark.parametrize(("address", "shown"), [
+    ("postgresql://u:hush@db.example:543x/x?sslpassword=hush", "postgresql://db.example:***/x"),
+    ("postgresql+psycopg://u:a@hush:5@db.example/x", ""), ("postgresql://u:hush/x", ""),
+])  # fmt: skip
+@pytest.mark.parametrize("command", ["status", "run", "doctor"])
+def test_a_port_that_is_no_number(
+    command: str, address: str, shown: str, config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _settings(config, f"history: {address}\n")
+    code = cli.main([command, "--config", str(config.workspace)])
+    assert code == (errors.UNSOUND if command == "doctor" else errors.ConfigError.exit_code)
+    told = "".join(capsys.readouterr())
+    assert "the history's address cannot be read" in told
+    assert "history in cvkit.yml" + (f": {shown}" if shown else "") in told
+    assert "hush" not in told
+
+
 def test_a_thousand_reports_take_seconds(config: Config) -> None:
     with History.open(config.history_url) as history:
         first = datetime(2024, 1, 1, tzinfo=UTC)

@@ -9,6 +9,7 @@ import errno
 import itertools
 import logging
 import os
+import re
 import sqlite3
 import time
 import traceback
@@ -41,11 +42,11 @@ WRITING = {"cvkit_writes": True}  # option of a connection that will write: it q
 def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
     """An engine for the history at a SQLAlchemy URL, its tables made where there are none.
 
-    A writer waits `busy_s` seconds for other processes. Raises StorageError where it cannot be opened, is no database,
-    or was written by another version of cvkit.
+    A writer waits `busy_s` seconds for other processes. Raises ConfigError where the address cannot be read,
+    StorageError where it cannot be opened, is no database, or was written by another version of cvkit.
     """
     with explained(url):
-        address = _one_host(sa.make_url(url))
+        address = _one_host(parsed(url))
         if address.get_backend_name() == "sqlite" and (address.password or "password" in address.query):
             raise ConfigError(
                 "SQLite knows no passwords", where=_shown(url), expected="history: sqlite:///FILE",
@@ -66,6 +67,25 @@ def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
             engine.dispose()
             raise
     return engine
+
+
+def parsed(url: sa.URL | str) -> sa.URL:
+    """The address of a history. Raises ConfigError where its port is no number, ArgumentError on what is no address."""
+    try:
+        return sa.make_url(url)
+    except ValueError:  # its words hold that port, which may be a part of the password
+        raise ConfigError(
+            "the history's address cannot be read", where=f"history in cvkit.yml{_without_port(str(url))}",
+            expected="a number for a port, as in postgresql://USER:PASSWORD@HOST:5432/NAME",
+            found="a port that is no number",
+            remedy="correct it; write an @ or / within a password as %40 or %2F",
+        ) from None  # fmt: skip
+
+
+def _without_port(url: str) -> str:
+    """An address whose port is no number, to show; "" where that port may be a part of the password."""
+    found = re.fullmatch(r"([\w+]+)://[^@/?]*@([^@:/?]*):[^@/?]*(/[^@?]*)?(\?.*)?", url)
+    return f": {found[1]}://{found[2]}:***{found[3] or ''}" if found else ""
 
 
 def _one_host(address: sa.URL) -> sa.URL:
@@ -197,7 +217,7 @@ def _shown(url: sa.URL | str) -> str:
         # What follows ? may hold a password, and @ in one makes a host of its end.
         shown = made.set(query={}).render_as_string(hide_password=True)
         return address(shown) if "@" in (made.host or "") else shown
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         return "history in cvkit.yml"
 
 
