@@ -386,6 +386,7 @@ DAMAGED_ROWS = [  # what is done to the history, the table and column named, how
     ("UPDATE alerts SET facts = 'y' || substr(facts, 2)", "alerts.facts", 2, "a JSON object"),
     ("UPDATE alerts SET facts = '[1]'", "alerts.facts", 2, "a JSON object"),
     ("UPDATE alerts SET facts = '{\"a\": }'", "alerts.facts", 2, "a JSON object"),
+    ("UPDATE evidence SET left_out = '{' WHERE rowid = 2", "evidence.left_out", 1, "a JSON object"),
     ("UPDATE runs SET status = 'banana' WHERE id = 2", "runs.status", 1, "done, failed"),
     ("UPDATE runs SET images = 'many'", "runs.images", 2, "a whole number"),
     ("UPDATE measurements SET value = 'abc' WHERE rowid = 2", "measurements.value", 1, "a number"),
@@ -399,7 +400,7 @@ DAMAGED_ROWS = [  # what is done to the history, the table and column named, how
 def test_damaged_rows_are_counted_and_named(
     statement: str, place: str, count: int, expected: str, config: Config
 ) -> None:
-    execute(config, ALERT.format(1), ALERT.format(2))
+    execute(config, ALERT.format(1), ALERT.format(2), "UPDATE evidence SET left_out = 'null'")  # as migrations write
     assert found(config) == []
     execute(config, statement)
     (row,) = found(config)

@@ -70,13 +70,13 @@ def _wrong(connection: sa.Connection, column: sa.Column[Any], *, sqlite: bool) -
         return f"{name} IS NULL OR {name} NOT IN ({words})", f"one of {', '.join(WORDS[column])}"
     if isinstance(column.type, sa.JSON):
         kind, begins = ("array", "[") if column in LISTS else ("object", "{")
-        expected = f"a JSON {kind}"
+        expected, null = f"a JSON {kind}", ", 'null'" if column.nullable else ""  # which migrations write
         if not sqlite:
-            return f"{name} IS NOT NULL AND json_typeof({name}) <> '{kind}'", expected
+            return f"{name} IS NOT NULL AND json_typeof({name}) NOT IN ('{kind}'{null})", expected
         # Python writes NaN and Infinity, which are no numbers to SQLite.
         plain = f"replace(replace({name}, 'NaN', '0'), 'Infinity', '0')"
         damaged = f"typeof({name}) <> 'text' OR substr({name}, 1, 1) <> '{begins}' OR NOT json_valid({plain})"
-        return _held(column, name, damaged), expected
+        return _held(column, name, f"{name} <> 'null' AND ({damaged})" if null else damaged), expected
     if not sqlite:
         return None  # it holds to the types of columns by itself
     if isinstance(column.type, Moment):
