@@ -368,6 +368,9 @@ def test_a_database_that_does_not_answer_is_a_finding(config: Config) -> None:
     (config.workspace / "cvkit.yml").chmod(0o600)
     (row,) = found(config)
     assert (row.severity, row.check) == ("error", "history")
+    assert "does not answer" in row.problem
+    assert "whether it runs" in row.remedy
+    assert "backup" not in row.remedy
     assert "hush" not in row.line
 
 

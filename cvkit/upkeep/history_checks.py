@@ -65,7 +65,10 @@ def read(address: str, file: Path | None) -> tuple[Told | None, list[Finding]]:
             finally:
                 engine.dispose()
     except StorageError as error:
-        return None, [*found, Finding("error", "history", where, f"it cannot be read: {error.found}", RESTORE)]
+        told, remedy = "it cannot be read", RESTORE
+        if file is None:  # it may be down, or want a driver, and then no backup helps
+            told, remedy = error.problem, f"{error.remedy[0].upper()}{error.remedy[1:]}"
+        return None, [*found, Finding("error", "history", where, f"{told}: {error.found}", remedy)]
 
 
 def _rows(connection: sa.Connection) -> Told:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cvkit.config.alerts import SEVERITIES
 from cvkit.monitoring.alert_store import State
-from cvkit.monitoring.database import RESTORED
+from cvkit.monitoring.database import RESTORED, RESTORED_BY_SERVER
 from cvkit.monitoring.schema import ALERTS, JUDGED, OUTBOX, REPORTS, RUNS, SLOTS, WORST, Moment, metadata
 from cvkit.tables import STATES
 from cvkit.upkeep.findings import Finding
@@ -35,7 +35,7 @@ def rows(connection: sa.Connection, where: str) -> Iterator[Finding]:
     sqlite = connection.dialect.name == "sqlite"
     if not sqlite and connection.dialect.name != "postgresql":
         return
-    place = "rowid" if sqlite else "ctid"
+    place, remedy = ("rowid", RESTORED) if sqlite else ("ctid", RESTORED_BY_SERVER)
     for table in metadata.sorted_tables:
         wrong = {column: told for column in table.c if (told := _wrong(connection, column, sqlite=sqlite))}
         # All columns at once, and on by column only where something is wrong: one reading of a table that is sound.
@@ -44,16 +44,17 @@ def rows(connection: sa.Connection, where: str) -> Iterator[Finding]:
         for column, (condition, expected) in wrong.items():
             if (first := _first(connection, table, place, condition)) is not None:
                 count = connection.exec_driver_sql(f"SELECT count(*) FROM {table.name} WHERE {condition}").scalar_one()  # noqa: S608
-                yield _finding(where, f"{table.name}.{column.name}", int(count), f"{place} {first}", f"not {expected}")
+                what = f"{table.name}.{column.name}"
+                yield _finding(where, what, int(count), f"{place} {first}", f"not {expected}", remedy)
     if sqlite:
         broken = 'SELECT "table", parent, count(*), min(rowid) FROM pragma_foreign_key_check GROUP BY 1, 2'
         for name, parent, count, first in connection.exec_driver_sql(broken):
-            yield _finding(where, name, count, f"rowid {first}", f"of a row in {parent} that is not there")
+            yield _finding(where, name, count, f"rowid {first}", f"of a row in {parent} that is not there", remedy)
 
 
-def _finding(where: str, place: str, count: int, first: str, what: str) -> Finding:
+def _finding(where: str, place: str, count: int, first: str, what: str, remedy: str) -> Finding:
     problem = f"{place}: {count} damaged row{'s' * (count != 1)}, the first at {first}: {what}"
-    return Finding("error", "history", where, problem, f"{RESTORED[0].upper()}{RESTORED[1:]}")
+    return Finding("error", "history", where, problem, f"{remedy[0].upper()}{remedy[1:]}")
 
 
 def _first(connection: sa.Connection, table: sa.Table, place: str, condition: str) -> str | None:
