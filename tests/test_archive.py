@@ -26,6 +26,7 @@ from upkeep_world import CHANNEL, NOW, contents, line, with_settings
 from cvkit import cli, errors
 from cvkit.config import Config, load_config
 from cvkit.errors import ConfigError, DataError, StorageError
+from cvkit.monitoring.schema import SCHEMA
 from cvkit.storage import write_text
 from cvkit.upkeep import archive, restore
 
@@ -271,12 +272,20 @@ def member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link:
     return info, content
 
 
-def hostile(file: Path, extra: list[Member], listed: dict[str, bytes], mark: bytes = b"1\n") -> Path:
+def hostile(
+    file: Path,
+    extra: list[Member],
+    listed: dict[str, bytes],
+    mark: bytes = b"1\n",
+    *,
+    mode: int = 0o644,
+    schema: int = 7,
+) -> Path:
     """An archive with the settings and `extra` in it, whose manifest tells of the settings and `listed`."""
     settings = {"cvkit.yml": b"reference: {data: d.yaml}\n"}
     files = [{"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "modified_ns": 0,
-              "mode": 0o644} for path, content in {**settings, **listed}.items()]  # fmt: skip
-    manifest = {"format": 1, "cvkit": "0", "schema": 7, "made": "2026-01-01T00:00:00+00:00", "model": "m",
+              "mode": mode} for path, content in {**settings, **listed}.items()]  # fmt: skip
+    manifest = {"format": 1, "cvkit": "0", "schema": schema, "made": "2026-01-01T00:00:00+00:00", "model": "m",
                 "history": "", "history_file": "", "files": files, "left_out": []}  # fmt: skip
     first = [member("cvkit-backup", mark), member("workspace/cvkit.yml", settings["cvkit.yml"])]
     with tarfile.open(file, "w:gz") as made:
@@ -324,6 +333,22 @@ def test_the_hostile_ones_differ_from_a_good_one_in_one_thing(tmp_path: Path) ->
     file = hostile(tmp_path / "good.tar.gz", [member("workspace/docs/a.md", b"x")], {"docs/a.md": b"x"})
     restore.unpack(file, tmp_path / "back")
     assert contents(tmp_path / "back") == {"cvkit.yml": b"reference: {data: d.yaml}\n", "docs/a.md": b"x"}
+
+
+@pytest.mark.parametrize(("mode", "expected"), [
+    (0o4777, 0o755), (0o2777, 0o755), (0o666, 0o644), (0o640, 0o640), (0, 0o600), (0o1000644, 0o644),
+])  # fmt: skip
+def test_only_the_owner_can_write_what_comes_back(mode: int, expected: int, tmp_path: Path) -> None:
+    restore.unpack(hostile(tmp_path / "of.tar.gz", [], {}, mode=mode), tmp_path / "back")
+    assert (tmp_path / "back" / "cvkit.yml").stat().st_mode & 0o7777 == expected
+
+
+def test_an_archive_of_a_newer_cvkit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="another version of cvkit") as told:
+        restore.unpack(hostile(tmp_path / "new.tar.gz", [], {}, schema=SCHEMA + 1), tmp_path / "back")
+    assert f"schema {SCHEMA + 1}" in told.value.found
+    assert not (tmp_path / "back").exists()
+    restore.unpack(hostile(tmp_path / "of.tar.gz", [], {}, schema=SCHEMA), tmp_path / "back")
 
 
 SPOILS: dict[str, Callable[[bytes], bytes]] = {
@@ -416,7 +441,8 @@ def test_a_kill_leaves_a_whole_archive_and_a_whole_workspace_or_none(config: Con
 
 
 def test_an_archive_that_is_not_there_is_told_as_that(tmp_path: Path) -> None:
-    for place in (tmp_path / "nope", tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "nope", tmp_path, tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(DataError, match="there is no such archive"):
             restore.unpack(place, tmp_path / "new")
     assert not (tmp_path / "new").exists()

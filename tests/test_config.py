@@ -53,6 +53,24 @@ def test_a_mistake_is_explained(text: str, words: list[str]) -> None:
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(("text", "expected", "found"), [
+    ("captures:\n  time_zone: Europe/Berln\n", "an IANA time zone such as Europe/Berlin",
+     "'Europe/Berln': no such zone is known; did you mean `Europe/Berlin`?"),
+    ("captures:\n  time_zone: localtime\n", "an IANA time zone such as Europe/Berlin",
+     "'localtime': it is another zone on each machine"),
+    ("schedule:\n  - notebook: b\n    cron: 61 * * * *\n",
+     "a cron expression, five fields such as '0 6 * * *' for 06:00 every day", "'61 * * * *': Bad minute"),
+    ("schedule:\n  - notebook: b\n    cron: '" + "6 " * 200 + "'\n",
+     "a cron expression, five fields such as '0 6 * * *' for 06:00 every day", ": not five fields"),
+])  # fmt: skip
+def test_what_is_expected_is_told_apart_from_what_was_found(text: str, expected: str, found: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(GOOD + text, FILE)
+    assert caught.value.expected == expected
+    assert caught.value.found.endswith(found)
+    assert len(caught.value.found) < 260
+
+
 def test_a_key_left_empty_keeps_its_default() -> None:
     text = GOOD + "rules:\nmodel:\n  weights:\nschedule:\n  - notebook: a\n    source:\n"
     config = parse_config(text, FILE)

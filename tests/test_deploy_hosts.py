@@ -67,6 +67,18 @@ def test_the_units_call_commands_that_there_are(text: str) -> None:
     assert cli._parser().parse_args(arguments).config == Path("%f")
 
 
+def test_the_help_names_all_that_is_written_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "cvkit.yml").write_text("reference: {data: data.yaml}\n")
+    assert cli.main(["deploy", str(tmp_path / "to"), "--config", str(tmp_path)]) == 0
+    folders = {path.name for path in (tmp_path / "to").iterdir() if path.is_dir()}
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        cli.main(["deploy", "--help"])
+    told = capsys.readouterr().out.lower()
+    assert {"systemd", "airflow", "kubernetes", "grafana"} <= folders
+    assert [name for name in folders if name not in told] == []
+
+
 def test_all_three_call_as_often() -> None:
     assert containers.CALLED_EVERY == "*/10 * * * *"
     assert "OnCalendar=*:0/10\n" in hosts.TIMER

@@ -368,7 +368,74 @@ def test_a_database_that_does_not_answer_is_a_finding(config: Config) -> None:
     (config.workspace / "cvkit.yml").chmod(0o600)
     (row,) = found(config)
     assert (row.severity, row.check) == ("error", "history")
+    assert "does not answer" in row.problem
+    assert "whether it runs" in row.remedy
+    assert "backup" not in row.remedy
     assert "hush" not in row.line
+
+
+ALERT = (
+    "INSERT INTO alerts VALUES ('f{0}', 'm', 'v', 's', 'r', 'info', 'firing', '2026-09-09 00:00:00.000000', NULL, "
+    "'2026-09-09 00:00:00.000000', '2026-09-09 00:00:00.000000', 0, '2026-09-09 00:00:00.000000', '', '', '', NULL, 0, "
+    "'', NULL, '{{\"value\": NaN, \"low\": -Infinity}}')"
+)
+DAMAGED_ROWS = [  # what is done to the history, the table and column named, how many rows, and what belongs there
+    ("UPDATE alerts SET since = 'yesterday'", "alerts.since", 2, "a time"),
+    ("UPDATE alerts SET seen_end = 5 WHERE rowid = 2", "alerts.seen_end", 1, "a time"),
+    ("UPDATE alerts SET until = '2026-02-30 00:00:00.000000'", "alerts.until", 2, "a time"),
+    ("UPDATE alerts SET severity = 'huge'", "alerts.severity", 2, "info, warning, critical"),
+    ("UPDATE alerts SET state = 'banana'", "alerts.state", 2, "firing, acknowledged"),
+    ("UPDATE alerts SET inhibited = 'perhaps'", "alerts.inhibited", 2, "true or false"),
+    ("UPDATE alerts SET facts = 'y' || substr(facts, 2)", "alerts.facts", 2, "a JSON object"),
+    ("UPDATE alerts SET facts = '[1]'", "alerts.facts", 2, "a JSON object"),
+    ("UPDATE alerts SET facts = '{\"a\": }'", "alerts.facts", 2, "a JSON object"),
+    ("UPDATE evidence SET left_out = '{' WHERE rowid = 2", "evidence.left_out", 1, "a JSON object"),
+    ("UPDATE runs SET status = 'banana' WHERE id = 2", "runs.status", 1, "done, failed"),
+    ("UPDATE runs SET images = 'many'", "runs.images", 2, "a whole number"),
+    ("UPDATE measurements SET value = 'abc' WHERE rowid = 2", "measurements.value", 1, "a number"),
+    ("UPDATE verdicts SET reason = x'00' WHERE rowid = 2", "verdicts.reason", 1, "text"),
+    ("UPDATE verdicts SET state = 'fine' WHERE rowid = 2", "verdicts.state", 1, "ok, unknown"),
+    ("UPDATE verdicts SET run = 77 WHERE rowid = 2", "verdicts", 1, "a row in runs that is not there"),
+]
+
+
+@pytest.mark.parametrize(("statement", "place", "count", "expected"), DAMAGED_ROWS)
+def test_damaged_rows_are_counted_and_named(
+    statement: str, place: str, count: int, expected: str, config: Config
+) -> None:
+    execute(config, ALERT.format(1), ALERT.format(2), "UPDATE evidence SET left_out = 'null'")  # as migrations write
+    assert found(config) == []
+    execute(config, statement)
+    (row,) = found(config)
+    assert (row.severity, row.check) == ("error", "history")
+    first = 2 if count == 1 else 1
+    assert f"{place}: {count} damaged row{'s' * (count > 1)}, the first at rowid {first}: " in row.problem
+    assert expected in row.problem
+    assert "cvkit restore FILE FOLDER" in row.remedy
+
+
+def test_the_version_of_the_tables_is_missed(config: Config) -> None:
+    execute(config, "DELETE FROM cvkit_schema")
+    (row,) = found(config)
+    assert (row.severity, row.check) == ("error", "history")
+    assert "do not say of which cvkit" in row.problem
+
+
+@pytest.mark.parametrize(("address", "shown"), [
+    ("postgresql://u:hush@db.example:543x/x?sslpassword=hush", "postgresql://db.example:***/x"),
+    ("postgresql+psycopg://u:a@hush:5@db.example/x", ""), ("postgresql://u:hush/x", ""),
+])  # fmt: skip
+@pytest.mark.parametrize("command", ["status", "run", "doctor"])
+def test_a_port_that_is_no_number(
+    command: str, address: str, shown: str, config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _settings(config, f"history: {address}\n")
+    code = cli.main([command, "--config", str(config.workspace)])
+    assert code == (errors.UNSOUND if command == "doctor" else errors.ConfigError.exit_code)
+    told = "".join(capsys.readouterr())
+    assert "the history's address cannot be read" in told
+    assert "history in cvkit.yml" + (f": {shown}" if shown else "") in told
+    assert "hush" not in told
 
 
 def test_a_thousand_reports_take_seconds(config: Config) -> None:

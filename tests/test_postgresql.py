@@ -182,6 +182,47 @@ def test_the_doctor_looks_into_it_and_makes_no_tables(settings: Config, history:
     engine.dispose()
 
 
+def test_a_server_that_is_down_or_cuts_the_connection(history: History, server: str) -> None:
+    url = sa.make_url(server)
+    for away in (url.set(port=1), url.set(host="no.such.invalid"), url.set(database="no_such_database")):
+        with pytest.raises(StorageError, match="does not answer") as told:
+            History.open(away.render_as_string(hide_password=False))
+        assert "whether it runs" in told.value.remedy
+        assert not [words for words in ("history.db", "damaged", "with room") if words in str(told.value)]
+
+    def cut(connection: sa.Connection) -> None:
+        mine = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        with psycopg.connect(server.replace("+psycopg", "")) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [mine])
+        time.sleep(0.2)
+        connection.exec_driver_sql("SELECT 1")
+
+    for look in (history.reading, history.writing):
+        with pytest.raises(StorageError, match="does not answer"), look() as connection:
+            cut(connection)
+    with pytest.raises(StorageError, match="cannot be read or written") as told, history.reading() as connection:
+        connection.exec_driver_sql("SELECT 1/0")
+    assert "pg_dump" in told.value.remedy
+    assert history.runs().empty, "the next one is connected anew"
+
+
+def test_the_doctor_finds_damaged_rows(settings: Config, history: History, tmp_path: Path) -> None:
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    history.claim_slot(f"{settings.model.name}: 02-drift", now, now, 1)
+    put(history)
+    test_outbox.drift(history, "w")
+    test_outbox.alerts.update(settings, history, test_outbox.NOW)
+    assert not [one for one in doctor.examine(tmp_path, now) if "damaged row" in one.problem]
+    engine = sa.create_engine(settings.history_url)
+    with engine.begin() as connection:
+        for damage in ("alerts SET facts = '[1]'", "slots SET status = 'banana'", "verdicts SET state = 'fine'"):
+            connection.exec_driver_sql(f"UPDATE {damage}")
+    engine.dispose()
+    told = [one.problem for one in doctor.examine(tmp_path, now) if one.check == "history"]
+    assert sorted(one.split(":")[0] for one in told) == ["alerts.facts", "slots.status", "verdicts.state"]
+    assert any("1 damaged row, the first at ctid (0," in one for one in told)
+
+
 def test_what_was_being_sent_at_a_kill_is_sent_by_the_next_command(settings: Config, history: History) -> None:
     """In place of that of SQLite's: others may be at work on the same history, so it waits until the lease is over."""
     test_outbox.drift(history, "w")

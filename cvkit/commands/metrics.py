@@ -104,7 +104,7 @@ def backfill(options: argparse.Namespace) -> int:
 
 
 def deploy(options: argparse.Namespace) -> int:
-    """Write what sets up Prometheus, Alertmanager, Grafana, Compose and Kubernetes, from these settings."""
+    """Write what sets up Prometheus, Alertmanager, Grafana, Compose, Kubernetes, systemd and Airflow."""
     from cvkit import deployment
     from cvkit.config import load_config
 

@@ -26,7 +26,7 @@ from cvkit.config.sections import (
     RuleSettings,
     SiteSettings,
 )
-from cvkit.config.values import Section, nearest
+from cvkit.config.values import Section, UnfitError, nearest
 from cvkit.errors import ConfigError, DataError
 from cvkit.tables import Window
 
@@ -259,12 +259,13 @@ def _explain(error: ValidationError, node: yaml.Node | None, file: Path) -> Conf
         if isinstance(first["input"], date)
         else repr(first["input"])
     )
-    found = "nothing" if first["type"] == "missing" else given
+    found = "nothing" if first["type"] == "missing" else given[:200]
+    unfit = first.get("ctx", {}).get("error")
     return ConfigError(
         f"`{'.'.join(keys) or 'settings'}` cannot be used{more}",
         where=f"{file}:{line}",
         expected=KINDS.get(first["type"], first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")),
-        found=found[:200],
+        found=f"{found}: {unfit.found}" if isinstance(unfit, UnfitError) else found,
         remedy="correct this line",
     )
 

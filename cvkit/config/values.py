@@ -27,11 +27,22 @@ def nearest(word: str, words: Sequence[str]) -> str:
 MACHINES_OWN = ("localtime", "posixrules")  # files that some systems have among the zones
 
 
+class UnfitError(ValueError):
+    """A value that may not be: what is expected, and why what was found is not that."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(expected)
+        self.found = found
+
+
+ZONE = "an IANA time zone such as Europe/Berlin"
+
+
 def _time_zone(name: str) -> str:
     if name in MACHINES_OWN:
-        raise ValueError("it is another zone on each machine; name a place, such as Europe/Berlin")
+        raise UnfitError(ZONE, "it is another zone on each machine")
     if name not in available_timezones():
-        raise ValueError(f"unknown time zone{nearest(name, sorted(available_timezones()))}")
+        raise UnfitError(ZONE, f"no such zone is known{nearest(name, sorted(available_timezones()))}")
     return name
 
 
@@ -45,9 +56,7 @@ def _cron(expression: str) -> str:
             raise CronSimError("not five fields")
         CronSim(expression, datetime(2026, 1, 1))
     except CronSimError as error:
-        raise ValueError(
-            f"not a cron expression ({error}); five fields, e.g. '30 6 * * *' for 06:30 every day"
-        ) from None
+        raise UnfitError("a cron expression, five fields such as '0 6 * * *' for 06:00 every day", str(error)) from None
     return expression
 
 

@@ -9,6 +9,7 @@ import errno
 import itertools
 import logging
 import os
+import re
 import sqlite3
 import time
 import traceback
@@ -21,7 +22,7 @@ from urllib.parse import quote
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
 from cvkit.errors import ConfigError, StorageError
 from cvkit.monitoring.schema import OLDEST, SCHEMA, clean, metadata, migrate, schema_table
@@ -32,6 +33,7 @@ RESTORED = (
     "restore it from a backup: `cvkit restore FILE FOLDER`. Without one, move it away: `cvkit run --from DAY` measures "
     "again, but what people did about alerts, decisions and overrides are in it alone"
 )
+RESTORED_BY_SERVER = "restore the database from its own backup, such as one of pg_dump's"
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
 DRIVERS = {"psycopg": "'cvkit[postgresql]'"}  # what to install where this module is missing
 QUEUE = 0x63766B6974  # PostgreSQL's number of the lock that writers queue for: "cvkit"
@@ -41,11 +43,11 @@ WRITING = {"cvkit_writes": True}  # option of a connection that will write: it q
 def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
     """An engine for the history at a SQLAlchemy URL, its tables made where there are none.
 
-    A writer waits `busy_s` seconds for other processes. Raises StorageError where it cannot be opened, is no database,
-    or was written by another version of cvkit.
+    A writer waits `busy_s` seconds for other processes. Raises ConfigError where the address cannot be read,
+    StorageError where it cannot be opened, is no database, or was written by another version of cvkit.
     """
     with explained(url):
-        address = _one_host(sa.make_url(url))
+        address = _one_host(parsed(url))
         if address.get_backend_name() == "sqlite" and (address.password or "password" in address.query):
             raise ConfigError(
                 "SQLite knows no passwords", where=_shown(url), expected="history: sqlite:///FILE",
@@ -66,6 +68,25 @@ def connect(url: str, busy_s: float = BUSY_SECONDS) -> sa.Engine:
             engine.dispose()
             raise
     return engine
+
+
+def parsed(url: sa.URL | str) -> sa.URL:
+    """The address of a history. Raises ConfigError where its port is no number, ArgumentError on what is no address."""
+    try:
+        return sa.make_url(url)
+    except ValueError:  # its words hold that port, which may be a part of the password
+        raise ConfigError(
+            "the history's address cannot be read", where=f"history in cvkit.yml{_without_port(str(url))}",
+            expected="a number for a port, as in postgresql://USER:PASSWORD@HOST:5432/NAME",
+            found="a port that is no number",
+            remedy="correct it; write an @ or / within a password as %40 or %2F",
+        ) from None  # fmt: skip
+
+
+def _without_port(url: str) -> str:
+    """An address whose port is no number, to show; "" where that port may be a part of the password."""
+    found = re.fullmatch(r"([\w+]+)://[^@/?]*@([^@:/?]*):[^@/?]*(/[^@?]*)?(\?.*)?", url)
+    return f": {found[1]}://{found[2]}:***{found[3] or ''}" if found else ""
 
 
 def _one_host(address: sa.URL) -> sa.URL:
@@ -197,7 +218,7 @@ def _shown(url: sa.URL | str) -> str:
         # What follows ? may hold a password, and @ in one makes a host of its end.
         shown = made.set(query={}).render_as_string(hide_password=True)
         return address(shown) if "@" in (made.host or "") else shown
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         return "history in cvkit.yml"
 
 
@@ -217,11 +238,31 @@ def explained(url: sa.URL | str) -> Iterator[None]:
         if short := _of_memory(error):
             raise short from error
         cause = str(getattr(error, "orig", error))
+        if _is_away(error):
+            raise StorageError(
+                "the history's database does not answer", where=_shown(url), found=" ".join(cause.split())[:300],
+                expected="a server that runs, can be reached from here and lets this user in",
+                remedy="see whether it runs, and whether it can be reached by the host, port, user and database that "
+                "`history` in cvkit.yml names, then run the same command again: nothing was lost",
+            ) from error  # fmt: skip
+        on_server = isinstance(error, DBAPIError) and not isinstance(error.orig, sqlite3.Error)
         raise StorageError(
             "the history cannot be read or written", where=_shown(url),
             expected="a database of cvkit's that nobody else locks, on a disk with room", found=cause[:300],
-            remedy=_remedy(cause),
+            remedy=_remedy(cause, on_server=on_server),
         ) from error  # fmt: skip
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether a server does not answer or cut the connection; a database in a file always answers.
+
+    PostgreSQL has a number for whatever it says itself. Its driver speaks without one where nobody was reached.
+    """
+    if not isinstance(error, DBAPIError):
+        return False
+    number = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or "08"
+    unreached = isinstance(error, OperationalError) and type(error.orig).__module__.startswith("psycopg")
+    return error.connection_invalidated or (unreached and number.startswith(("08", "57P")))
 
 
 def _of_memory(error: Exception) -> StorageError | None:
@@ -243,9 +284,11 @@ def _of_sqlalchemy(error: ValueError) -> bool:
     return "sqlalchemy" in Path(last).parts
 
 
-def _remedy(cause: str) -> str:
+def _remedy(cause: str, *, on_server: bool) -> str:
     if any(words in cause for words in ("full", "disk I/O", "readonly", "locked", "lock timeout", "unable to open")):
         return "free some space, mend the permissions or wait, then run the same command again: nothing was lost"
+    if on_server:
+        return f"run the same command again; where the database is damaged, {RESTORED_BY_SERVER}"
     return f"run the same command again; where history.db is damaged, {RESTORED}"
 
 

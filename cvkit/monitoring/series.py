@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from cvkit.errors import StorageError
 from cvkit.monitoring import alerts, outbox
-from cvkit.monitoring.database import connect, explained
+from cvkit.monitoring.database import connect, explained, parsed
 from cvkit.monitoring.history import History
 from cvkit.monitoring.prometheus import (
     ALERTS,
@@ -165,7 +165,7 @@ def _of_run(
 
 def _sqlite_file(url: str) -> Path | None:
     with explained(url):
-        address = sa.make_url(url)
+        address = parsed(url)
         named = address.get_backend_name() == "sqlite" and address.database not in (None, "", ":memory:")
         return Path(str(address.database)) if named else None
 

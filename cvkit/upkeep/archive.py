@@ -25,6 +25,7 @@ from cvkit import __version__
 from cvkit.config import Config
 from cvkit.errors import ConfigError, DataError, StorageError
 from cvkit.monitoring.channels.secrets import Secret
+from cvkit.monitoring.database import parsed
 from cvkit.monitoring.schema import SCHEMA
 from cvkit.storage import replacing, safe_name, storage_error
 from cvkit.upkeep import manifest as manifest_file
@@ -79,7 +80,7 @@ def history_place(config: Config) -> tuple[Path | None, str]:
     Raises ConfigError where the address is of no use.
     """
     try:
-        url = sa.make_url(config.history_url)
+        url = parsed(config.history_url)
     except sa.exc.ArgumentError as error:
         raise ConfigError(
             "the history's address cannot be read", where=f"{config.path}, history",

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from cvkit.config import Config, load_config
 from cvkit.data import sources
 from cvkit.errors import ConfigError, CvkitError
+from cvkit.monitoring.database import parsed
 from cvkit.monitoring.identity import FACTS as REFERENCE
 from cvkit.slots import standings
 from cvkit.storage import safe_name
@@ -132,7 +133,7 @@ def _secret_files(config: Config) -> Iterator[tuple[str, int]]:
 
 def _has_password(config: Config) -> bool:
     try:
-        url = sa.make_url(config.history_url)
-    except sa.exc.ArgumentError:
+        url = parsed(config.history_url)
+    except (ConfigError, sa.exc.ArgumentError):
         return False
     return bool(url.password or "password" in url.query)

@@ -20,6 +20,7 @@ from cvkit.monitoring.database import explained
 from cvkit.monitoring.schema import OLDEST, OUTBOX, REPORTS, RUNS, SCHEMA, SLOTS, schema_table
 from cvkit.slots import Standing
 from cvkit.storage import memory_error
+from cvkit.upkeep import row_checks
 from cvkit.upkeep.findings import Finding, examples
 
 LARGE_LOG = 256 << 20  # bytes of SQLite's log, which is some MB where it is cut off in time
@@ -58,14 +59,16 @@ def read(address: str, file: Path | None) -> tuple[Told | None, list[Finding]]:
             engine = sa.create_engine(url, connect_args=limited)
             try:
                 with engine.connect() as connection:
-                    found += schema(_schema(connection), where)
-                    if found:
-                        return None, found
-                    return _rows(connection), list(evidence(connection, where))
+                    if wrong := [*schema(_schema(connection), where)] or [*row_checks.rows(connection, where)]:
+                        return None, found + wrong
+                    return _rows(connection), [*found, *evidence(connection, where)]
             finally:
                 engine.dispose()
     except StorageError as error:
-        return None, [*found, Finding("error", "history", where, f"it cannot be read: {error.found}", RESTORE)]
+        told, remedy = "it cannot be read", RESTORE
+        if file is None:  # it may be down, or want a driver, and then no backup helps
+            told, remedy = error.problem, f"{error.remedy[0].upper()}{error.remedy[1:]}"
+        return None, [*found, Finding("error", "history", where, f"{told}: {error.found}", remedy)]
 
 
 def _rows(connection: sa.Connection) -> Told:
@@ -150,7 +153,9 @@ def _quick_check(file: Path) -> str:
 def schema(found: int | None, where: str) -> Iterator[Finding]:
     """The version of its tables."""
     if found is None:
-        yield Finding("error", "history", where, "it holds no tables of cvkit's", RESTORE)
+        yield Finding(
+            "error", "history", where, "it holds no tables of cvkit's, or they do not say of which cvkit", RESTORE
+        )
     elif OLDEST <= found < SCHEMA:
         yield Finding("note", "history", where, f"it is of an older cvkit (schema {found}), and not looked into",
                       "Any command that opens it brings it up to date; make a backup before")  # fmt: skip

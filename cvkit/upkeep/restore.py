@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from cvkit.errors import ConfigError, DataError
+from cvkit.monitoring.schema import SCHEMA
 from cvkit.storage import replacing_folder, storage_error
 from cvkit.upkeep import manifest as manifest_file
 from cvkit.upkeep.manifest import FORMAT, INSIDE, MANIFEST, MARK, Manifest, Stored
@@ -24,23 +25,26 @@ STEP = 1 << 20  # bytes read at a time
 LONGEST = 256 << 20  # bytes of a manifest, of some million files
 HEADER = 4 << 20  # bytes that tarfile may ask for at once: it reads headers whole, however long they say they are
 LAST = 1 << 20  # bytes behind the last member, of which tar writes some thousand
+RIGHTS = 0o755  # that a file may have, whatever the manifest says: nobody but its owner writes it
 ABANDONED_S = 24 * 3600.0  # age of an unfinished folder that nobody is at work on
 
 
 def unpack(archive: Path, folder: Path) -> Manifest:
     """Make `folder` the workspace that `archive` holds, at once: a kill leaves nothing of it, or all.
 
-    Raises ConfigError where there is something in `folder`, DataError where the archive is damaged or is none of
-    cvkit's: nothing is put in place then; StorageError where the disk is full or cannot be written.
+    Raises ConfigError where there is something in `folder`, DataError where the archive is damaged, is none of cvkit's
+    or a newer one's: nothing is put in place then; StorageError where the disk is full or cannot be written.
     """
     folder = folder.absolute()
-    if not archive.exists() or archive.is_dir():
+    if not archive.is_file():  # a pipe would be waited for without end
+        kinds = "a folder" if archive.is_dir() else "a pipe or a device" if archive.exists() else "no such file"
         raise DataError(
             "there is no such archive", where=str(archive), expected="a file that `cvkit backup` wrote",
-            found="a folder" if archive.is_dir() else "no such file", remedy="name the archive first, then the folder",
+            found=kinds, remedy="name the archive first, then the folder",
         )  # fmt: skip
     _check_folder(folder)
     manifest = read_manifest(archive)
+    _check_schema(manifest, archive)
     expected = {file.path: file for file in manifest.files}
     if folder.is_dir():
         folder.rmdir()  # an empty one
@@ -106,6 +110,15 @@ def _check_format(tar: tarfile.TarFile, member: tarfile.TarInfo, archive: Path) 
         )  # fmt: skip
 
 
+def _check_schema(manifest: Manifest, archive: Path) -> None:
+    if manifest.schema > SCHEMA:
+        raise DataError(
+            "the archive's history was written by another version of cvkit", where=str(archive),
+            expected=f"schema {SCHEMA} or an older one", found=f"schema {manifest.schema}, of cvkit {manifest.cvkit}",
+            remedy="use the cvkit that wrote it, or a newer one",
+        )  # fmt: skip
+
+
 def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, file: Stored, part: Path, archive: Path) -> None:
     """Write one file, of the size and digest that the manifest tells; `part` was empty and is ours: no links in it."""
     target = part / file.path
@@ -118,7 +131,7 @@ def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, file: Stored, part: Path
             out.write(step)
     if left or digest.hexdigest() != file.sha256:
         raise _strange(archive, f"{file.path!r} is not what was archived: another digest")
-    target.chmod(file.mode & 0o777 | 0o600)
+    target.chmod(file.mode & RIGHTS | 0o600)
     os.utime(target, ns=(file.modified_ns, file.modified_ns))
 
 
