@@ -435,6 +435,7 @@ def test_a_port_that_is_no_number(
     told = "".join(capsys.readouterr())
     assert "the history's address cannot be read" in told
     assert "history in cvkit.yml" + (f": {shown}" if shown else "") in told
+    assert "orrect it; write an @ or / within a password as %40 or %2F" in told
     assert "hush" not in told
 
 

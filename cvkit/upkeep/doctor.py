@@ -57,7 +57,8 @@ def examine(path: Path, now: datetime) -> list[Finding]:
 def _of_settings(error: CvkitError, path: Path) -> Finding:
     told = f"the settings cannot be used: {error.problem}"
     told += f" (expected: {error.expected}; found: {error.found})" if error.expected or error.found else ""
-    return Finding("error", "settings", error.where or str(path), told, error.remedy.capitalize() or "Correct them")
+    remedy = error.remedy[:1].upper() + error.remedy[1:]
+    return Finding("error", "settings", error.where or str(path), told, remedy or "Correct them")
 
 
 def _of_files(root: Path, entries: list[Entry]) -> list[Finding]:
