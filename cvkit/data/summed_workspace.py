@@ -98,7 +98,8 @@ def groups(
             "nothing is known of such images", where=str(config.workspace),
             expected="images of the days and source asked for, recorded or measured by `cvkit run`",
             found=f"{len(wrong)} files that cannot be read" if wrong else "none",
-            remedy="run `cvkit run` first, name other days or another source, or name --out",
+            remedy="run `cvkit run` first (after a restore with --from: what is known of images is in no backup), name "
+                   "other days or another source, or name --out",
         )  # fmt: skip
     return [sums.groups[key] for key in sorted(sums.groups)], wrong
 
