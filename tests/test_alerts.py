@@ -412,6 +412,8 @@ def test_a_damaged_alert_is_told_in_words(settings: Config, history: History, fa
     drift(history, "w")
     alerts.update(settings, history, NOW)
     with history.writing() as connection:
+        if facts == ";}" and connection.dialect.name == "postgresql":
+            pytest.skip("PostgreSQL takes nothing that is no JSON")
         connection.execute(sa.text("UPDATE alerts SET facts = :facts"), {"facts": facts})
     for look in (lambda: alerts.standing(history, "m"), lambda: alerts.update(settings, history, NOW)):
         with pytest.raises(StorageError, match="the alerts in the history are damaged"):
