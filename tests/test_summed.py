@@ -234,3 +234,18 @@ def test_a_source_that_is_no_utf8_is_named_as_it_is_or_as_it_is_quoted(
     assert said[0] == said[1]
     assert "cam\\udcff" in said[0]
     assert "cam-1" not in said[0]
+
+
+def test_a_source_with_a_long_name_is_found_by_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "x" * 200
+    fill(tmp_path / "in", ("cam-1", name), days=1)
+    measure(tmp_path / "in", tmp_path / "out")
+    assert cli.main(["images", "summary", "--out", str(tmp_path / "out"), "--source", name]) == 0
+    assert ": 5 images of 1 source and day" in capsys.readouterr().out
+
+
+def test_an_address_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["images", "summary", "--out", ""])
+    assert ended.value.code == 2
+    assert "nothing is named" in capsys.readouterr().err

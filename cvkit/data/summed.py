@@ -29,6 +29,7 @@ from cvkit.tables import PROPERTIES
 
 FOLDER, FILE = "summaries", "summary.arrow"
 ROWS, ROWS_FILE = "rows", "images.parquet"
+UNUSABLE = (stores.UnreadError, pa.ArrowException, OSError, ValueError)  # what reading a damaged file may raise
 log = logging.getLogger(__name__)
 NUMBERS = (*PROPERTIES, "width", "height", "bytes")
 NAMES = ("damage", "mode", "file_format")
@@ -243,8 +244,8 @@ def is_summary(content: bytes) -> bool:
     """Whether bytes are a summary as `of_rows` makes it."""
     try:
         _parsed(content)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        check_memory(error)
+    except UNUSABLE as error:
+        _no_lack_of_memory(error)
         return False
     return True
 
@@ -267,9 +268,6 @@ def _read(out: Store, folder: str) -> list[dict[str, Any]]:
         ) from error  # fmt: skip
     log.warning("%s: the summary cannot be read (%s); its rows are summed up once more", folder, found)
     return kept
-
-
-UNUSABLE = (stores.UnreadError, pa.ArrowException, OSError, ValueError)
 
 
 def _no_lack_of_memory(error: Exception) -> None:
