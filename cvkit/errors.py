@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import re
 
-# Who asks, and what he is allowed by, in an address: of one that was made a path, too.
+# Who asks, and what he is allowed by, in an address: of one that was made a path, too. A password may hold anything.
 SECRETS = re.compile(
-    r"(?P<start>\b[a-z][a-z0-9+.-]+:/{1,2})(?:[^\s/?'\"]*@)?(?P<place>[^\s?'\"]*)(?:\?[^\s'\"]*=[^\s'\"]*)?", re.I
+    r"(?P<start>\b[a-z][a-z0-9+.-]+:/{1,2})(?:[^\s:/?'\"]*:[^\s'\"]*@|[^\s/?'\"]*@)?(?P<place>[^\s?'\"]*)"
+    r"(?:\?[^\s'\"]*=[^\s'\"]*)?",
+    re.I,
 )
 DONE = 0
 WINDOWS_FAILED = 4  # some windows or reports failed, all others are done
@@ -15,6 +17,15 @@ VERDICT_REACHED = 8  # `--fail-on` asked for a failure at this verdict
 INCOMPLETE = 9  # a document misses something, or does not say what the records do
 UNSOUND = 10  # `cvkit doctor` found something wrong
 OVERDUE = 12  # `cvkit status --overdue`: a job of the schedule did not run when it should have
+
+
+def plain(text: str) -> str:
+    """`text` with its addresses as they may be shown: without who asks, and what follows `?` where it has values.
+
+    >>> plain("no answer from https://me:secret@host/images?token=secret")
+    'no answer from https://host/images'
+    """
+    return SECRETS.sub(r"\g<start>\g<place>", text)
 
 
 class CvkitError(Exception):
@@ -27,8 +38,8 @@ class CvkitError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, *, expected: str = "", found: str = "", where: str = "", remedy: str = "") -> None:
-        plain = (SECRETS.sub(r"\g<start>\g<place>", str(text)) for text in (problem, expected, found, where, remedy))
-        self.problem, self.expected, self.found, self.where, self.remedy = plain
+        told = (plain(str(text)) for text in (problem, expected, found, where, remedy))
+        self.problem, self.expected, self.found, self.where, self.remedy = told
         parts = [("where", self.where), ("expected", self.expected), ("found", self.found), ("what to do", self.remedy)]
         super().__init__("\n".join([self.problem, *(f"  {name}: {text}" for name, text in parts if text)]))
 

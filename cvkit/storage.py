@@ -220,12 +220,6 @@ class DamagedError(ValueError):
     """A file of ours is not what was written."""
 
 
-def address(url: str) -> str:
-    """An address to show: without who asks, passwords, and what follows a question mark."""
-    protocol, between, rest = url.partition("://")
-    return f"{protocol}://{rest.partition('?')[0].rpartition('@')[2]}" if between else url
-
-
 @contextmanager
 def lock(path: Path, doing: str, wait_s: float = 0) -> Iterator[None]:
     """Hold the lock file `path` for the block; the kernel lets go of it when the process dies.

@@ -78,10 +78,8 @@ def visiting(browser: Any, address: str, scheme: str = "light", width: int = 128
     assert not seen.complaints
 
 
-def search(page: Any, words: str) -> Any:
-    """Type into the search; the links it finds, once there is one."""
+def search(page: Any, words: str, where: str = "") -> None:
+    """Type into the search, and wait for a link, whose address has `where` in it: results come and go as one types."""
     page.locator("label[for='__search'].md-search__icon").first.click(force=True)
     page.locator("input.md-search__input").press_sequentially(words)
-    found = page.locator(".md-search-result__link")
-    found.first.wait_for(state="attached")
-    return found
+    page.locator(f".md-search-result__link[href*='{where}']").first.wait_for(state="attached")

@@ -416,5 +416,6 @@ def test_a_damaged_alert_is_told_in_words(settings: Config, history: History, fa
             pytest.skip("PostgreSQL takes nothing that is no JSON")
         connection.execute(sa.text("UPDATE alerts SET facts = :facts"), {"facts": facts})
     for look in (lambda: alerts.standing(history, "m"), lambda: alerts.update(settings, history, NOW)):
-        with pytest.raises(StorageError, match="the alerts in the history are damaged"):
+        with pytest.raises(StorageError, match="the alerts in the history are damaged") as failure:
             look()
+        assert ("pg_dump" in str(failure.value)) == (connection.dialect.name == "postgresql")

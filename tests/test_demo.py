@@ -113,8 +113,7 @@ def test_every_page_of_the_demos_site_loads_quietly(measured: tuple[Config, job.
                 _follow(seen, folder)
         with visiting(browser, address) as seen:
             seen.open("")
-            addresses = [link.get_attribute("href") for link in search(seen.page, "cam-3").all()]
-            assert any("/reports/20" in f"/{href}" for href in addresses), addresses
+            search(seen.page, "cam-3", where="reports/20")
 
 
 def _follow(seen: Visit, folder: Path) -> None:

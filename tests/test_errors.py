@@ -15,6 +15,10 @@ from cvkit.errors import DataError
         ("/work/s3:/KEY:SECRET@bucket/{date}/?.jpg", "/work/s3:/bucket/{date}/?.jpg"),
         ("tcp://SECRET@host:8786, ftp://u:SECRET@b/c", "tcp://host:8786, ftp://b/c"),
         ("s3://bucket/cam-?/{date}", "s3://bucket/cam-?/{date}"),
+        ("http://u:p@SECRET@host/a?token=SECRET", "http://host/a"),
+        ("mysql://u:SECRET/SECRET?SECRET@host/a", "mysql://host/a"),
+        ("s3://bucket/retina@2x/a.jpg", "s3://bucket/retina@2x/a.jpg"),
+        ("tcp://host:8786", "tcp://host:8786"),
         ("captures: /data/a@b/x?y=1", "captures: /data/a@b/x?y=1"),
     ],
 )

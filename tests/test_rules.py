@@ -137,6 +137,14 @@ def test_a_champion_that_has_not_measured_the_newest_windows_is_told_of() -> Non
     assert text(history("ok").iloc[:0], runs, {}, words) == words
 
 
+def test_windows_without_images_are_not_told_as_if_nothing_had_been_measured() -> None:
+    runs = pd.DataFrame({"status": ["failed", "done"]})
+    nothing = history("ok").iloc[:0]
+    assert text(nothing, runs, {}) == "no images were there in any window that was measured"
+    for none in (runs.iloc[:0], runs.iloc[:1]):
+        assert text(nothing, none, {}) == "nothing has been measured yet: run `cvkit run`"
+
+
 def test_what_cannot_be_judged_is_told_since_its_own_reason() -> None:
     """Else a camera that sent too few images for days, and then none, would have sent none for days."""
     few, none = (history(*["unknown"] * 4).assign(reason=reason) for reason in ("too few images", "no images"))

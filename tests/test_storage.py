@@ -165,14 +165,6 @@ def test_a_flipped_bit_is_never_another_number(tmp_path: Path) -> None:
     assert damaged > 200
 
 
-@pytest.mark.parametrize(("url", "shown"), [
-    ("s3://KEY:SECRET@bucket/x", "s3://bucket/x"), ("http://u:p@ss@host/a?token=SECRET", "http://host/a"),
-    ("tcp://host:8786", "tcp://host:8786"), ("captures/a@b", "captures/a@b"),
-])  # fmt: skip
-def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
-    assert storage.address(url) == shown
-
-
 @pytest.mark.parametrize("error", [
     ArrowMemoryError("malloc of size 64 failed"), OSError(errno.EAGAIN, "Resource temporarily unavailable"),
     MemoryError(),

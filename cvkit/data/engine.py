@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from cvkit import __version__
 from cvkit.data.isolation import LIMIT_S, Lost, Work, isolated
 from cvkit.errors import ConfigError, EngineError, need
-from cvkit.storage import address as shown_address
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -69,9 +68,9 @@ def check_address(engine: str) -> None:
     """
     if engine != LOCAL and not ADDRESS.fullmatch(engine):
         raise ConfigError(
-            "that is no engine", where=f"--engine {shown_address(engine)}",
+            "that is no engine", where=f"--engine {engine}",
             expected="local, or the address of a Dask scheduler: scheme://host:port, such as tcp://host:8786",
-            found=shown_address(engine), remedy="correct it, or leave --engine out",
+            found=engine, remedy="correct it, or leave --engine out",
         )  # fmt: skip
 
 
@@ -208,7 +207,7 @@ def _connected(address: str) -> Client:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            "no Dask scheduler answers", where=shown_address(address), expected="an address such as tcp://host:8786",
+            "no Dask scheduler answers", where=address, expected="an address such as tcp://host:8786",
             found=str(error).splitlines()[0][:200], remedy="start `dask scheduler` there, or leave --engine out",
         ) from error  # fmt: skip
     try:
@@ -217,7 +216,7 @@ def _connected(address: str) -> Client:
         client.close()
         raise EngineError(
             "the cluster has no workers",
-            where=shown_address(address),
-            remedy=f"start `dask worker {shown_address(address)}` on its machines",
+            where=address,
+            remedy=f"start `dask worker {address}` on its machines",
         ) from None
     return client

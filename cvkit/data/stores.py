@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cvkit.data import headers
-from cvkit.errors import ConfigError
-from cvkit.storage import address as shown_address
+from cvkit.errors import ConfigError, plain
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +22,6 @@ Answer = TypeVar("Answer")
 
 TRIES = 4  # of one object
 PAUSE_S = 0.25  # before the second; doubled before each further one
-ASKS = re.compile(r"//[^/\s\"']*@")  # who asks, in an address that a package's error may show
 # What another attempt does not mend; rights may be granted until the next command.
 LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
@@ -67,10 +64,7 @@ def open_store(url: str, setting: str) -> Store:
     """
     from fsspec.core import url_to_fs
 
-    wrong = {
-        "where": f"{setting} {shown_address(url)}",
-        "expected": "a folder, or an address such as s3://bucket/folder",
-    }
+    wrong = {"where": f"{setting} {url}", "expected": "a folder, or an address such as s3://bucket/folder"}
     if "::" in url or "\0" in url:
         raise ConfigError("this is no address of a folder", found="chained addresses are not read", **wrong)
     address = url if "://" in url else f"file://{os.path.abspath(Path(url).expanduser())}"  # noqa: PTH100  links stay
@@ -80,14 +74,14 @@ def open_store(url: str, setting: str) -> Store:
         fs, path = url_to_fs(address, use_listings_cache=False)
     except ImportError as error:
         raise ConfigError(
-            f"the package for {protocol}:// is not installed", found=" ".join(str(error).split())[:200],
+            f"the package for {protocol}:// is not installed", found=plain(" ".join(str(error).split()))[:200],
             remedy="install what is named there with pip, on the machines of the cluster too", **wrong,
         ) from None  # fmt: skip
     except (ValueError, TypeError) as error:
-        raise ConfigError("this is no address of a store", found=str(error)[:200], **wrong) from None
+        raise ConfigError("this is no address of a store", found=plain(str(error))[:200], **wrong) from None
     except OSError as error:  # those that ask at once whether somebody is there
         raise ConfigError(
-            "the store does not answer", found=headers.words(error)[:200],
+            "the store does not answer", found=plain(headers.words(error))[:200],
             remedy="see whether the address is right, and can be reached from here", **wrong,
         ) from None  # fmt: skip
     return Store(fs, "file" if protocol in ("file", "local") else protocol, str(path))
@@ -129,7 +123,7 @@ def patient(ask: Callable[[], Answer], tries: int = TRIES) -> Answer:
 def _words(error: Exception) -> str:
     if isinstance(error, FileNotFoundError) and not error.strerror:  # fsspec's names the path alone
         return "nothing is there"
-    return ASKS.sub("//", headers.words(error).removeprefix(f"{headers.NOT_GIVEN}: "))
+    return plain(headers.words(error).removeprefix(f"{headers.NOT_GIVEN}: "))
 
 
 def _whole(store: Store, item: Item) -> bytes:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from cvkit import markup
 from cvkit.config.alerts import AlertRule, Severity
 from cvkit.errors import StorageError
-from cvkit.monitoring.database import RESTORED
+from cvkit.monitoring.database import restored
 from cvkit.monitoring.schema import ALERT_LOG, ALERTS, JUDGED, MEASURED, OVERRIDES, RUNS, schema_table
 from cvkit.tables import LABEL_FEATURES, MEASUREMENTS, TIME, conform
 
@@ -117,7 +117,7 @@ def alerts(connection: sa.Connection, model: str) -> dict[str, Alert]:
     except (ValueError, TypeError) as error:
         raise StorageError(
             "the alerts in the history are damaged", where="table alerts", expected="rows as cvkit writes them",
-            found=f"{type(error).__name__}: {error}"[:300], remedy=RESTORED,
+            found=f"{type(error).__name__}: {error}"[:300], remedy=restored(connection),
         ) from error  # fmt: skip
     return found
 

@@ -24,9 +24,9 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
-from cvkit.errors import ConfigError, StorageError
+from cvkit.errors import ConfigError, StorageError, plain
 from cvkit.monitoring.schema import OLDEST, SCHEMA, clean, metadata, migrate, schema_table
-from cvkit.storage import address, memory_error
+from cvkit.storage import memory_error
 
 log = logging.getLogger(__name__)
 RESTORED = (
@@ -217,7 +217,7 @@ def _shown(url: sa.URL | str) -> str:
         made = sa.make_url(url)
         # What follows ? may hold a password, and @ in one makes a host of its end.
         shown = made.set(query={}).render_as_string(hide_password=True)
-        return address(shown) if "@" in (made.host or "") else shown
+        return plain(shown) if "@" in (made.host or "") else shown
     except (sa.exc.ArgumentError, ValueError):
         return "history in cvkit.yml"
 
@@ -282,6 +282,11 @@ def _of_sqlalchemy(error: ValueError) -> bool:
     """Whether SQLAlchemy raised an error, as it does of a time in the database that is none."""
     last = list(traceback.walk_tb(error.__traceback__))[-1][0].f_code.co_filename
     return "sqlalchemy" in Path(last).parts
+
+
+def restored(connection: sa.Connection) -> str:
+    """What to do about a history that is damaged."""
+    return RESTORED if connection.dialect.name == "sqlite" else RESTORED_BY_SERVER
 
 
 def _remedy(cause: str, *, on_server: bool) -> str:

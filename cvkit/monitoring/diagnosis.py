@@ -48,6 +48,8 @@ MIDNIGHT = time(0)
 BAD = ("warning", "critical")
 NAME_WIDTH = 32  # characters of a source's name in a terminal
 NUMBER = r"\d[\d.,]*"
+NOT_YET = "nothing has been measured yet: run `cvkit run`"
+NO_IMAGES = "no images were there in any window that was measured"
 COLUMNS = ("source", "state", "since", "until", "what", "evidence")
 
 
@@ -72,7 +74,7 @@ def text(verdicts: pd.DataFrame, runs: pd.DataFrame, settings: Mapping[str, str]
     `settings` are the `reference_id` and `rules_id` that hold now, `behind` words of the function of that name.
     """
     if verdicts.empty:
-        return behind or "nothing has been measured yet: run `cvkit run`"
+        return behind or (NO_IMAGES if "done" in set(runs["status"]) else NOT_YET)
     found = diagnose(verdicts)
     newest = verdicts["window_start"].max()
     lines = [("source", "state", "since", "until", "what")]

@@ -15,7 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from cvkit.errors import StorageError
-from cvkit.monitoring.database import RESTORED
+from cvkit.monitoring.database import restored
 from cvkit.monitoring.entries import Entries, State, moment, width
 from cvkit.monitoring.schema import EVIDENCE, JUDGED, RUNS, STREAMS, clean, equals
 from cvkit.stats.arrays import Floats
@@ -55,7 +55,8 @@ def read(connection: sa.Connection, whose: Mapping[str, str], source: str | None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise StorageError(
             "the evidence in the history is damaged", where="tables streams and evidence",
-            expected="rows as cvkit writes them", found=f"{type(error).__name__}: {error}"[:300], remedy=RESTORED,
+            expected="rows as cvkit writes them", found=f"{type(error).__name__}: {error}"[:300],
+            remedy=restored(connection),
         ) from error  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cvkit.config.alerts import SEVERITIES
 from cvkit.monitoring.alert_store import State
-from cvkit.monitoring.database import RESTORED, RESTORED_BY_SERVER
+from cvkit.monitoring.database import restored
 from cvkit.monitoring.schema import ALERTS, JUDGED, OUTBOX, REPORTS, RUNS, SLOTS, WORST, Moment, metadata
 from cvkit.tables import STATES
 from cvkit.upkeep.findings import Finding
@@ -35,7 +35,7 @@ def rows(connection: sa.Connection, where: str) -> Iterator[Finding]:
     sqlite = connection.dialect.name == "sqlite"
     if not sqlite and connection.dialect.name != "postgresql":
         return
-    place, remedy = ("rowid", RESTORED) if sqlite else ("ctid", RESTORED_BY_SERVER)
+    place, remedy = "rowid" if sqlite else "ctid", restored(connection)
     for table in metadata.sorted_tables:
         wrong = {column: told for column in table.c if (told := _wrong(connection, column, sqlite=sqlite))}
         # All columns at once, and on by column only where something is wrong: one reading of a table that is sound.
