@@ -180,7 +180,8 @@ def _weakest(logs: Floats) -> Floats:
 def _log_sum(logs: Floats, axis: int) -> Floats:
     """Log of the sum of exponentials, of numbers that are finite."""
     most = logs.max(axis=axis, keepdims=True)
-    return np.asarray(np.log(np.sum(np.exp(logs - most), axis=axis)) + np.squeeze(most, axis))
+    ratios = logs - most
+    return np.asarray(np.log(np.sum(np.exp(ratios, out=ratios), axis=axis)) + np.squeeze(most, axis))
 
 
 def log_bayes_factors(track: Track) -> Floats:
@@ -346,9 +347,14 @@ def _tail(values: Floats) -> Floats:
 def _bayes_factor(pull: Floats, room: Floats, squares: Floats, observations: Floats) -> Floats:
     """Mean over `SCALES` of the Bayes factor of a regressor: its product with the data is `pull`, its norm `room`."""
     varied = np.where(squares > 0, squares, 1.0)
-    logs = []
-    for scale in SCALES:
-        wider = 1 + scale**2 * room
-        explained = np.minimum(scale**2 * pull**2 / (wider * varied), 1 - 1e-15)
-        logs.append(-0.5 * np.log(wider) - (observations - 1) / 2 * np.log1p(-explained))
-    return np.where(squares > 0, _log_sum(np.stack(logs), axis=0) - math.log(len(SCALES)), 0.0)
+    logs = np.empty((len(SCALES), *pull.shape))
+    for scale, log in zip(SCALES, logs, strict=True):  # in place: new memory for each step takes a third of the time
+        wider, explained = scale**2 * room, scale**2 * pull**2
+        wider += 1
+        explained /= wider * varied
+        np.minimum(explained, 1 - 1e-15, out=explained)
+        np.log1p(np.negative(explained, out=explained), out=explained)
+        explained *= (observations - 1) / 2
+        np.multiply(np.log(wider, out=wider), -0.5, out=log)
+        log -= explained
+    return np.where(squares > 0, _log_sum(logs, axis=0) - math.log(len(SCALES)), 0.0)
