@@ -160,9 +160,9 @@ def test_a_counter_deletes_nothing_outside(tmp_path: Path) -> None:
 
 def test_text_that_is_slow_to_look_through_is_not() -> None:
     for text in ("\n" * 100_000, "<!--" * 25_000, "todo" + " " * 100_000 + "x", "- " * 50_000):
-        began = time.monotonic()
+        began = time.process_time()
         marked.to_do(text)
-        assert time.monotonic() - began < 1
+        assert time.process_time() - began < 1
     assert marked.to_do("a <!-- To do: b -->\n  - To do: c <!-- d\n") == ["- To do: c <!-- d"]
 
 
