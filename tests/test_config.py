@@ -60,6 +60,9 @@ def test_a_mistake_is_explained(text: str, words: list[str]) -> None:
      "'localtime': it is another zone on each machine"),
     ("schedule:\n  - notebook: b\n    cron: 61 * * * *\n",
      "a cron expression, five fields such as '0 6 * * *' for 06:00 every day", "'61 * * * *': Bad minute"),
+    ("schedule:\n  - notebook: b\n    cron: '*/90 * * * *'\n",
+     "a cron expression, five fields such as '0 6 * * *' for 06:00 every day",
+     "'*/90 * * * *': a step of 90, and no more than 60 minutes to go through"),
     ("schedule:\n  - notebook: b\n    cron: '" + "6 " * 200 + "'\n",
      "a cron expression, five fields such as '0 6 * * *' for 06:00 every day", ": not five fields"),
 ])  # fmt: skip

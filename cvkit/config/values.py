@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -46,6 +47,10 @@ def _time_zone(name: str) -> str:
     return name
 
 
+# Values of each field: a longer step meets the first of them alone, so that `*/90` is each hour, not each 90 minutes.
+CRON_FIELDS = {"minutes": 60, "hours": 24, "days": 31, "months": 12, "weekdays": 7}
+
+
 def _cron(expression: str) -> str:
     from datetime import datetime
 
@@ -55,6 +60,9 @@ def _cron(expression: str) -> str:
         if len(expression.split()) != 5:
             raise CronSimError("not five fields")
         CronSim(expression, datetime(2026, 1, 1))
+        for field, (unit, there) in zip(expression.split(), CRON_FIELDS.items(), strict=True):
+            if far := [step for step in re.findall(r"/(\d+)", field) if int(step) > there]:
+                raise CronSimError(f"a step of {far[0]}, and no more than {there} {unit} to go through")
     except CronSimError as error:
         raise UnfitError("a cron expression, five fields such as '0 6 * * *' for 06:00 every day", str(error)) from None
     return expression
