@@ -78,8 +78,10 @@ def visiting(browser: Any, address: str, scheme: str = "light", width: int = 128
     assert not seen.complaints
 
 
-def search(page: Any, words: str, where: str = "") -> None:
-    """Type into the search, and wait for a link, whose address has `where` in it: results come and go as one types."""
+def search(page: Any, words: str, which: str = "") -> Any:
+    """Type into the search; the first link that `which` selects, once it is there: until then links come and go."""
     page.locator("label[for='__search'].md-search__icon").first.click(force=True)
     page.locator("input.md-search__input").press_sequentially(words)
-    page.locator(f".md-search-result__link[href*='{where}']").first.wait_for(state="attached")
+    found = page.locator(f".md-search-result__link{which}").first
+    found.wait_for(state="attached")
+    return found

@@ -121,8 +121,7 @@ def test_an_alert_shows_its_command_when_asked(visit: Visit) -> None:
 
 def test_search_finds_a_report(visit: Visit) -> None:
     visit.open("")
-    search(visit.page, "zebrafish 2026-11-08")
-    visit.page.locator(".md-search-result__link[href*='reports/2026-11-08']").first.click()
+    search(visit.page, "zebrafish 2026-11-08", "[href*='reports/2026-11-08']").click()
     visit.page.wait_for_url("**/reports/2026-11-08/**")
     assert "Zebrafish" in visit.page.locator(".md-content").inner_text()
 
