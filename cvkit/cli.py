@@ -6,7 +6,9 @@ import argparse
 import gc
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # other, on a busy machine ten times as long as the work takes.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(SELDOM)
+    _heed_orders()
     try:
         code = int(options.command(options))
         sys.stdout.flush()
@@ -54,10 +57,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _say(f"cvkit: {short}", sys.stderr)
         return short.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as order:
         _say("cvkit: stopped; what was finished is kept, the same command goes on from there", sys.stderr)
-        return 130
+        return errors.TERMINATED if isinstance(order, Terminated) else errors.INTERRUPTED
     return code
+
+
+class Terminated(KeyboardInterrupt):
+    """The order to stop that systemd, Kubernetes and `kill` give: what Ctrl-C does, but for the exit code."""
+
+
+def _heed_orders() -> None:
+    def terminated(number: int, frame: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is threading.main_thread():  # no other may say what becomes of signals
+        signal.signal(signal.SIGTERM, terminated)
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -259,7 +274,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done, 2 settings or command line, 3 data or weights, 4 some windows or reports failed, "
         "5 another run holds the workspace, 6 storage, 7 a message did not arrive, 8 --fail-on reached, 9 a document "
         "is incomplete, 10 the doctor found something wrong, 11 workers do not start or die again and again, "
-        "12 --overdue and a job did not run, 130 stopped with Ctrl-C.",
+        "12 --overdue and a job did not run, 130 stopped with Ctrl-C, 143 by an order to end.",
     )
     parser.add_argument("--version", action="version", version=f"cvkit {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

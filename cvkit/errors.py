@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 
-# Who asks, and what he is allowed by, in an address: of one that was made a path, too. A password may hold anything.
-SECRETS = re.compile(
-    r"(?P<start>\b[a-z][a-z0-9+.-]+:/{1,2})(?:[^\s:/?'\"]*:[^\s'\"]*@|[^\s/?'\"]*@)?(?P<place>[^\s?'\"]*)"
-    r"(?:\?[^\s'\"]*=[^\s'\"]*)?",
-    re.I,
-)
+from cvkit.addresses import plain
+
 DONE = 0
 WINDOWS_FAILED = 4  # some windows or reports failed, all others are done
 VERDICT_REACHED = 8  # `--fail-on` asked for a failure at this verdict
 INCOMPLETE = 9  # a document misses something, or does not say what the records do
 UNSOUND = 10  # `cvkit doctor` found something wrong
+INTERRUPTED, TERMINATED = 130, 143  # by Ctrl-C, or an order to end: as shells count signals
 OVERDUE = 12  # `cvkit status --overdue`: a job of the schedule did not run when it should have
-
-
-def plain(text: str) -> str:
-    """`text` with its addresses as they may be shown: without who asks, and what follows `?` where it has values.
-
-    >>> plain("no answer from https://me:secret@host/images?token=secret")
-    'no answer from https://host/images'
-    """
-    return SECRETS.sub(r"\g<start>\g<place>", text)
 
 
 class CvkitError(Exception):

@@ -67,6 +67,7 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(lock(config.workspace / "locks" / "run.lock", "running this workspace", wait_s))
         history = stack.enter_context(History.open(config.history_url))
+        stack.enter_context(history.alone(f"run {model}", f"running model {model}", wait_s))
         again = set(history.unfinished_reports(model, version, names, source))
         history.close_reports("the process that wrote it was killed", model)
         states, failures = _measure(config, windows, history)

@@ -76,6 +76,7 @@ def run_due(
     outcomes: list[Outcome] = []
     try:
         with History.open(config.history_url) as history:
+            _make_good(config, history)
             slots = due(config, history, now)
             if slots:
                 heartbeat.beat(config, "start", f"{len(slots)} due")
@@ -103,6 +104,23 @@ def _beat(config: Config, history: History, now: datetime, outcomes: list[Outcom
         heartbeat.beat(config, "fail", "\n".join(failed))
     elif all(one.status == "done" for one in stand):
         heartbeat.beat(config, "done", "\n".join(ran) or "nothing is due")
+
+
+def _make_good(config: Config, history: History) -> None:
+    """Slots that failed are done where their report was written since, as by `cvkit run --window` once mended."""
+    ledger = history.slots()
+    failed = ledger[ledger["status"] == "failed"]
+    if failed.empty:
+        return
+    reports = history.reports()
+    key = ["model", "notebook", "source", "window_start"]
+    written = reports[reports["status"] == "done"].groupby(key)["finished"].max()
+    for job in config.schedule:
+        for row in failed[failed["job"] == job_key(config, job)].to_dict("records"):
+            start = _last_complete(config, row["slot"].to_pydatetime()).start
+            finished = written.get((config.model.name, job.notebook, job.source, start))
+            if finished is not None and finished > row["finished"]:
+                history.finish_slot(row["job"], row["slot"].to_pydatetime(), finished.to_pydatetime())
 
 
 def _told(config: Config, history: History) -> tuple[str, ...]:
@@ -145,7 +163,8 @@ def serve(
 def _run_slot(config: Config, history: History, slot: Slot, now: datetime, execute: Execute) -> Outcome:
     key = job_key(config, slot.job)
     try:
-        with lock(config.workspace / "locks" / f"job-{safe_name(key)}.lock", f"running {key}"):
+        file, doing = config.workspace / "locks" / f"job-{safe_name(key)}.lock", f"running {key}"
+        with lock(file, doing), history.alone(key, doing):
             status = history.claim_slot(key, slot.time, now, slot.job.attempts)
             if status != "running":  # another process was faster, or the one that had it died once too often
                 return Outcome(slot, status, "no try is left" if status == "failed" else "")
@@ -160,7 +179,7 @@ def _attempt(config: Config, history: History, slot: Slot, execute: Execute) -> 
     """Do the work of a slot; what went wrong in words. Raises BusyError and StorageError, the slot given back."""
     try:
         return execute(config, slot.job, slot.window)
-    except (BusyError, StorageError):  # a long backfill in the same workspace, a full disk: neither uses up the tries
+    except (BusyError, StorageError, KeyboardInterrupt):  # another command, a full disk, an order to stop: no tries
         history.release_slot(job_key(config, slot.job), slot.time)
         raise
     except CvkitError as failure:

@@ -13,6 +13,8 @@ from socketserver import ThreadingMixIn
 from typing import IO, Any, cast
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
+from cvkit.addresses import is_loopback
+
 log = logging.getLogger(__name__)
 
 SLOWEST_S = 30.0  # all the time a client has to ask and to take the answer
@@ -64,6 +66,14 @@ def read_only(application: Application) -> Application:
     return answer
 
 
+def _meant(host: str) -> bool:
+    """Whether who asks names this machine as itself, by the `Host` it sends, or nothing at all."""
+    try:
+        return not host or is_loopback(f"http://{host}")
+    except ValueError:
+        return False
+
+
 class _Head:
     """The lines a client sends, as far as they may be long; `readline` as `http.client` calls it."""
 
@@ -113,7 +123,13 @@ class Handler(WSGIRequestHandler):
             return
         body, out = self.rfile, cast("IO[bytes]", self.wfile)
         self.rfile = _Head(body)  # type: ignore[assignment]
-        if self.parse_request():
+        if not self.parse_request():
+            return
+        if is_loopback(cast("tuple[str, int]", self.server.server_address)[0]) and not _meant(
+            self.headers.get("Host", "")
+        ):
+            self.send_error(421)  # a page elsewhere has made its own name point to this machine, to read what is here
+        else:
             handler = _Answer(body, out, self.get_stderr(), self.get_environ(), multithread=True)
             handler.request_handler = self  # type: ignore[attr-defined]  # of which it logs
             handler.run(self.server.get_app())  # type: ignore[attr-defined]

@@ -33,12 +33,13 @@ class Standing:
     final: bool  # no try is left
     overdue: bool
     ran: bool  # whether the job ever had a slot in the ledger
+    error: str = ""  # of the last try
 
     @property
     def line(self) -> str:
         """It in one line."""
         words = {"open": "nothing has run it", "running": "begun and not ended", "failed": "failed"}[self.status]
-        words += " at every try" if self.final else ""
+        words += f" at every try, the last time with: {' '.join(self.error.split())[:200]}" if self.final else ""
         return f"{self.job.notebook} of {self.slot:%Y-%m-%d %H:%M} UTC is overdue: {words}"
 
 
@@ -136,7 +137,7 @@ def standings(config: Config, ledger: Sequence[Row], now: datetime) -> list[Stan
             final = bool(row and status == "failed" and row["attempts"] >= job.attempts)
             since = slot if known else max(slot, _written(config) or slot)
             late = status != "done" and (final or now - since > late_after(job))
-            found.append(Standing(job, slot, status, final, late, bool(known)))
+            found.append(Standing(job, slot, status, final, late, bool(known), row["error"] if row else ""))
     return found
 
 

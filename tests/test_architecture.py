@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cvkit"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "skeleton" not in path.parts)
 FLOORS = ("words", "stats", "data", "monitoring", "maintenance", "documentation", "top")
-WORDS = {"errors", "config", "tables", "storage", "yaml_files", "moments", "markup", "serving"}
+WORDS = {"addresses", "errors", "config", "tables", "storage", "yaml_files", "moments", "markup", "serving"}
 HEAVY = ("torch", "ultralytics", "evidently", "matplotlib", "mkdocs", "papermill", "pandas", "numpy", "sqlalchemy")
 WORKING = (  # what measures, draws and writes reports: nothing that a command needs which only reads the history
     "scipy", "sklearn", "matplotlib", "evidently", "torch", "ultralytics", "cv2", "PIL", "nbformat", "papermill",

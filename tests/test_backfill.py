@@ -201,6 +201,15 @@ def test_windows_in_any_order_make_the_same_history(workspace: Config, order: tu
         pd.testing.assert_frame_equal(one, other)
 
 
+def test_a_history_has_windows_of_one_length(workspace: Config) -> None:
+    job.run(workspace, WINDOWS[:2], reports=0)
+    half = workspace.model_copy(update={"window_hours": 12})
+    with pytest.raises(ConfigError, match="windows of another length") as failure:
+        job.run(half, [half.window(f"{WINDOWS[2].start:%Y-%m-%dT%H:%M}")], reports=0)
+    assert (failure.value.expected, failure.value.found) == ("24, as the history has it", "12")
+    assert put_aside(workspace)["runs"]["window_start"].tolist() == [one.start for one in WINDOWS[:2]]
+
+
 def test_waiting_has_an_end(workspace: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     known = reference.load(workspace)
     with History.open(workspace.history_url) as history, Recording(workspace, known, history) as held:

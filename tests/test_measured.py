@@ -413,7 +413,8 @@ def test_the_words_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "unknown time zone" in capsys.readouterr().err
 
 
-def test_ctrl_c_ends_the_command_and_its_workers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("order", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_order_to_end_ends_the_command_and_its_workers(tmp_path: Path, order: signal.Signals, code: int) -> None:
     fill(tmp_path / "in", each=400)
     command = [sys.executable, "-m", "cvkit.cli", "images", "measure", "--images", f"{tmp_path}/in/{PATTERN}",
                "--out", str(tmp_path / "out"), "--workers", "2"]  # fmt: skip
@@ -421,9 +422,9 @@ def test_ctrl_c_ends_the_command_and_its_workers(tmp_path: Path) -> None:
     deadline = time.monotonic() + 60
     while not (workers := children(running.pid)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(order)
     _, told = running.communicate(timeout=60)
-    assert running.returncode == 130, told
+    assert running.returncode == code, told
     assert told == "cvkit: stopped; what was finished is kept, the same command goes on from there\n"
     assert workers
     assert not [pid for pid in workers if Path(f"/proc/{pid}/cmdline").exists()]

@@ -40,9 +40,12 @@ from test_history import (  # noqa: F401
 )
 from test_outbox import *  # noqa: F403
 
-from cvkit.config import Config
-from cvkit.errors import StorageError
+from cvkit import job as main_job
+from cvkit import schedule
+from cvkit.config import Config, JobSettings, load_config
+from cvkit.errors import BusyError, StorageError
 from cvkit.monitoring.history import History
+from cvkit.tables import Window
 from cvkit.upkeep import doctor
 from cvkit.upkeep.findings import Finding
 
@@ -163,6 +166,45 @@ def test_a_locked_history_is_explained(address: Callable[[Path], str], tmp_path:
         with history.writing():
             assert len(history.runs()) == 1  # readers are not held up
         put(history)
+
+
+def test_copies_of_a_workspace_that_share_it_run_a_slot_once(
+    settings: Config, history: History, tmp_path: Path
+) -> None:
+    """Each has locks of its own on its disk; what both see is the database."""
+    settings.path.write_text(settings.path.read_text() + '\nschedule:\n  - {notebook: n, cron: "0 * * * *"}\n')
+    first = load_config(settings.path)
+    (tmp_path / "copy").mkdir()
+    shutil.copy(settings.path, tmp_path / "copy")
+    second, now, found = load_config(tmp_path / "copy" / settings.path.name), datetime(2026, 10, 5, 5, tzinfo=UTC), []
+    assert first.workspace != second.workspace
+
+    def at_work(config: Config, job: JobSettings, window: Window) -> str:
+        found.extend(one.status for one in schedule.run_due(second, now, lambda *_: "must not run"))
+        problems = [one.check for one in doctor.examine(second.workspace, now + timedelta(days=1))]
+        assert "left running" not in problems
+        with pytest.raises(BusyError, match="another machine"), history.alone(f"run {first.model.name}", "x", 0.1):
+            main_job.run(second, [], notebooks=[])
+        return ""
+
+    assert [one.status for one in schedule.run_due(first, now, at_work)] == ["done"]
+    assert found == ["busy"]
+    assert schedule.run_due(second, now, lambda *_: "must not run") == []
+    assert [one.check for one in doctor.examine(second.workspace, now)].count("left running") == 0
+
+
+def test_a_lock_in_it_goes_with_the_connection(history: History, server: str) -> None:
+    with history.alone("x", "at work"):
+        with pytest.raises(BusyError), history.alone("x", "at work"):
+            pass
+        with history.alone("y", "at work"):
+            pass
+        with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        with history.alone("x", "at work", wait_s=10):
+            pass
+    with history.alone("x", "at work"):
+        pass
 
 
 def test_the_doctor_looks_into_it_and_makes_no_tables(settings: Config, history: History, tmp_path: Path) -> None:

@@ -101,6 +101,46 @@ def test_failures_are_tried_again_within_bounds_and_stay_failed(config: Config) 
         assert history.slots()[["status", "attempts", "error"]].to_numpy().tolist() == [["failed", 2, "boom again"]]
 
 
+def test_a_slot_that_failed_is_done_once_its_report_was_written_by_hand(config: Config) -> None:
+    """A month's job must not be called failed for a month after it was mended."""
+    runs, late = Runs("boom", "boom again"), at("2026-10-05T05:20")
+    run(config, "2026-10-05T05:00", runs)
+    run(config, "2026-10-05T05:10", runs)
+    about = {"model": config.model.name, "version": "v", "path": "p", "started": late, "notebook": "02-drift"}
+    with History.open(config.history_url) as history:
+
+        def status() -> str:
+            run(config, "2026-10-05T05:30", runs)
+            return str(history.slots()["status"].item())
+
+        window = Window(at("2026-10-04T00:00"), at("2026-10-05T00:00"))
+        other = Window(at("2026-10-03T00:00"), at("2026-10-04T00:00"))
+        now = datetime.now(UTC) + timedelta(seconds=1)
+        for wrong in (
+            {"window": other},
+            {"window": window, "source": "cam-1"},
+            {"window": window, "notebook": "n"},
+            {"window": window, "status": "failed"},
+            {"window": window, "finished": at("2026-10-05T05:05")},
+        ):
+            history.record_report(**{**about, "source": "", "status": "done", "finished": now, **wrong})  # type: ignore[arg-type]
+            assert status() == "failed", wrong
+        history.record_report(**{**about, "source": "", "status": "done", "finished": now, "window": window})  # type: ignore[arg-type]
+        assert status() == "done"
+    assert len(runs.windows) == 2
+
+
+def test_an_order_to_stop_uses_up_no_try(config: Config) -> None:
+    def stopped(config: Config, job: JobSettings, window: Window) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        schedule.run_due(config, at("2026-10-05T05:00"), stopped)
+    with History.open(config.history_url) as history:
+        assert history.slots().empty
+    assert run(config, "2026-10-05T05:05", Runs()) == ["done"]
+
+
 def test_an_error_with_words_is_a_failed_slot(config: Config) -> None:
     def broken(config: Config, job: JobSettings, window: Window) -> str:
         raise DataError("no captures")
@@ -109,17 +149,21 @@ def test_an_error_with_words_is_a_failed_slot(config: Config) -> None:
     assert (outcome.status, outcome.error) == ("failed", "no captures")
 
 
+class Killed(BaseException):
+    """Leaves the ledger as a kill would."""
+
+
 def test_a_slot_left_running_by_a_dead_process_is_taken_over(config: Config) -> None:
     def killed(config: Config, job: JobSettings, window: Window) -> str:
-        raise KeyboardInterrupt  # leaves the ledger as a kill would
+        raise Killed
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         schedule.run_due(config, at("2026-10-05T05:00"), killed)
     runs = Runs()
     assert run(config, "2026-10-05T05:10", runs) == ["done"]
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         schedule.run_due(config, at("2026-10-06T05:00"), killed)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         schedule.run_due(config, at("2026-10-06T05:10"), killed)
     assert run(config, "2026-10-06T05:20", runs) == ["failed"]
     assert run(config, "2026-10-06T05:30", runs) == []

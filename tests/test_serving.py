@@ -64,8 +64,8 @@ def said(port: int, request: bytes, wait_s: float = 10.0) -> tuple[int, dict[str
     return status, {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}, body
 
 
-def get(path: str = "/", method: str = "GET", more: str = "") -> bytes:
-    return f"{method} {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode()
+def get(path: str = "/", method: str = "GET", more: str = "", host: str = "localhost") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode()
 
 
 def test_every_answer_has_its_headers_and_names_no_version(port: int) -> None:
@@ -97,6 +97,19 @@ def test_only_reading_is_answered(method: str, port: int) -> None:
 def test_long_heads_are_refused(more: str, port: int) -> None:
     assert said(port, get(more=more))[0] in (431, 0)  # 0: closed while it was still being sent
     assert said(port, get())[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:9", 200), ("127.0.0.1", 200), ("[::1]:9", 200), ("127.0.0.2:80", 200),
+     ("evil.example", 421), ("evil.example:80", 421), ("127.0.0.1.evil.example", 421), ("[::", 421), ("10.0.0.1", 421)],
+)  # fmt: skip
+def test_another_s_name_for_this_machine_is_not_answered(port: int, host: str, status: int) -> None:
+    """So a web page whose name was made to point here (DNS rebinding) reads nothing."""
+    found, headers, body = said(port, get(host=host))
+    assert found == status
+    assert headers["x-content-type-options"] == "nosniff"
+    assert status == 200 or b"evil" not in body
 
 
 def test_a_client_that_dawdles_is_cut_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from ipaddress import ip_address
 from pathlib import PurePath
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from cvkit.addresses import is_loopback
 from cvkit.config.values import Names, Section, nearest
 from cvkit.tables import COUNTED_FINDINGS, FINDING_WORDS, OWN, WATCHED
 
@@ -77,19 +77,6 @@ def _secret(text: str) -> str:
     if kind == "file" and not PurePath(rest).is_absolute() and not rest.startswith("~/"):
         raise ValueError("the whole path, such as file:/run/secrets/slack: cvkit is not always started in one folder")
     return text
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address, or the name of a host, stays on this machine.
-
-    >>> is_loopback("http://127.0.0.1:9093/x"), is_loopback("localhost"), is_loopback("https://a.example")
-    (True, True, False)
-    """
-    host = (urlsplit(url).hostname if "://" in url else url.strip("[]")) or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _address(url: str) -> str:

@@ -46,7 +46,8 @@ class Config(Section):
     captures: CaptureSettings = CaptureSettings()
     reference: ReferenceSettings
     window_hours: Literal[1, 2, 3, 4, 6, 8, 12, 24] = Field(
-        24, description="Length of a window, hours, from 00:00 UTC."
+        24,
+        description="Length of a window, hours, from 00:00 UTC; a history has windows of one length for each version.",
     )
     rules: RuleSettings = RuleSettings()
     alerts: AlertSettings = AlertSettings()

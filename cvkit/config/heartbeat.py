@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from cvkit.config.alerts import Address, Secret, is_loopback
+from cvkit.addresses import is_loopback
+from cvkit.config.alerts import Address, Secret
 from cvkit.config.values import Section
 
 

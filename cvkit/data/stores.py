@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cvkit.addresses import plain
 from cvkit.data import headers
-from cvkit.errors import ConfigError, plain
+from cvkit.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

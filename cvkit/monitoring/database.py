@@ -24,7 +24,8 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
-from cvkit.errors import ConfigError, StorageError, plain
+from cvkit.addresses import plain
+from cvkit.errors import ConfigError, StorageError
 from cvkit.monitoring.schema import OLDEST, SCHEMA, clean, metadata, migrate, schema_table
 from cvkit.storage import memory_error
 

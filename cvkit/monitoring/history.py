@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from cvkit import __version__
 from cvkit.config import Config
 from cvkit.errors import DataError
-from cvkit.monitoring import stream_store
+from cvkit.monitoring import locks, stream_store
 from cvkit.monitoring.database import BUSY_SECONDS, WRITING, check_schema, connect, explained, insert_rows
 from cvkit.monitoring.entries import State
 from cvkit.monitoring.schema import (
@@ -59,6 +59,10 @@ class History:
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
+
+    def alone(self, name: str, doing: str, wait_s: float = 0) -> AbstractContextManager[None]:
+        """Hold a lock for all who share the database (`locks.alone`)."""
+        return locks.alone(self._engine, name, doing, wait_s)
 
     def __enter__(self) -> History:
         return self

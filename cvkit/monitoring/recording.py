@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any
 
 import pandas as pd
 
 from cvkit.config import Config
-from cvkit.errors import CvkitError, StorageError
+from cvkit.errors import ConfigError, CvkitError, StorageError
 from cvkit.monitoring import alarms, measure, rules
 from cvkit.monitoring.alarms import Key, Reading
 from cvkit.monitoring.entries import State
@@ -81,6 +81,18 @@ class Recording:
         judged = {"reference_id": self.reference.id, "rules_id": rules_id(self.config)}
         self._done = set(self.history.measured_windows(*self._whose, **judged))
         self._all = set(self.history.measured_windows(*self._whose))
+        self._check_length()
+
+    def _check_length(self) -> None:
+        """Raise ConfigError where windows were measured that are of another length: evidence of both tells nothing."""
+        length = self.config.window_length
+        if other := next((one for one in self._all if one.end - one.start != length), None):
+            hours = (other.end - other.start) / timedelta(hours=1)
+            raise ConfigError(
+                "windows of another length were measured before", where="window_hours in cvkit.yml",
+                expected=f"{hours:g}, as the history has it", found=f"{length / timedelta(hours=1):g}",
+                remedy="set it back, or begin another history: name one as `history`, then `cvkit run --from DAY`",
+            )  # fmt: skip
 
     @property
     def _whose(self) -> tuple[str, str]:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from cvkit.config import Config, load_config
 from cvkit.data import sources
 from cvkit.errors import ConfigError, CvkitError
+from cvkit.monitoring import locks
 from cvkit.monitoring.database import parsed
 from cvkit.monitoring.identity import FACTS as REFERENCE
 from cvkit.slots import standings
@@ -94,12 +95,15 @@ def _of_history(config: Config, told: Told, files: set[str], now: datetime) -> I
     yield from history_checks.reports(told.reports, named, now - timedelta(days=keep) if keep else None, model)
     known = file_checks.holders()
 
-    def held(name: str) -> bool | None:
-        return file_checks.is_held(config.workspace / "locks" / f"{name}.lock", known)
+    def held(file: str, name: str) -> bool | None:
+        if locks.number(name) in told.locks:
+            return True
+        return file_checks.is_held(config.workspace / "locks" / f"{file}.lock", known)
 
     yield from history_checks.left_running(
-        told, model, now, run_held=held("run"), job_held=lambda key: held(f"job-{safe_name(key)}")
-    )
+        told, model, now, run_held=held("run", f"run {model}"),
+        job_held=lambda key: held(f"job-{safe_name(key)}", key),
+    )  # fmt: skip
     yield from history_checks.overdue(standings(config, told.slots, now))
     yield from history_checks.messages(told.messages, model, now)
     yield from history_checks.clock(told.runs, told.slots, model, now)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from cvkit.errors import StorageError
-from cvkit.monitoring import stream_store
+from cvkit.monitoring import locks, stream_store
 from cvkit.monitoring.database import explained
 from cvkit.monitoring.schema import OLDEST, OUTBOX, REPORTS, RUNS, SCHEMA, SLOTS, schema_table
 from cvkit.slots import Standing
@@ -42,6 +42,7 @@ class Told:
     reports: Sequence[Row]
     slots: Sequence[Row]
     messages: Sequence[Row]  # model, channel, status, n, oldest
+    locks: frozenset[int]  # numbers of those that are held in a server's database
 
 
 def read(address: str, file: Path | None) -> tuple[Told | None, list[Finding]]:
@@ -80,8 +81,9 @@ def _rows(connection: sa.Connection) -> Told:
     return Told(
         rows(RUNS.c.model, RUNS.c.version, RUNS.c.window_start, RUNS.c.window_end, RUNS.c.reference_id, RUNS.c.status),
         rows(REPORTS.c.model, REPORTS.c.path, REPORTS.c.status, REPORTS.c.window_end, REPORTS.c.started),
-        rows(SLOTS.c.job, SLOTS.c.slot, SLOTS.c.status, SLOTS.c.attempts, SLOTS.c.started),
+        rows(SLOTS.c.job, SLOTS.c.slot, SLOTS.c.status, SLOTS.c.attempts, SLOTS.c.started, SLOTS.c.error),
         [dict(one) for one in connection.execute(query).mappings()],
+        locks.held(connection),
     )
 
 
@@ -217,8 +219,16 @@ def overdue(jobs: Sequence[Standing]) -> Iterator[Finding]:
     """Jobs of the schedule that did not run when they should have; those that never ran may be run by hand."""
     for one in jobs:
         if one.overdue and one.ran:
-            yield Finding("warning", "schedule", "schedule", one.line,
-                          "`cvkit run --due` says why; see whether cron, a timer or `cvkit schedule` runs")  # fmt: skip
+            yield Finding("warning", "schedule", "schedule", one.line, _to_do(one))
+
+
+def _to_do(one: Standing) -> str:
+    if one.final:
+        return (
+            f"Mend that, then `cvkit run --window DAY --notebook {one.job.notebook}`: once its report is written, "
+            "`cvkit run --due` takes it for done"
+        )
+    return "`cvkit run --due` says why; see whether cron, a timer or `cvkit schedule` runs"
 
 
 def _left(row: Row, before: datetime) -> bool:

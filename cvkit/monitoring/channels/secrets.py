@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cvkit.config.alerts import Channel, is_loopback
+from cvkit.addresses import is_loopback
+from cvkit.config.alerts import Channel
 from cvkit.errors import DeliveryError
 from cvkit.monitoring.channels.text import is_address
 
