@@ -61,7 +61,7 @@ def find_notebook(config: Config, name: str) -> Path:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
     raise ConfigError(
         f"there is no notebook `{name}`", where=str(folders[0]), expected=", ".join(known), found=name,
-        remedy=f"did you mean `{close[0]}`?" if close else "name one of these",
+        remedy=(f"did you mean `{close[0]}`? " if close else "") + "Name one of these, or put the file back",
     )  # fmt: skip
 
 
