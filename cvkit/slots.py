@@ -39,7 +39,8 @@ class Standing:
     def line(self) -> str:
         """It in one line."""
         words = {"open": "nothing has run it", "running": "begun and not ended", "failed": "failed"}[self.status]
-        words += f" at every try, the last time with: {' '.join(self.error.split())[:200]}" if self.final else ""
+        reason, _, _ = self.error.partition("\n")
+        words += f" at every try, the last time with: {reason[:200]}" if self.final else ""
         return f"{self.job.notebook} of {self.slot:%Y-%m-%d %H:%M} UTC is overdue: {words}"
 
 
