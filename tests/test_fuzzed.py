@@ -54,6 +54,7 @@ def asking() -> bytes:
 
 
 FOUND = {
+    "a choice of names that no file has": ("patterns", "ä,}/{,}.".encode()),
     "utf-16 hides a document type": ("voc", ENTITIES.encode("utf-16")),
     "a class of 400 digits": ("jsonl", BOX % (b"1" + b"0" * 400)),
     "a name that is no utf-8": ("parquet", table(image=["a\u00e4.jpg"]).replace(b"\xc3\xa4", b"\xc3\x28")),
@@ -214,7 +215,7 @@ def test_braces_within_braces_are_refused(text: str) -> None:
     assert patterns.matcher("{0}{source".replace("{0}", "{source}"), "captures.images").fullmatch("cam{source")
 
 
-@pytest.mark.parametrize("text", ["{,old}/x.jpg", "a/{old,}", "a/{x,,y}{z,}/b"])
+@pytest.mark.parametrize("text", ["{,old}/x.jpg", "a/{old,}", "a/{x,,y}{z,}/b", "a/{,}./b", "{.,x}.jpg/{.,a}"])
 def test_a_part_that_may_be_nothing_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="may be nothing"):
         patterns.matcher(text, "captures.images")

@@ -143,7 +143,8 @@ def _expression(part: str, key: str, text: str) -> str | None:
     """The regular expression of one part of a path; None for `**`."""
     if part == "**":
         return None
-    _check_braces(part, key, text)
+    if TOKEN.search("/".join(TOKEN.sub("", one) for one in text.split("/"))):
+        raise _braces("braces within braces, or over folders", part, key, text)
     expression, position, star = "", 0, False
     for token in TOKEN.finditer(part):
         before = re.escape(part[position : token.start()])
@@ -153,22 +154,18 @@ def _expression(part: str, key: str, text: str) -> str | None:
             expression += before
         expression += _token(token.group(), key, text)
         star, position = token.group().startswith("*"), token.end()
-    return expression + re.escape(part[position:])
+    expression += re.escape(part[position:])
+    choices = [token for token in TOKEN.findall(part) if "," in token]
+    if choices == TOKEN.findall(part) != [] and any(re.fullmatch(expression, none) for none in ("", ".", "..")):
+        raise _braces("a part of a pattern that may be nothing", part, key, text)
+    return expression
 
 
-def _check_braces(part: str, key: str, text: str) -> None:
-    left = TOKEN.sub("", part)
-    nested = TOKEN.search("/".join(TOKEN.sub("", one) for one in text.split("/")))
-    if nested or not (left or [one for one in TOKEN.findall(part) if not {"{,", ",,", ",}"} & _pairs(one)]):
-        raise ConfigError(
-            "braces within braces, or over folders" if nested else "a part of a pattern that may be nothing",
-            where=f"{key}: {text}", expected="fields and choices side by side, of one folder or more characters",
-            found=part, remedy="write one choice, such as {jpg,jpeg,png}, or put * where the path varies",
-        )  # fmt: skip
-
-
-def _pairs(token: str) -> set[str]:
-    return {token[i : i + 2] for i in range(len(token) - 1)}
+def _braces(problem: str, part: str, key: str, text: str) -> ConfigError:
+    return ConfigError(
+        problem, where=f"{key}: {text}", expected="fields and choices side by side, of one folder or more characters",
+        found=part, remedy="write one choice, such as {jpg,jpeg,png}, or put * where the path varies",
+    )  # fmt: skip
 
 
 def _token(token: str, key: str, text: str) -> str:
