@@ -15,6 +15,8 @@ from cvkit.monitoring.history import History
 from cvkit.tables import Window
 
 NOW = datetime(2026, 9, 20, 12, tzinfo=UTC)
+NOTEBOOK = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+TEST_SET = '{"format": 1, "classes": {}, "stretches": {}, "images": []}'
 CHANNEL = "alerts: {channels: [{name: ops, kind: webhook, secret: 'env:CVKIT_TEST_HOOK'}]}\n"
 
 
@@ -25,10 +27,11 @@ def line(folder: Path) -> Config:
         for day in DAYS[:2]:
             report(config, history, day)
     for path, content in {
-        "docs/index.md": "# Ours\n", "notebooks/own.ipynb": "{}", "labels/cam-1/2026-09-08/060000.txt": "0 .5 .5 .1 .1",
+        "docs/index.md": "# Ours\n", "notebooks/own.ipynb": NOTEBOOK,
+        "labels/cam-1/2026-09-08/060000.txt": "0 .5 .5 .1 .1",
         "label-plans/notes.txt": "why", ".cache/cvkit/drafts/ann.json": "{}", ".cache/other/big": "x" * 999,
         "recorded/frames/a.jpg": "picture", "site/index.html": "<p>", ".env": "TOKEN=hush",
-        "retraining/test.json": "{}", "retraining/runs/a/log.txt": "epoch 1",
+        "retraining/test.json": TEST_SET, "retraining/runs/a/log.txt": "epoch 1",
     }.items():  # fmt: skip
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(content)
