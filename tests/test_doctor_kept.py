@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from cvkit.maintenance import gate_results
 from cvkit.maintenance.gate_results import FLIPPED, PARTS, Result
 from cvkit.monitoring import reference
 from cvkit.tables import empty
-from cvkit.upkeep import doctor, file_checks, kept_checks
+from cvkit.upkeep import doctor, file_checks, history_checks, kept_checks
 from cvkit.upkeep.findings import Finding
 
 GIB = 1 << 30
@@ -256,3 +259,52 @@ def test_the_quality_table_is_worked_out_again(folder: Path) -> None:
     assert found(folder) == []
     pd.testing.assert_frame_equal(quality.on_reference(config, known), whole)
     assert len(file.read_bytes()) > 20, "written anew"
+
+
+def _in_use(folder: Path) -> None:
+    """A history whose log a process left that was killed."""
+    script = (
+        "import os, sqlite3, sys\n"
+        "made = sqlite3.connect(sys.argv[1])\n"
+        "made.execute('PRAGMA journal_mode=WAL')\n"
+        "made.execute(\"UPDATE runs SET error = ''\")\n"
+        "made.commit()\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(folder / "history.db")], check=True, timeout=60)
+    (folder / "history.db-shm").unlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_history_that_cannot_be_looked_through_for_want_of_room_is_not_damaged(folder: Path) -> None:
+    _in_use(folder)
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); from cvkit import cli; "
+    command = [sys.executable, "-c", f"{limited}sys.exit(cli.main(sys.argv[1:]))", "doctor", "--config", str(folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == errors.UNSOUND
+    assert "cannot be looked through now: disk I/O error. Free some space" in ended.stdout
+    assert "restore" not in ended.stdout.lower()
+    assert found(folder) == [], "nothing was lost"
+
+
+@pytest.mark.parametrize(("free", "cause", "why"), [
+    (0, "disk I/O error", "the disk is full"), (0, "database or disk is full", "the disk is full"),
+    (50 * GIB, "disk I/O error", "disk I/O error"), (50 * GIB, "database is locked", "database is locked"),
+    (50 * GIB, "attempt to write a readonly database", "attempt to write a readonly database"),
+    (50 * GIB, "unable to open database file", "unable to open database file"),
+])  # fmt: skip
+def test_why_a_history_cannot_be_looked_through(
+    free: int, cause: str, why: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> str:
+        raise sqlite3.OperationalError(cause)
+
+    monkeypatch.setattr(file_checks, "room_at", lambda place: (100 * GIB, free, 1000, 900))
+    (row,) = history_checks.damage(str(folder / "history.db"), look)
+    assert row.problem == f"the database cannot be looked through now: {why}"
+    assert "nothing was lost" in row.remedy
+    assert "backup" not in row.line
+    monkeypatch.setattr(history_checks, "_quick_check", lambda file: "ok")
+    monkeypatch.setattr(history_checks, "_schema", lambda connection: look())
+    rows = [one for one in found(folder) if one.check == "history"]
+    assert [one.problem for one in rows] == [row.problem], "and so where it is read afterwards"
