@@ -113,7 +113,7 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                     f"cvkit makes the page {file.src_uri}: give the one in {config.docs_dir} another name"
                 )
         for report in self.situation.reports if self.situation else ():
-            if report.outcome == "damaged":
+            if not report.content and report.file.is_file():
                 log.warning(DAMAGED, report.file)
         self.reports = {r.address: r for r in self.situation.reports if r.address} if self.situation else {}
         made = Files([*added, *files, *self._report_files(config)])
