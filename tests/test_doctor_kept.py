@@ -187,6 +187,10 @@ KEPT: dict[str, tuple[Damage, str, str, str, str]] = {  # made by, severity, che
     "gate's table gone": (
         gone("versions/*/gate/*/flipped.parquet"), "error", "versions", "table of a gate's result is gone", "Delete",
     ),
+    "facts of another kind": (
+        written("versions/*/version.json", '{"kind": "adopted"}'), "warning", "versions", "missing or damaged",
+        "Restore the folder",
+    ),
     "manifest cut": (cut("versions/*/manifest.parquet"), "warning", "versions", "training is damaged", "Restore it"),
     "curves cut": (
         written("versions/*/training.csv", "epoch, loss\n1, .5\n2"), "warning", "versions", "a row of 1 numbers, not 2",

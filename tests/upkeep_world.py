@@ -60,7 +60,8 @@ def version(folder: Path, weights: bytes) -> str:
     place = folder / "versions" / name
     place.mkdir(parents=True)
     (place / "weights.pt").write_bytes(weights)
-    (place / "version.json").write_text(json.dumps({"name": name, "kind": "adopted"}))
+    facts = {"kind": "adopted", "parent": "", "made": NOW.isoformat(), "data": "", "arguments": {}, "environment": {}}
+    (place / "version.json").write_text(json.dumps({"name": name, "classes": {}, **facts}))
     return name
 
 

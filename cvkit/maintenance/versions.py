@@ -88,6 +88,13 @@ def add(
 def load(config: Config, name: str) -> Version:
     """The version of a name, or of at least its first four digits. Raises DataError where there is none."""
     folder = _folder(config, name)
+    if not (folder / FACTS).is_file():
+        raise _missing(config, name, folder)
+    return read(folder)
+
+
+def read(folder: Path) -> Version:
+    """The version in a folder. Raises StorageError where what is known of it is damaged or gone."""
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         classes = {int(number): str(text) for number, text in facts["classes"].items()}
@@ -96,8 +103,6 @@ def load(config: Config, name: str) -> Version:
         made = datetime.fromisoformat(facts["made"])
         parts = {name: facts[name] for name in ("kind", "parent", "data", "arguments", "environment")}
         return Version(name=folder.name, folder=folder, made=made, classes=classes, **parts)
-    except FileNotFoundError:
-        raise _missing(config, name, folder) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise StorageError(
             "what is known of a version is damaged", where=str(folder / FACTS),

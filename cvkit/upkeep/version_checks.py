@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from cvkit.config import champion as champion_file
 from cvkit.config.champion import FACTS, FOLDER, WEIGHTS, Champions
 from cvkit.data import checkpoints
 from cvkit.errors import DataError, StorageError
+from cvkit.maintenance import versions as versions_step
 from cvkit.upkeep.findings import Finding, examples
 
 DIGITS = 12  # of the weights' SHA-256 that make a version's name
@@ -26,7 +26,7 @@ def look(workspace: Path) -> dict[str, tuple[str, bool]]:
         return found
     for place in places:
         if place.is_dir() and not place.name.startswith("."):
-            found[place.name] = _digest(place / WEIGHTS), _readable(place / FACTS)
+            found[place.name] = _digest(place / WEIGHTS), _readable(place)
     return found
 
 
@@ -100,8 +100,9 @@ def _digest(weights: Path) -> str:
         return DAMAGED
 
 
-def _readable(facts: Path) -> bool:
+def _readable(place: Path) -> bool:
     try:
-        return isinstance(json.loads(facts.read_text(encoding="utf-8")), dict)
-    except (OSError, ValueError):
+        versions_step.read(place)
+    except StorageError:
         return False
+    return True
