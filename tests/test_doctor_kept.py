@@ -207,6 +207,9 @@ KEPT: dict[str, tuple[Damage, str, str, str, str]] = {  # made by, severity, che
     "report of no cells": (
         written("reports/*/02-drift.ipynb", "[]"), "warning", "reports", "no notebook", "cvkit run --window DAY",
     ),
+    "report of no form": (
+        written("reports/*/02-drift.ipynb", '{"cells": []}'), "warning", "reports", "no notebook", "cvkit run --window",
+    ),
     "site's settings empty": (written("mkdocs.yml", ""), "error", "site", "settings cannot be used", "cvkit init"),
     "site's settings cut": (written("mkdocs.yml", "plugins: ["), "error", "site", "cannot be used", "cvkit init"),
     "site's settings a list": (written("mkdocs.yml", "- a"), "error", "site", "cannot be used", "cvkit init"),

@@ -45,7 +45,7 @@ def report(config: Config, history: History, day: str, *, status: str = "done", 
     path = Path("reports") / day / "02-drift.ipynb"
     if written:
         (config.workspace / path).parent.mkdir(parents=True, exist_ok=True)
-        (config.workspace / path).write_text('{"cells": []}')
+        (config.workspace / path).write_text(NOTEBOOK)
     window = Window.day(day)
     history.record_report(
         model=config.model.name, version=config.version, notebook="02-drift", source="", window=window, status=status,

@@ -76,7 +76,7 @@ def own_notebooks(root: Path) -> Iterator[Finding]:
 
 def executed(root: Path, paths: Iterable[str]) -> Iterator[Finding]:
     """Reports, as paths below the workspace, that are no notebooks."""
-    if damaged := sorted(path for path in paths if not _is_json(root / path, "cells")):
+    if damaged := sorted(path for path in paths if not _is_json(root / path, "cells", "nbformat")):
         yield Finding("warning", "reports", examples(damaged), "it is no notebook that can be read: the site cannot "
                       "show it", AGAIN)  # fmt: skip
 
@@ -96,10 +96,10 @@ def _below(root: Path, error: CvkitError) -> str:
     return error.where.removeprefix(f"{root}/")
 
 
-def _is_json(file: Path, key: str) -> bool:
-    """Whether a file is a JSON object with a key; one that vanished meanwhile is another check's."""
+def _is_json(file: Path, *keys: str) -> bool:
+    """Whether a file is a JSON object with these keys; one that vanished meanwhile is another check's."""
     try:
-        return key in dict(json.loads(file.read_bytes()))
+        return set(keys) <= set(dict(json.loads(file.read_bytes())))
     except FileNotFoundError:
         return True
     except (OSError, ValueError, TypeError, RecursionError):
