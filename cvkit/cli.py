@@ -180,7 +180,7 @@ def status(options: argparse.Namespace) -> int:
         model, version = config.model.name, history.current_version(config)
         verdicts, runs = (read(model=model, version=version) for read in (history.verdicts, history.runs))
         behind = diagnosis.behind(history.runs(model=model), version)
-        _say(diagnosis.text(verdicts, runs, identity.judged_by(config), behind))
+        _say(diagnosis.text(verdicts, runs, identity.judged_by(config, version), behind))
         others = sorted(set(history.runs()["model"]) - {model}) if verdicts.empty else []
         late = [one for one in standings(config, history.slots().to_dict("records"), datetime.now(UTC)) if one.overdue]
     if others:

@@ -83,7 +83,7 @@ def run(
         verdicts = timeline.lately(history, model, version)
         behind = diagnosis.behind(history.runs(model=model), version)
         runs = history.runs(model=model, version=version)
-        summary = diagnosis.text(verdicts, runs, identity.judged_by(config), behind)
+        summary = diagnosis.text(verdicts, runs, identity.judged_by(config, version), behind)
     return Outcome(tuple(states), worst(list(states.values())), tuple(failures), summary, told, undelivered)
 
 

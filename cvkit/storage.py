@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent
 FULL = "the disk is full"
+NO_ROOM = "there is not enough memory"
 NAME_LENGTH = 150  # characters of a source or job in a file name; file systems allow 255 bytes for all of it
 
 
@@ -118,7 +119,7 @@ def memory_error(error: Exception) -> StorageError | None:
     if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
         return None
     return StorageError(
-        "there is not enough memory", found=" ".join(str(error).split())[:200] or type(error).__name__,
+        NO_ROOM, found=" ".join(str(error).split())[:200] or type(error).__name__,
         remedy="end other programs, or run this where there is more, then run the same command again: nothing was lost",
     )  # fmt: skip
 

@@ -52,10 +52,10 @@ def create(folder: Path, settings: dict[str, Any]) -> Config:
 
 def _check(config: Config) -> None:
     """Raise now what the first run would: weights that are none, a data set that is none, a pattern that cannot be."""
-    from cvkit.data import sources, yolo
+    from cvkit.data import checkpoints, sources
 
     if config.model.weights:
-        yolo.check_weights(config.resolve(config.model.weights))
+        checkpoints.check(config.resolve(config.model.weights))
     if config.reference.data:
         sources.dataset_kind(config)
     sources.images_pattern(config)

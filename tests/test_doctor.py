@@ -194,9 +194,10 @@ DAMAGE: dict[str, tuple[Callable[[Config], object], str, str, str]] = {  # made 
     "predictions": (
         lambda c: _aged(c.workspace / "predictions" / "x.parquet"), "warning", "tables", "looks at its images again",
     ),
-    "reference damaged": (lambda c: _broken(c.workspace / "references"), "error", "tables", "--rebuild"),
+    "reference damaged": (lambda c: _broken(c.workspace / "references"), "error", "references", "--rebuild"),
     "reference flipped": (
-        lambda c: _flipped(next((c.workspace / "references").glob("*/images.parquet"))), "error", "tables", "--rebuild",
+        lambda c: _flipped(next((c.workspace / "references").glob("*/images.parquet"))), "error", "references",
+        "--rebuild",
     ),
     "plan": (lambda c: _aged(c.workspace / "label-plans" / "x.parquet"), "error", "tables", "no weights"),
     "reference gone": (

@@ -71,11 +71,15 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with sources good and bad, and reports of every kind; its site is built strictly."""
+    """A workspace with sources good and bad, and reports of every kind; nothing but the damaged one is warned of."""
     folder = tmp_path_factory.mktemp("site") / "workspace"
     stranger = "reports/2026-11-08/left over <i>.ipynb"
     config = make(folder, MadeUp(reports=REPORTS, extra={stranger: "{}"}))
-    assert site.build(config, strict=True) == folder / "site"
+    told: list[str] = []
+    assert site.build(config, warn=told.append) == folder / "site"
+    assert [words.split(" is no notebook")[0] for words in told] == [
+        f"The site was built in spite of: {folder / 'reports' / '2026-11-06' / '02-drift.ipynb'}"
+    ]
     return folder
 
 

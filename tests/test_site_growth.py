@@ -16,7 +16,7 @@ import pytest
 from made_up_workspace import MadeUp, day, executed, make, picture, report
 from nbformat import v4
 
-from cvkit import cli
+from cvkit import cli, errors
 from cvkit.config import Config, load_config
 from cvkit.documentation import pictures, site
 from cvkit.documentation.site import publishing, rendering, shell
@@ -257,7 +257,22 @@ def test_a_report_half_written_or_gone_breaks_nothing(config: Config) -> None:
         assert words in (folder / "reports" / "index.html").read_text()
         assert not (folder / "reports" / day(0).label / "02-drift").exists()
     nbformat.write(executed("02-drift", day(0), "", failed=False), file)
+    assert site.build(config, strict=True)
     assert (site.build(config) / "reports" / day(0).label / "02-drift" / "index.html").is_file()
+
+
+def test_a_damaged_report_is_told_and_refused_where_that_is_asked_for(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = config.workspace / "reports" / day(0).label / "02-drift.ipynb"
+    file.write_bytes(file.read_bytes()[:100])
+    command = ["site", "build", "--config", str(config.workspace)]
+    assert cli.main(command) == errors.DONE
+    told = capsys.readouterr().err
+    assert f"{file} is no notebook that can be shown: `cvkit run --window DAY` writes it again" in told
+    assert "file damaged" in (config.workspace / "site" / "reports" / "index.html").read_text()
+    assert cli.main([*command, "--strict"]) == errors.ReportError.exit_code
+    assert f"{file} is no notebook" in capsys.readouterr().err
 
 
 def test_pages_do_not_come_after_the_window_they_are_kept_for(config: Config) -> None:

@@ -15,6 +15,8 @@ from cvkit.monitoring.history import History
 from cvkit.tables import Window
 
 NOW = datetime(2026, 9, 20, 12, tzinfo=UTC)
+NOTEBOOK = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+TEST_SET = '{"format": 1, "classes": {}, "stretches": {}, "images": []}'
 CHANNEL = "alerts: {channels: [{name: ops, kind: webhook, secret: 'env:CVKIT_TEST_HOOK'}]}\n"
 
 
@@ -25,10 +27,11 @@ def line(folder: Path) -> Config:
         for day in DAYS[:2]:
             report(config, history, day)
     for path, content in {
-        "docs/index.md": "# Ours\n", "notebooks/own.ipynb": "{}", "labels/cam-1/2026-09-08/060000.txt": "0 .5 .5 .1 .1",
+        "docs/index.md": "# Ours\n", "notebooks/own.ipynb": NOTEBOOK,
+        "labels/cam-1/2026-09-08/060000.txt": "0 .5 .5 .1 .1",
         "label-plans/notes.txt": "why", ".cache/cvkit/drafts/ann.json": "{}", ".cache/other/big": "x" * 999,
         "recorded/frames/a.jpg": "picture", "site/index.html": "<p>", ".env": "TOKEN=hush",
-        "retraining/test.json": "{}", "retraining/runs/a/log.txt": "epoch 1",
+        "retraining/test.json": TEST_SET, "retraining/runs/a/log.txt": "epoch 1",
     }.items():  # fmt: skip
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(content)
@@ -42,7 +45,7 @@ def report(config: Config, history: History, day: str, *, status: str = "done", 
     path = Path("reports") / day / "02-drift.ipynb"
     if written:
         (config.workspace / path).parent.mkdir(parents=True, exist_ok=True)
-        (config.workspace / path).write_text('{"cells": []}')
+        (config.workspace / path).write_text(NOTEBOOK)
     window = Window.day(day)
     history.record_report(
         model=config.model.name, version=config.version, notebook="02-drift", source="", window=window, status=status,
@@ -57,7 +60,8 @@ def version(folder: Path, weights: bytes) -> str:
     place = folder / "versions" / name
     place.mkdir(parents=True)
     (place / "weights.pt").write_bytes(weights)
-    (place / "version.json").write_text(json.dumps({"name": name, "kind": "adopted"}))
+    facts = {"kind": "adopted", "parent": "", "made": NOW.isoformat(), "data": "", "arguments": {}, "environment": {}}
+    (place / "version.json").write_text(json.dumps({"name": name, "classes": {}, **facts}))
     return name
 
 

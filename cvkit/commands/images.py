@@ -151,12 +151,12 @@ def _zone(name: str) -> str:
 
 def _embedder(path: Path) -> Any:
     from cvkit.config import load_config
-    from cvkit.data import yolo
+    from cvkit.data import checkpoints
 
     config = load_config(path)
     if not config.model.weights:
         raise errors.ConfigError(
             "there is no model that could embed images", where=str(config.path), expected="model.weights", found="none"
         )
-    yolo.check_weights(config.resolve(config.model.weights))
+    checkpoints.check(config.resolve(config.model.weights))
     return config

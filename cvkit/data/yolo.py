@@ -8,8 +8,6 @@ import logging
 import os
 import tempfile
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -21,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from cvkit.config import Config, ModelSettings
-from cvkit.data import cache, pictures
+from cvkit.data import cache, checkpoints, pictures
+from cvkit.data.checkpoints import CHECKPOINT
 from cvkit.data.isolation import Lost
 from cvkit.data.records import Records
 from cvkit.errors import DataError
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
 BROKEN_CHECKPOINT = (
     TypeError, ValueError, LookupError, AttributeError, UnpicklingError, RuntimeError, EOFError, ImportError,
 )  # fmt: skip
-CHECKPOINT = "a detection checkpoint saved by Ultralytics (.pt)"
 WAITING = 4  # batches of images of other shapes that may wait to be filled
 CORNERS = ["x1", "y1", "x2", "y2"]
 SAID = ["class_id", "confidence", *CORNERS]  # of a predicted box
 LOST_SINCE = {"lost": ""}  # what earlier versions did not keep of an image, and what it was then
+
 
 Pixels = Callable[[Sequence[str]], AbstractContextManager[Iterator[pictures.Decoded]]]  # of paths, in their order
 Batch = list[tuple[str, "NDArray[np.uint8]"]]  # ids and pictures
@@ -61,7 +60,7 @@ def load(weights: Path, settings_folder: Path) -> Any:
 
     Raises DataError where the file is missing, cut short, no checkpoint, or holds a task other than detection.
     """
-    check_weights(weights)
+    checkpoints.check(weights)
     wrong = {"where": str(weights), "expected": CHECKPOINT}
     try:
         model = _load_safely(weights, settings_folder)
@@ -105,27 +104,6 @@ def _loaded(weights: Path, changed: tuple[int, int], settings_folder: Path, purp
 
     model.model.model[-2].register_forward_hook(keep)  # the layer that Ultralytics' `embed` takes
     return Deployed(model, pooled)
-
-
-def check_weights(weights: Path) -> None:
-    """Raise DataError where a file cannot be a checkpoint, without loading it: its name, and its check sums."""
-    wrong = {"where": str(weights), "expected": CHECKPOINT}
-    if not weights.is_file() or weights.suffix != ".pt":
-        found = f"a {weights.suffix or 'suffix-less'} file" if weights.is_file() else "no such file"
-        raise DataError("the weights cannot be used", found=found, remedy="correct model.weights in cvkit.yml", **wrong)
-    if damage := _damage(weights):
-        remedy = "copy the file again: it is cut short, damaged, or no checkpoint"
-        raise DataError("the weights cannot be loaded", found=damage, remedy=remedy, **wrong)
-
-
-def _damage(weights: Path) -> str:
-    """What is wrong with a checkpoint as a file, in words: it is a zip archive, whose parts have check sums."""
-    try:
-        with zipfile.ZipFile(weights) as archive:
-            part = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
-        return f"not the archive that PyTorch writes ({error})"
-    return f"its part {part} is damaged" if part else ""
 
 
 def _load_safely(weights: Path, settings_folder: Path) -> Any:

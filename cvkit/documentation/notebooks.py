@@ -126,7 +126,7 @@ def _check_parameters(notebook: Path, given: set[str]) -> None:
     It only warns of a parameter that the notebook does not know, and a second cell tagged `parameters` undoes what is
     put in after the first.
     """
-    tagged = [cell for cell in _read(notebook).cells if "parameters" in cell.metadata.get("tags", [])]
+    tagged = [cell for cell in read(notebook).cells if "parameters" in cell.metadata.get("tags", [])]
     text = "\n".join(cell.source for cell in tagged)
     known = set(re.findall(r"^(\w+)\s*(?::[^=\n]+)?=", text, flags=re.MULTILINE))
     unknown = sorted(given - known)
@@ -140,7 +140,8 @@ def _check_parameters(notebook: Path, given: set[str]) -> None:
         )  # fmt: skip
 
 
-def _read(notebook: Path) -> Any:
+def read(notebook: Path) -> Any:
+    """A notebook, in format 4. Raises ConfigError where it cannot be read."""
     nbformat = notebook_format.nbformat()
 
     try:

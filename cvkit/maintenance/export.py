@@ -13,7 +13,7 @@ import pandas as pd
 
 from cvkit.config import Config
 from cvkit.config.champion import WEIGHTS
-from cvkit.data import pictures, yolo
+from cvkit.data import checkpoints, pictures, yolo
 from cvkit.errors import ConfigError, DataError, StorageError, need
 from cvkit.maintenance import versions
 from cvkit.maintenance.versions import Version
@@ -45,7 +45,7 @@ def onnx(config: Config, version: Version, images: pd.DataFrame) -> Agreement:
     DataError where the two do not agree; then nothing is written.
     """
     need("onnx", "onnxruntime", extra="onnx")
-    yolo.check_weights(version.weights)
+    checkpoints.check(version.weights)
     with tempfile.TemporaryDirectory(prefix="cvkit-export-") as folder:
         made = _exported(config, version, Path(folder))
         agreement = _compared(config, version, made, images)

@@ -57,7 +57,19 @@ def load(config: Config, *, verify: bool = True) -> TestSet:
             "there is no test set yet", where=str(config.workspace / FILE), expected="a frozen test set",
             found="no such file", remedy="`cvkit retrain prepare` freezes one",
         )  # fmt: skip
-    if verify and (wrong := _wrong(found)):
+    if verify:
+        _verify(config, found)
+    return _divided(config, found)
+
+
+def check(config: Config) -> None:
+    """What `load` raises of a test set that is there: reads every image, and measures nothing."""
+    if (found := _read(config)) is not None:
+        _verify(config, found)
+
+
+def _verify(config: Config, found: TestSet) -> None:
+    if wrong := _wrong(found):
         raise DataError(
             "images of the frozen test set are not what they were", where=str(config.workspace / FILE),
             expected="the files whose hashes stand there", found=f"{len(wrong)} of {len(found.images)}: "
@@ -65,7 +77,6 @@ def load(config: Config, *, verify: bool = True) -> TestSet:
             remedy=f"put them back. Without {FILE} a new test set is frozen, and nothing that was said on the old one "
             "compares with it",
         )  # fmt: skip
-    return _divided(config, found)
 
 
 def freeze(config: Config, windows: Sequence[Window], progress: Progress = lambda done, total: None) -> TestSet:

@@ -15,7 +15,7 @@ from typing import Any
 
 from cvkit import __version__
 from cvkit.config import Config
-from cvkit.data import yolo
+from cvkit.data import checkpoints, yolo
 from cvkit.errors import ConfigError, DataError, StorageError
 from cvkit.maintenance import candidates, dataset, test_set, versions
 from cvkit.maintenance.dataset import Kind, Prepared
@@ -213,7 +213,7 @@ def _newest_state(run: Path) -> dict[str, Any] | None:
         with suppress(OSError, ValueError, LookupError, TypeError, DataError):
             told = json.loads((folder / "state.json").read_text(encoding="utf-8"))
             for name in ("last.pt", "best.pt"):
-                yolo.check_weights(folder / name)
+                checkpoints.check(folder / name)
             if (folder / RESULTS).read_text(encoding="utf-8").strip():
                 return {"epoch": int(told["epoch"]), "finished": bool(told["finished"]), "folder": str(folder)}
     return None
@@ -230,7 +230,7 @@ def _facts(run: Path) -> dict[str, Any]:
 def _done(run: Path) -> dict[str, Any] | None:
     """What is known of a training that has ended; None where it has not, or what it left is damaged: then it begins."""
     try:
-        yolo.check_weights(run / RESULT)
+        checkpoints.check(run / RESULT)
     except DataError:
         return None
     return _facts(run) if _facts(run) and (run / CURVES).is_file() else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cvkit.config import Config
 from cvkit.config import champion as champion_file
-from cvkit.data import yolo
+from cvkit.data import checkpoints
 from cvkit.errors import CvkitError
 from cvkit.maintenance import gate_results, versions
 from cvkit.maintenance.versions import Version
@@ -58,7 +58,7 @@ def _named_in_file(config: Config) -> tuple[str, str]:
     name = ""
     try:
         name = config.written.version
-        yolo.check_weights(config.resolve(config.written.model.weights))
+        checkpoints.check(config.resolve(config.written.model.weights))
     except CvkitError as error:
         return name, f"{error.where}: {error.found or error.problem}"
     return name, ""

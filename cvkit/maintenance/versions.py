@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 from cvkit.config import Config
 from cvkit.config import champion as champion_file
 from cvkit.config.champion import FACTS, FILE, FOLDER, WEIGHTS, Champions, Promotion
-from cvkit.data import yolo
+from cvkit.data import checkpoints, yolo
 from cvkit.errors import ConfigError, CvkitError, DataError, StorageError
 from cvkit.maintenance import gate_results, own_reference, test_set
 from cvkit.storage import lock, replacing_folder, storage_error, write_text
@@ -88,6 +88,13 @@ def add(
 def load(config: Config, name: str) -> Version:
     """The version of a name, or of at least its first four digits. Raises DataError where there is none."""
     folder = _folder(config, name)
+    if not (folder / FACTS).is_file():
+        raise _missing(config, name, folder)
+    return read(folder)
+
+
+def read(folder: Path) -> Version:
+    """The version in a folder. Raises StorageError where what is known of it is damaged or gone."""
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         classes = {int(number): str(text) for number, text in facts["classes"].items()}
@@ -96,8 +103,6 @@ def load(config: Config, name: str) -> Version:
         made = datetime.fromisoformat(facts["made"])
         parts = {name: facts[name] for name in ("kind", "parent", "data", "arguments", "environment")}
         return Version(name=folder.name, folder=folder, made=made, classes=classes, **parts)
-    except FileNotFoundError:
-        raise _missing(config, name, folder) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise StorageError(
             "what is known of a version is damaged", where=str(folder / FACTS),
@@ -191,7 +196,7 @@ def _make(
     arguments: Mapping[str, Any] | None = None, environment: Mapping[str, Any] | None = None,
     files: Mapping[str, Path] | None = None,
 ) -> Version:  # fmt: skip
-    yolo.check_weights(weights)
+    checkpoints.check(weights)
     name = _digest(weights)
     folder = config.workspace / FOLDER / name
     if (folder / FACTS).is_file():
@@ -349,7 +354,7 @@ def _check_reason(why: str) -> None:
 
 def _check_weights(version: Version) -> None:
     """Raise DataError where the weights are gone, or not those that the name stands for."""
-    yolo.check_weights(version.weights)
+    checkpoints.check(version.weights)
     if (found := _digest(version.weights)) != version.name:
         raise DataError(
             "a version's weights are not those that it was made of", where=str(version.weights), expected=version.name,

@@ -34,6 +34,8 @@ RESTORED = (
     "restore it from a backup: `cvkit restore FILE FOLDER`. Without one, move it away: `cvkit run --from DAY` measures "
     "again, but what people did about alerts, decisions and overrides are in it alone"
 )
+PASSING = ("full", "disk I/O", "readonly", "locked", "lock timeout", "unable to open")  # in what a database says
+WAIT = "free some space, mend the permissions or wait, then run the same command again: nothing was lost"
 RESTORED_BY_SERVER = "restore the database from its own backup, such as one of pg_dump's"
 BUSY_SECONDS = 30  # a writer waits for another; SQLite adds up the naps it asked for: longer where these last longer
 DRIVERS = {"psycopg": "'cvkit[postgresql]'"}  # what to install where this module is missing
@@ -290,9 +292,14 @@ def restored(connection: sa.Connection) -> str:
     return RESTORED if connection.dialect.name == "sqlite" else RESTORED_BY_SERVER
 
 
+def is_passing(cause: str) -> bool:
+    """Whether a database says that it cannot be read or written now, which is no damage of it."""
+    return any(words in cause for words in PASSING)
+
+
 def _remedy(cause: str, *, on_server: bool) -> str:
-    if any(words in cause for words in ("full", "disk I/O", "readonly", "locked", "lock timeout", "unable to open")):
-        return "free some space, mend the permissions or wait, then run the same command again: nothing was lost"
+    if is_passing(cause):
+        return WAIT
     if on_server:
         return f"run the same command again; where the database is damaged, {RESTORED_BY_SERVER}"
     return f"run the same command again; where history.db is damaged, {RESTORED}"

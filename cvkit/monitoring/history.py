@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from cvkit import __version__
 from cvkit.config import Config
+from cvkit.data import checkpoints
 from cvkit.errors import DataError
 from cvkit.monitoring import locks, stream_store
 from cvkit.monitoring.database import BUSY_SECONDS, WRITING, check_schema, connect, explained, insert_rows
@@ -143,16 +144,18 @@ class History:
         return self._frame(sa.select(RUNS).where(*equals(RUNS, equal)).order_by(RUNS.c.window_start))
 
     def current_version(self, config: Config) -> str:
-        """The deployed version; where its weights are gone the one measured last, so that what is known stays known.
+        """The deployed version; where its weights are gone or damaged the one measured last: what is known stays known.
 
         Raises DataError where nothing was measured either.
         """
         newest = sa.select(RUNS.c.version).where(RUNS.c.model == config.model.name).order_by(RUNS.c.finished.desc())
+        with self.reading() as connection:
+            known = connection.execute(newest.limit(1)).scalar_one_or_none()
         try:
+            if known not in (None, config.version) and config.model.weights:
+                checkpoints.check(config.resolve(config.model.weights))
             return config.version
         except DataError as error:
-            with self.reading() as connection:
-                known = connection.execute(newest.limit(1)).scalar_one_or_none()
             if known is None:
                 raise
             log.warning("%s; what follows is about the version measured last, %s", error, known)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 from cvkit.config import Config
-from cvkit.errors import DataError
+from cvkit.errors import DataError, StorageError
+
+log = logging.getLogger(__name__)
 
 FACTS = "reference.json"
 FORMAT = 9  # raised when what is stored of a reference, or how features are defined, changes
@@ -22,13 +25,24 @@ def reference_id(config: Config) -> str:
     """Name of the reference that is kept for these settings; of the settings where it was not measured yet.
 
     Measured again from other files, it has another name: evidence gathered against the one says nothing about the
-    other.
+    other. Raises StorageError where it is damaged.
     """
+    folder = reference_folder(config)
     try:
-        facts = json.loads((reference_folder(config) / FACTS).read_text(encoding="utf-8"))
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         return str(facts["id"])
-    except (OSError, ValueError, LookupError, TypeError):  # none yet, or damaged: who needs it itself is told so
+    except FileNotFoundError:  # none yet
         return settings_id(config)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise damaged(folder, error) from error
+
+
+def damaged(folder: Path, error: Exception) -> StorageError:
+    """The words for a stored reference that cannot be read."""
+    return StorageError(
+        "the stored reference is damaged", where=str(folder), found=f"{type(error).__name__}: {error}"[:200],
+        remedy="`cvkit reference --rebuild` measures it again from its files",
+    )  # fmt: skip
 
 
 def settings_id(config: Config) -> str:
@@ -52,12 +66,20 @@ def rules_id(config: Config) -> str:
     return _digest(config.rules.model_dump(mode="json"))
 
 
-def judged_by(config: Config) -> dict[str, str]:
-    """Both names, by column of the history's runs; without the reference's where it cannot be told."""
+def judged_by(config: Config, version: str = "") -> dict[str, str]:
+    """Both names, by column of the history's runs of `version`, "" the deployed one.
+
+    The reference's is left out where it cannot be told: where it is damaged, which is warned of, and where the weights
+    are gone or damaged, so that `version` is the one measured last (`History.current_version`).
+    """
+    rules = {"rules_id": rules_id(config)}
     try:
-        return {"reference_id": reference_id(config), "rules_id": rules_id(config)}
-    except DataError:  # the weights are gone, and with them what the reference depends on
-        return {"rules_id": rules_id(config)}
+        return {"reference_id": reference_id(config), **rules} if version in ("", config.version) else rules
+    except DataError:  # the weights are gone
+        return rules
+    except StorageError as error:
+        log.warning("%s", error)
+        return rules
 
 
 def _digest(deciding: dict[str, object]) -> str:

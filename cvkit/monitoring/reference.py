@@ -21,7 +21,7 @@ from cvkit.data.sources import listing
 from cvkit.errors import DataError, StorageError
 from cvkit.monitoring import contexts, quality
 from cvkit.monitoring.contexts import Contexts
-from cvkit.monitoring.identity import FACTS, reference_folder, settings_id
+from cvkit.monitoring.identity import FACTS, damaged, reference_folder, settings_id
 from cvkit.storage import lock, read_parquet, remove_tree, write_parquet, write_text
 from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, conform
 
@@ -67,7 +67,7 @@ def load(config: Config, progress: Progress = lambda done, total: None) -> Refer
         with lock(config.workspace / "locks" / "reference.lock", "measuring the reference"):
             if not (folder / FACTS).is_file():
                 _save(build(config, progress), folder)
-    return _read(folder)
+    return read(folder)
 
 
 def build(config: Config, progress: Progress = lambda done, total: None) -> Reference:
@@ -189,7 +189,8 @@ def _save(reference: Reference, folder: Path) -> None:
     write_text(folder / FACTS, json.dumps(facts, indent=2))  # last: its presence says all is there
 
 
-def _read(folder: Path) -> Reference:
+def read(folder: Path) -> Reference:
+    """The reference that is kept in a folder. Raises StorageError where it is damaged, or not all of it is there."""
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         images, features, predictions, labels, findings = (
@@ -205,10 +206,7 @@ def _read(folder: Path) -> Reference:
             facts["id"], images, features, predictions, labels, findings, embedded, limits, classes, *matched
         )  # fmt: skip
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # whatever shape the files have
-        raise StorageError(
-            "the stored reference is damaged", where=str(folder), found=f"{type(error).__name__}: {error}"[:200],
-            remedy="`cvkit reference --rebuild` measures it again from its files",
-        ) from error  # fmt: skip
+        raise damaged(folder, error) from error
 
 
 def _workspace(folder: Path) -> Path:

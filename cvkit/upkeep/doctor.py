@@ -19,7 +19,7 @@ from cvkit.monitoring.database import parsed
 from cvkit.monitoring.identity import FACTS as REFERENCE
 from cvkit.slots import standings
 from cvkit.storage import safe_name
-from cvkit.upkeep import file_checks, history_checks, version_checks
+from cvkit.upkeep import file_checks, history_checks, kept_checks, version_checks
 from cvkit.upkeep.archive import history_place
 from cvkit.upkeep.findings import Finding
 
@@ -51,7 +51,9 @@ def examine(path: Path, now: datetime) -> list[Finding]:
         if not found or isinstance(error, ConfigError):
             found.append(_of_settings(error, path))
     entries = list(file_checks.walk(root, [captures], now.timestamp()))
-    found += _of_files(root, entries)
+    used = kept_checks.in_use(config) if config is not None else None
+    found += [*_of_files(root, entries, used), *kept_checks.references(root, used), *kept_checks.versions(root)]
+    found += kept_checks.own_notebooks(root)
     return found + (_of_config(config, entries, now) if config is not None else [])
 
 
@@ -62,12 +64,13 @@ def _of_settings(error: CvkitError, path: Path) -> Finding:
     return Finding("error", "settings", error.where or str(path), told, remedy or "Correct them")
 
 
-def _of_files(root: Path, entries: list[Entry]) -> list[Finding]:
+def _of_files(root: Path, entries: list[Entry], reference: Path | None) -> list[Finding]:
     known = file_checks.holders()
     locks = [(one.path, file_checks.is_held(root / one.path, known), one.age_s)
              for one in entries if one.path.startswith("locks/") and not one.folder]  # fmt: skip
+    tables = [one for one in entries if (root / one.path).parent != reference]  # which is read as a whole
     return [
-        *file_checks.half_written(entries), *file_checks.permissions(entries), *file_checks.tables(root, entries),
+        *file_checks.half_written(entries), *file_checks.permissions(entries), *file_checks.tables(root, tables),
         *file_checks.held_long(locks), *file_checks.room(str(root), *file_checks.room_at(root)),
     ]  # fmt: skip
 
@@ -76,6 +79,7 @@ def _of_config(config: Config, entries: list[Entry], now: datetime) -> list[Find
     weights = config.model.weights
     named = config.resolve(weights) if weights and config.written is config else None
     found = [*version_checks.deployed(named), *file_checks.secrets(_secret_files(config))]
+    found += [*kept_checks.frozen(config), *kept_checks.site(config)]
     try:
         file, _ = history_place(config)
     except ConfigError as error:
@@ -93,6 +97,7 @@ def _of_history(config: Config, told: Told, files: set[str], now: datetime) -> I
     notebooks = {one for one in files if one.endswith(".ipynb")}
     named = notebooks | {page for page in files if page.endswith(PAGE) and _notebook(page) not in notebooks}
     yield from history_checks.reports(told.reports, named, now - timedelta(days=keep) if keep else None, model)
+    yield from kept_checks.executed(config.workspace, notebooks & {one["path"] for one in told.reports})
     known = file_checks.holders()
 
     def held(file: str, name: str) -> bool | None:

@@ -16,11 +16,11 @@ import sqlalchemy as sa
 
 from cvkit.errors import StorageError
 from cvkit.monitoring import locks, stream_store
-from cvkit.monitoring.database import explained
+from cvkit.monitoring.database import WAIT, explained, is_passing
 from cvkit.monitoring.schema import OLDEST, OUTBOX, REPORTS, RUNS, SCHEMA, SLOTS, schema_table
 from cvkit.slots import Standing
-from cvkit.storage import memory_error
-from cvkit.upkeep import row_checks
+from cvkit.storage import FULL, memory_error
+from cvkit.upkeep import file_checks, row_checks
 from cvkit.upkeep.findings import Finding, examples
 
 LARGE_LOG = 256 << 20  # bytes of SQLite's log, which is some MB where it is cut off in time
@@ -66,6 +66,8 @@ def read(address: str, file: Path | None) -> tuple[Told | None, list[Finding]]:
             finally:
                 engine.dispose()
     except StorageError as error:
+        if file is not None and is_passing(error.found):
+            return None, [*found, _not_now(where, error.found)]
         told, remedy = "it cannot be read", RESTORE
         if file is None:  # it may be down, or want a driver, and then no backup helps
             told, remedy = error.problem, f"{error.remedy[0].upper()}{error.remedy[1:]}"
@@ -133,11 +135,25 @@ def damage(where: str, look: Callable[[], str]) -> Iterator[Finding]:
     try:
         answer = look()
     except sqlite3.Error as error:
+        if is_passing(str(error)):
+            yield _not_now(where, str(error))
+            return
         answer = str(error)
     if answer.endswith(NO_MEMORY) and (short := memory_error(MemoryError(answer))):
         raise short
     if answer != "ok":
         yield Finding("error", "history", where, f"the database is damaged: {answer[:200]}", RESTORE)
+
+
+def _not_now(where: str, cause: str) -> Finding:
+    """A database that nothing is known to be wrong with."""
+    why = FULL if "full" in cause or ("disk I/O" in cause and _is_full(Path(where))) else cause
+    return Finding("error", "history", where, f"the database cannot be looked through now: {why}",
+                   f"{WAIT[0].upper()}{WAIT[1:]}")  # fmt: skip
+
+
+def _is_full(file: Path) -> bool:
+    return any(one.severity == "error" for one in file_checks.room("", *file_checks.room_at(file.parent)))
 
 
 def _quick_check(file: Path) -> str:

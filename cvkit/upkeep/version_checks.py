@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from cvkit.config import champion as champion_file
 from cvkit.config.champion import FACTS, FOLDER, WEIGHTS, Champions
-from cvkit.errors import StorageError
+from cvkit.data import checkpoints
+from cvkit.errors import DataError, StorageError
+from cvkit.maintenance import versions as versions_step
 from cvkit.upkeep.findings import Finding, examples
 
 DIGITS = 12  # of the weights' SHA-256 that make a version's name
@@ -25,7 +26,7 @@ def look(workspace: Path) -> dict[str, tuple[str, bool]]:
         return found
     for place in places:
         if place.is_dir() and not place.name.startswith("."):
-            found[place.name] = _digest(place / WEIGHTS), _readable(place / FACTS)
+            found[place.name] = _digest(place / WEIGHTS), _readable(place)
     return found
 
 
@@ -63,9 +64,17 @@ def versions(known: Mapping[str, tuple[str, bool]], log: Champions | None) -> It
 
 def deployed(weights: Path | None) -> Iterator[Finding]:
     """The weights that the settings name; None where they name none, or a version's."""
-    if weights is not None and not weights.is_file():
+    if weights is None:
+        return
+    if not weights.is_file():
         yield Finding("error", "weights", str(weights), "the model's weights are missing: nothing can be predicted",
                       "Bring them back, or correct model.weights in cvkit.yml")  # fmt: skip
+        return
+    try:
+        checkpoints.check(weights)
+    except DataError as error:
+        yield Finding("error", "weights", str(weights), f"{error.problem}: {error.found}",
+                      f"{error.remedy[:1].upper()}{error.remedy[1:]}")  # fmt: skip
 
 
 def _gone(log: Champions | None, known: Collection[str], serving: str) -> list[str]:
@@ -91,8 +100,9 @@ def _digest(weights: Path) -> str:
         return DAMAGED
 
 
-def _readable(facts: Path) -> bool:
+def _readable(place: Path) -> bool:
     try:
-        return isinstance(json.loads(facts.read_text(encoding="utf-8")), dict)
-    except (OSError, ValueError):
+        versions_step.read(place)
+    except StorageError:
         return False
+    return True

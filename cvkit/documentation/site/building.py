@@ -66,6 +66,12 @@ def build(config: Config, strict: bool = False, *, warn: Say = log.warning, hint
     return site
 
 
+def check(config: Config) -> None:
+    """Raise ConfigError where mkdocs.yml cannot be used."""
+    with _listening() as told:
+        _mkdocs_settings(config, False, told)
+
+
 def serve(config: Config, address: str = "127.0.0.1:8000") -> None:
     """Serve the site at `address` (host:port) until interrupted, building it anew when something changes.
 
@@ -128,7 +134,7 @@ def _mkdocs_settings(config: Config, strict: bool, told: list[str], **others: An
         notebook_format.nbformat()  # before mkdocs-jupyter, which would load it
     try:
         return load_mkdocs(str(file), strict=strict, **lighter, **others)
-    except (Abort, ConfigurationError) as error:
+    except (Abort, ConfigurationError, TypeError) as error:  # MkDocs stumbles over a file that is one number
         raise ConfigError(
             "the site's settings cannot be used", where=str(file), found="; ".join(told) or str(error),
             remedy="correct that file; `cvkit init` writes one that works",
@@ -147,8 +153,10 @@ def _without_notebooks(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as text:
             told = yaml_load(text, get_yaml_loader(config=MkDocsConfig()))
-    except (OSError, ConfigurationError):
+    except (OSError, ConfigurationError, TypeError):
         return {}  # whoever loads it next says what is wrong
+    if not isinstance(told, dict):
+        return {}
     plugins = told.get("plugins")
     docs = file.parent / str(told.get("docs_dir", "docs"))
     if not isinstance(plugins, list) or any(docs.rglob("*.ipynb")):

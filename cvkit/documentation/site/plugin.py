@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from mkdocs.structure.nav import Navigation
     from mkdocs.structure.pages import Page
 
+log = logging.getLogger("mkdocs.plugins.cvkit")  # whose warnings MkDocs counts, for --strict
+
+DAMAGED = "%s is no notebook that can be shown: `cvkit run --window DAY` writes it again, or restore it from a backup"
 STYLE = "assets/cvkit.css"
 GUIDES = ("runbook.md", "procedures/*.md")  # pages that alerts lead to: cvkit's own where the workspace has none
 EXTENSIONS = ("admonition", "pymdownx.superfences")  # procedures have commands within numbered steps
@@ -108,6 +112,9 @@ class CvkitPlugin(BasePlugin[Options]):  # type: ignore[no-untyped-call]
                 raise PluginError(
                     f"cvkit makes the page {file.src_uri}: give the one in {config.docs_dir} another name"
                 )
+        for report in self.situation.reports if self.situation else ():
+            if not report.content and report.file.is_file():
+                log.warning(DAMAGED, report.file)
         self.reports = {r.address: r for r in self.situation.reports if r.address} if self.situation else {}
         made = Files([*added, *files, *self._report_files(config)])
         if self.situation:

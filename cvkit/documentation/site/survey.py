@@ -50,7 +50,7 @@ def survey(config: Config, now: datetime) -> Situation:
             reports=reports,
             strangers=_strangers(config.workspace, set(shown["path"]) | set(retired["path"])),
             retired=len(retired),
-            settings=identity.judged_by(config),
+            settings=identity.judged_by(config, version),
             alarms=alert_cards.read(config, history, reports),
             since=_since(champions, version, runs),
             others=tuple(_others(history, model)),
