@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -497,6 +498,20 @@ def test_partitions_of_other_images_are_counted(tmp_path: Path, capsys: pytest.C
     assert told.startswith("4 of the partitions in --out have none of these images"), told
     assert "name another --out or delete them: source=cam-1/date=2026-11-01, source=cam-1/date=2026-11-02" in told
     assert len(rows(out)) == 40, "none is deleted"
+
+
+def test_partitions_whose_images_were_deleted_are_counted_and_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = fill(tmp_path / "in"), tmp_path / "out"
+    assert cli.main(order(folder, out, PATTERN)) == 0
+    for image in (folder / "cam-1" / "2026-11-01").glob("*.jpg"):
+        image.unlink()
+    shutil.rmtree(folder / "cam-2")
+    assert cli.main(order(folder, out, PATTERN)) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("3 of the partitions in --out have none of these images"), told
+    assert len(rows(out)) == 20
 
 
 def test_what_cannot_be_listed_is_not_told_as_gone(

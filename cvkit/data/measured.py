@@ -64,7 +64,7 @@ class Outcome:
     kept: int = 0  # partitions that were there and whole
     empty: int = 0  # folders of the pattern without an image
     again: Counter[str] = field(default_factory=Counter)  # of those made: that were there and whole, by why
-    folders: set[str] = field(default_factory=set)  # of all partitions of the images
+    folders: set[str] = field(default_factory=set)  # of all partitions with images
     images: int = 0  # of those made
     damaged: int = 0  # of those made
     lost: list[str] = field(default_factory=list)  # images that ended each process which worked on them
@@ -126,7 +126,6 @@ def measure(
         if out.local:
             held.enter_context(lock(Path(out.path) / ".lock", "measuring into this folder"))
         partitions = captures.partitions()
-        outcome.folders.update(map(folder_of, partitions))
         pool = held.enter_context(ThreadPoolExecutor(THREADS))
         found = _ahead(pool, functools.partial(_look, captures, out, embedder), partitions)
         chunks = _chunks(captures, found, outcome, owners)
@@ -213,9 +212,12 @@ def _chunks(
     """The chunks of all partitions that have to be made; `owners` is told whose each is."""
     number = 0
     for partition, found, why in looked:
-        outcome.empty += not found
-        outcome.kept += why is None
-        if why is None or not found:
+        if not found:
+            outcome.empty += 1
+            continue
+        outcome.folders.add(folder_of(partition))
+        if why is None:
+            outcome.kept += 1
             continue
         outcome.again.update([why] if why else [])
         opened = _Open(partition, found)
