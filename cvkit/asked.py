@@ -28,7 +28,8 @@ def windows(
     """One window, those from `start` to `end`, or, where nothing is asked for, those that are due.
 
     Due is also what has an unfinished report: of `notebook` about `source`, else of a scheduled one.
-    Raises ConfigError for what cannot be or lies in the future, DataError where there are no captures at all.
+    Raises ConfigError for what cannot be or lies in the future; where nothing is asked for, DataError where there are
+    no captures at all.
     """
     if end and not start:
         raise ConfigError("--to needs --from", found=f"--to {end}", remedy="name the first day too")
@@ -121,11 +122,12 @@ def _stretch(config: Config, first: str, last: str | None, now: datetime) -> lis
 
 
 def _due(config: Config, now: datetime, names: list[str], source: str) -> list[Window]:
+    sources.check_any(config)
     if not sources.capture_dates(config):
         raise DataError(
-            "there are no captures", where=f"{config.path}, captures.images: {config.captures.images}",
-            expected=f"images that match {config.resolve(config.captures.images)}", found="none",
-            remedy="correct the pattern, or put images where it says",
+            "no capture has a time", where=f"{config.path}, captures.images: {config.captures.images}",
+            expected=f"times as captures.time_from says: {config.captures.time_from}", found="none",
+            remedy="set captures.time_from to where the times are: path, exif or file",
         )  # fmt: skip
     with History.open(config.history_url) as history:
         unfinished = history.unfinished_reports(config.model.name, config.version, names, source)

@@ -94,7 +94,7 @@ def init(options: argparse.Namespace) -> int:
             remedy="name both, or --data",
         )  # fmt: skip
     settings = {
-        "model": {"weights": options.weights, "name": options.name or options.folder.absolute().name},
+        "model": {"weights": options.weights, "name": options.name or workspace.plain(options.folder).name},
         "captures": {"images": options.captures} if options.captures else {},
         "reference": {"data": options.data} if options.data else {"start": options.start, "end": options.end},
     }
@@ -113,12 +113,15 @@ def run(options: argparse.Namespace) -> int:
     """Measure windows and write their reports."""
     from cvkit import asked, job, schedule
     from cvkit.config import load_config
+    from cvkit.data import sources
     from cvkit.monitoring.history import History
 
     config = load_config(options.config)
     now = datetime.now(UTC)
     if options.due:
-        return _show_slots(schedule.run_due(config, now))
+        code = _show_slots(schedule.run_due(config, now))
+        sources.check_any(config)  # after the slots, which have failed by it and stay in the ledger
+        return code
     asked.check_names(config, options.notebook, options.source)
     about = {"notebook": options.notebook, "source": options.source}
     windows = asked.windows(config, now, window=options.window, start=options.start, end=options.end, **about)
@@ -352,10 +355,11 @@ def _init_arguments(command: argparse.ArgumentParser) -> None:
 def _run_arguments(command: argparse.ArgumentParser) -> None:
     when = command.add_mutually_exclusive_group()
     when.add_argument("--window", metavar="DAY", help="this window only, e.g. 2026-11-21; replaces what is known of it")
-    when.add_argument("--from", dest="start", metavar="DAY", help="all windows from this day on")
+    words = "this day's window and all complete ones after it, up to now without --to; replaces what is known of them"
+    when.add_argument("--from", dest="start", metavar="DAY", help=words)
     when.add_argument("--due", action="store_true", help="the scheduled notebooks that are due, for cron and timers")
     add = command.add_argument
-    add("--to", dest="end", metavar="DAY", help="with --from: the first day not measured any more")
+    add("--to", dest="end", metavar="DAY", help="with --from: the first day not measured any more; may be left out")
     add("--notebook", metavar="NAME", help="write only this report, e.g. 02-drift")
     add("--source", type=source, default="", help="reports about this source only")
     add("--reports", type=count, default=1, metavar="N", help="write reports for the newest N windows (default: 1)")

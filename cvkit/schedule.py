@@ -142,8 +142,8 @@ def serve(
 ) -> None:
     """Run what is due, when it is due, until `stop` is set; a job that has begun is finished first.
 
-    A disk that is full or a history that is locked for a while is logged, and tried again. Raises StorageError where
-    the history cannot be used at the start.
+    A disk that is full, a history that is locked for a while and captures of which there is none are logged, and tried
+    again. Raises StorageError where the history cannot be used at the start.
     """
     History.open(config.history_url).close()
     beaten = -BEAT_S
@@ -155,7 +155,9 @@ def serve(
             for outcome in run_due(config, clock(), execute, idle_beat=idle_beat):
                 level = logging.ERROR if outcome.status == "failed" else logging.INFO
                 log.log(level, "%s: %s %s", job_key(config, outcome.slot.job), outcome.status, outcome.error)
-        except StorageError as error:
+            if idle_beat:
+                sources.check_any(config)
+        except (DataError, StorageError) as error:
             log.error("%s", error)
         stop.wait(LOOK_AGAIN.total_seconds())
 

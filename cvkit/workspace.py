@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import date
@@ -32,7 +33,7 @@ def create(folder: Path, settings: dict[str, Any]) -> Config:
     Paths in `settings` are as the user typed them, seen from the current folder. Raises ConfigError where the folder
     already is a workspace, DataError where a file they name does not exist.
     """
-    folder = folder.absolute()
+    folder = plain(folder)
     if (folder / "cvkit.yml").exists():
         raise ConfigError(
             "there is a workspace already", where=str(folder / "cvkit.yml"),
@@ -133,13 +134,18 @@ def _seen_from(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
     }
     images = seen.get("images", "")
     if images and Path(Path(images).parts[0]).exists():  # of an absolute one that is the root
-        full = Path.cwd() / images
+        full = Path(os.path.normpath(Path.cwd() / images))  # as patterns are read
         seen["images"] = full.relative_to(folder).as_posix() if full.is_relative_to(folder) else str(full)
     return seen
 
 
+def plain(path: Path) -> Path:
+    """A path from the root on, without `..`; links stay as they are where it has none."""
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
 def _relative(path: Path, folder: Path) -> str:
-    full = path.expanduser().absolute()
+    full = plain(path.expanduser())
     if not full.exists():
         raise DataError("this file or folder does not exist", where=str(path), remedy="correct the path you typed")
     return full.relative_to(folder).as_posix() if full.is_relative_to(folder) else str(full)

@@ -9,9 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made_up_workspace
 import pytest
 
 from cvkit import cli, errors
+from cvkit.monitoring import monitor
+from cvkit.monitoring.history import History
 
 COMMANDS = ("demo", "init", "run", "schedule", "status", "lab", "backtest", "labels", "reference", "site", "alerts",
             "rules", "retrain", "card", "template", "metrics", "deploy", "images", "backup", "restore", "doctor",
@@ -150,6 +153,64 @@ def test_no_captures_are_an_error_not_nothing_to_do(
     (tmp_path / "cvkit.yml").write_text("reference: {data: data.yaml}\n")
     assert cli.main(["run"]) == 3
     assert "captures/{source}/{date}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["run"], ["run", "--due"]])
+def test_a_pattern_that_finds_nothing_is_no_nothing_to_do(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = made_up_workspace.make(tmp_path / "line", made_up_workspace.MadeUp(days=monitor.EMPTY_DAYS + 1))
+    image = config.workspace / "captures" / "cam-north" / "2026-11-01" / "a.jpg"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    line = [*command, "--config", str(config.path)]
+    assert cli.main(line) == 0
+    assert "nothing is due" in capsys.readouterr().out
+    config.path.write_text(config.path.read_text() + "captures: {images: 'captures/{source}/{date}/*.png'}\n")
+    assert cli.main(line) == 3
+    told = capsys.readouterr()
+    assert "no image matches the pattern\n  where: " in told.err
+    assert "captures/{source}/{date}/*.png\n  expected: files that match" in told.err
+    assert "has 1 entries, such as 'cam-north'\n  what to do: correct captures.images" in told.err
+    assert "every complete window" not in told.out
+
+
+def test_due_slots_run_though_there_are_no_captures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = "{notebook: 02-drift, cron: '30 6 * * *', attempts: 1}"
+    (tmp_path / "cvkit.yml").write_text(f"reference: {{data: data.yaml}}\nschedule: [{job}]\n")
+    for told in ("02-drift of", "nothing is due"):
+        assert cli.main(["run", "--due", "--config", str(tmp_path)]) == 3
+        said = capsys.readouterr()
+        assert told in said.out
+        assert "no image matches the pattern" in said.err
+    with History.open(f"sqlite:///{tmp_path}/history.db") as history:
+        assert history.slots()[["status", "attempts"]].to_numpy().tolist() == [["failed", 1]]
+
+
+def test_a_workspace_above_is_named_plainly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("here", "elsewhere/below"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "below")
+    monkeypatch.chdir(tmp_path / "here")
+    order = ["--from", "2026-11-01", "--to", "2026-11-08", "--captures"]
+    assert cli.main(["init", "../ws", *order, "../here/{source}/{date}/*.jpg"]) == 0
+    told = capsys.readouterr().out
+    assert f"{tmp_path}/ws/cvkit.yml is written" in told
+    assert f"Captures: none yet in {tmp_path}/here/" in told
+    assert f"cvkit run --config {tmp_path}/ws/cvkit.yml" in told
+    assert 'name: "ws"' in (tmp_path / "ws" / "cvkit.yml").read_text()
+    assert cli.main(["init", "../link/../ws", *order, "{source}/{date}/*.jpg"]) == 0
+    assert f"{tmp_path}/elsewhere/ws/cvkit.yml is written" in capsys.readouterr().out
+
+
+def test_the_help_of_run_says_what_a_stretch_without_an_end_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "this day's window and all complete ones after it, up to now without --to" in told
+    assert "may be left out" in told
 
 
 def test_reports_are_a_whole_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -444,3 +445,101 @@ def test_a_pipe_is_a_damaged_row_and_not_asked_for_again(tmp_path: Path, capsys:
     order = ["images", "measure", "--images", f"{tmp_path}/captures/{PATTERN}", "--out", str(tmp_path / "out")]
     assert [cli.main([*order, "--workers", "1"]) for _ in range(2)] == [0, 0]
     assert "1 is damaged" in capsys.readouterr().out
+
+
+def of_an_hour(folder: Path, *clocks: str) -> Path:
+    """A camera's images on 2026-11-01, named by day and time."""
+    (folder / "cam-1").mkdir(parents=True)
+    for clock in clocks:
+        image_store.write(folder / "cam-1" / f"2026-11-01T{clock}.jpg", np.random.default_rng(0))
+    return folder
+
+
+def order(folder: Path, out: Path, pattern: str, zone: str = "UTC") -> list[str]:
+    where = ["--images", f"{folder}/{pattern}", "--out", str(out)]
+    return ["images", "measure", *where, "--time-zone", zone, "--workers", "1"]
+
+
+def test_another_time_zone_measures_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, pattern = of_an_hour(tmp_path / "in", "0600", "0700"), "{source}/{date}T{time}.jpg"
+    for out, zones in {"out": ("UTC", "Pacific/Auckland"), "fresh": ("Pacific/Auckland",)}.items():
+        assert [cli.main(order(folder, tmp_path / out, pattern, zone)) for zone in zones] == [0] * len(zones)
+    told = capsys.readouterr().out
+    assert "1 of them made again: --time-zone gives their images other times" in told
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
+    assert rows(tmp_path / "out")["time"].astype(str).tolist() == [
+        "2026-10-31 17:00:00+00:00", "2026-10-31 18:00:00+00:00",
+    ]  # fmt: skip
+    assert cli.main(order(folder, tmp_path / "out", pattern)) == 0, "and back"
+    assert "made again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("clocks", "pattern", "zone"),
+    [
+        (("0600", "0700"), "{source}/{date}T*.jpg", "Pacific/Auckland"),  # noon of the day, wherever it is
+        (("0600Z", "0700Z"), "{source}/{date}T{time}.jpg", "Pacific/Auckland"),
+        (("0600", "0700"), "{source}/{date}T{time}.jpg", "Africa/Accra"),
+    ],
+)
+def test_a_time_zone_that_gives_the_same_times_makes_nothing_again(
+    clocks: tuple[str, ...], pattern: str, zone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = of_an_hour(tmp_path / "in", *clocks)
+    assert [cli.main(order(folder, tmp_path / "out", pattern, one)) for one in ("UTC", zone)] == [0, 0]
+    assert capsys.readouterr().out.endswith("0 images of 0 sources and days measured, 1 was there already\n")
+
+
+def test_partitions_of_other_images_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = fill(tmp_path / "in"), tmp_path / "out"
+    assert cli.main(order(folder, out, PATTERN)) == 0
+    assert not capsys.readouterr().err
+    assert cli.main(order(folder, out, "*/{date}/*.jpg")) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("4 of the partitions in --out have none of these images"), told
+    assert "name another --out or delete them: source=cam-1/date=2026-11-01, source=cam-1/date=2026-11-02" in told
+    assert len(rows(out)) == 40, "none is deleted"
+
+
+def test_partitions_whose_images_were_deleted_are_counted_and_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = fill(tmp_path / "in"), tmp_path / "out"
+    assert cli.main(order(folder, out, PATTERN)) == 0
+    for image in (folder / "cam-1" / "2026-11-01").glob("*.jpg"):
+        image.unlink()
+    shutil.rmtree(folder / "cam-2")
+    assert cli.main(order(folder, out, PATTERN)) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("3 of the partitions in --out have none of these images"), told
+    assert len(rows(out)) == 20
+
+
+def test_what_cannot_be_listed_is_not_told_as_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, entries = fill(tmp_path / "in"), Captures._entries
+    assert cli.main(order(folder, tmp_path / "out", PATTERN)) == 0
+
+    def refusing(self: Captures, path: str) -> object:
+        if not path.endswith("cam-2"):
+            return entries(self, path)
+        self.unlisted[path] = "Permission denied"
+        return []
+
+    monkeypatch.setattr(Captures, "_entries", refusing)
+    assert cli.main(order(folder, tmp_path / "out", PATTERN)) == 3
+    assert not capsys.readouterr().err
+
+
+def test_it_is_said_why_partitions_are_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = fill(tmp_path / "in")
+    assert cli.main(order(folder, tmp_path / "out", PATTERN)) == 0
+    image_store.write(folder / "cam-1" / "2026-11-01" / "late.jpg", np.random.default_rng(9))
+    (tmp_path / "out" / "rows" / "source=cam-2" / "date=2026-11-01" / "images.parquet").unlink()
+    capsys.readouterr()
+    assert cli.main(order(folder, tmp_path / "out", PATTERN)) == 0
+    assert capsys.readouterr().out == (
+        "11 images of 2 sources and days measured, 2 were there already\n"
+        "1 of them made again: their images have changed, or did not come from the store before\n"
+    )

@@ -57,6 +57,26 @@ def test_rows_without_embeddings_are_made_again_with_them(workspace: Config, tmp
     assert measure(images, tmp_path, embedder=workspace).made == 1
 
 
+def test_embeddings_stay_until_their_images_change(workspace: Config, tmp_path: Path) -> None:
+    images = tmp_path / "in" / "cam-1" / "2026-11-01"
+    images.mkdir(parents=True)
+    for path in sorted((workspace.workspace / "in" / "cam-1" / "2026-11-01").glob("0*.jpg"))[:3]:
+        shutil.copy(path, images)
+    out = tmp_path / "out"
+    measure(tmp_path / "in", out, workers=1, embedder=workspace)
+    whole = files(out)
+    summary = next((out / "summaries").rglob("*.arrow"))
+    summary.unlink()
+    again = measure(tmp_path / "in", out, workers=1)
+    assert (again.made, again.kept) == (0, 1)
+    assert files(out) == whole, "the column is kept, and the summary made again as it was"
+    next(images.glob("*.jpg")).unlink()
+    again = measure(tmp_path / "in", out, workers=1)
+    assert [(why.endswith("without the embeddings they had (no --embeddings)"), number)
+            for why, number in again.again.items()] == [(True, 1)]  # fmt: skip
+    assert "embedding" not in pd.read_parquet(out / "rows").columns
+
+
 def test_a_model_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "cvkit.yml").write_text("reference: {data: data.yaml}\n")
     line = ["images", "measure", "--images", str(tmp_path), "--out", str(tmp_path / "out"), "--embeddings"]

@@ -315,6 +315,25 @@ def test_serving_outlasts_a_disk_that_is_full_for_a_while(config: Config, monkey
     assert len(looks) == 2
 
 
+def test_serving_outlasts_captures_that_are_not_there(
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop, looks = threading.Event(), []
+
+    def clock() -> datetime:
+        looks.append(1)
+        if len(looks) == 3:
+            stop.set()
+        return at("2026-10-05T05:00")
+
+    monkeypatch.setattr(schedule, "LOOK_AGAIN", timedelta(0))
+    schedule.serve(config, stop, clock, Runs())
+    assert len(looks) == 3
+    assert [one.message.partition("\n")[0] for one in caplog.records if one.levelname == "ERROR"] == [
+        "no image matches the pattern"
+    ], "once in five minutes, not each"
+
+
 def test_a_report_that_finds_the_disk_full_uses_up_no_try(config: Config) -> None:
     (config.workspace / "notebooks").mkdir()
     write_notebook(config, "02-drift", "raise OSError(28, 'No space left on device')")

@@ -64,6 +64,8 @@ def measure(options: argparse.Namespace) -> int:
         )  # fmt: skip
     told = images_text.counted(outcome.images, outcome.made)
     options.say(f"{told} measured, {outcome.kept:,} {'was' if outcome.kept == 1 else 'were'} there already")
+    for why, number in sorted(outcome.again.items()):
+        options.say(f"{number:,} of them made again: {why}")
     if outcome.damaged:
         verb = "is" if outcome.damaged == 1 else "are"
         options.say(f"{outcome.damaged:,} {verb} damaged: column `damage`, and why in `damage_detail`")
@@ -76,7 +78,14 @@ def measure(options: argparse.Namespace) -> int:
             "no image matches the pattern", where=f"--images {options.images}", found="none",
             remedy="correct the pattern; a * stands for one part of a path, upper and lower case count",
         )  # fmt: skip
-    return errors.DataError.exit_code if outcome.unlisted or outcome.ungiven else errors.DONE
+    if not outcome.unlisted:  # of what could not be listed nobody knows whether it is there
+        words = (
+            "of the partitions in --out have none of these images (these were deleted, or are another command's, or "
+            "--images was another pattern), and `cvkit images summary` counts them too. "
+            "If it was another pattern, name another --out or delete them"
+        )
+        _say_some(partial(options.say, stream=sys.stderr), words, measured.others(out, outcome.folders))
+    return errors.DataError.exit_code if outcome.ungiven or outcome.unlisted else errors.DONE
 
 
 def summary(options: argparse.Namespace) -> int:

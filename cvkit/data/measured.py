@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -50,7 +50,8 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-Looked = tuple[Partition, list[Listed], bool]  # a partition, its images, whether its files are there and whole
+# A partition, its images, and why it is to be made: None where it is there and whole, "" where it is not there.
+Looked = tuple[Partition, list[Listed], str | None]
 # Of a partition: images, damaged ones, those that ended their processes, those that the store did not give.
 _Done = tuple[int, int, list[str], list[str]]
 
@@ -62,6 +63,8 @@ class Outcome:
     made: int = 0  # partitions
     kept: int = 0  # partitions that were there and whole
     empty: int = 0  # folders of the pattern without an image
+    again: Counter[str] = field(default_factory=Counter)  # of those made: that were there and whole, by why
+    folders: set[str] = field(default_factory=set)  # of all partitions with images
     images: int = 0  # of those made
     damaged: int = 0  # of those made
     lost: list[str] = field(default_factory=list)  # images that ended each process which worked on them
@@ -154,21 +157,53 @@ def _ahead(pool: Executor, work: Callable[[Partition], Looked], partitions: list
 
 
 def _look(captures: Captures, out: Store, embedder: Config | None, partition: Partition) -> Looked:
-    """The images of a partition, and whether its files are there and whole; a summary alone is made again here."""
+    """The images of a partition, and why it is to be made; a summary alone is made again here."""
     found = captures.images(partition)
     if not found:
-        return partition, found, False
+        return partition, found, ""
     if quoted := sum(clean(one.path) != one.path for one in found):
         log.warning(
             "%s, %s: paths of %d of %d images are not UTF-8; what is not is quoted, as \\udcff of the byte ff",
             partition.source, partition.date, quoted, len(found),
         )  # fmt: skip
     named = _named(captures, found, embedder)
-    rows = partition_files.kept(out, rows_path(partition), named)
-    summary = partition_files.kept(out, summary_path(partition), named) if rows is not None else None
-    if rows is not None and not (summary and summed.is_summary(summary)):
+    if (there := partition_files.whole(out, rows_path(partition))) is None:
+        return partition, found, ""
+    rows, about = there
+    model = b"" if embedder else about.get(DEFINITION, b"").partition(b" ")[2]
+    if model:
+        named[DEFINITION] += b" " + model  # its column is kept: nobody asked for it to go
+    if why := _changed(captures, partition, found, there, named):
+        return partition, found, f"{why}, without the embeddings they had (no --embeddings)" if model else why
+    summary = partition_files.kept(out, summary_path(partition), named)
+    if not (summary and summed.is_summary(summary)):
         _sum_up(out, partition, pq.read_table(pa.BufferReader(rows), columns=[*SCHEMA.names]), named)
-    return partition, found, rows is not None
+    return partition, found, None
+
+
+def _changed(
+    captures: Captures, partition: Partition, found: list[Listed], there: tuple[bytes, dict[bytes, bytes]],
+    named: dict[bytes, bytes],
+) -> str:  # fmt: skip
+    """What has changed since a partition's rows were written, in words; "" where nothing has.
+
+    No digest has the zone of the times: a zone that gives the same times is no change, and another one is found in
+    files of every age.
+    """
+    rows, about = there
+    if about.get(DIGEST) != named[DIGEST]:
+        return "their images have changed, or did not come from the store before"
+    if about.get(DEFINITION) != named[DEFINITION]:
+        return "what is measured, or the model of the embeddings, has changed"
+    if any(one.clock for one in found):
+        times = pq.read_table(pa.BufferReader(rows), columns=["time"])["time"]
+        if not times.combine_chunks().equals(_times(captures, partition, found)):
+            return "--time-zone gives their images other times"
+    return ""
+
+
+def _times(captures: Captures, partition: Partition, found: list[Listed]) -> pa.Array:
+    return pa.array((captures.moment(partition.date, one.clock) for one in found), SCHEMA.field("time").type)
 
 
 def _chunks(
@@ -176,11 +211,15 @@ def _chunks(
 ) -> Iterator[Sequence[stores.Item]]:
     """The chunks of all partitions that have to be made; `owners` is told whose each is."""
     number = 0
-    for partition, found, whole in looked:
-        outcome.empty += not found
-        outcome.kept += whole
-        if whole or not found:
+    for partition, found, why in looked:
+        if not found:
+            outcome.empty += 1
             continue
+        outcome.folders.add(folder_of(partition))
+        if why is None:
+            outcome.kept += 1
+            continue
+        outcome.again.update([why] if why else [])
         opened = _Open(partition, found)
         for position in range(opened.chunks):
             owners[number] = opened, position
@@ -239,10 +278,18 @@ def _table(captures: Captures, opened: _Open, embeds: bool, lost: list[str]) -> 
         vectors.append(None if vector is None else np.frombuffer(vector, np.float32))
     columns = dict(zip(FACTS, zip(*facts, strict=True), strict=True))
     columns["image_id"] = tuple(captures.image_id(one.path) for one in opened.images)
-    columns["time"] = tuple(captures.moment(opened.partition.date, one.clock) for one in opened.images)
+    columns["time"] = _times(captures, opened.partition, opened.images)
     columns["bytes"] = tuple(one.size or 0 for one in opened.images)
     table = pa.table({name: pa.array(columns[name], SCHEMA.field(name).type) for name in SCHEMA.names}, SCHEMA)
     return table.append_column("embedding", pa.array(vectors, pa.list_(pa.float32()))) if embeds else table
+
+
+def others(out: Store, folders: set[str]) -> list[str]:
+    """The partitions in `out` that are none of `folders`, sorted. Raises DataError where they cannot be listed.
+
+    Days are listed by source, and no file: a request or two a source.
+    """
+    return [folder for _, _, folder in summed.places(out) if folder not in folders]
 
 
 def open_out(url: str) -> Store:

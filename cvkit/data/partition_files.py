@@ -77,8 +77,16 @@ def _put(out: Store, there: str, content: bytes) -> None:
 def kept(out: Store, name: str, named: dict[bytes, bytes]) -> bytes | None:
     """The bytes of a file that is there, as it was written there, and about what `named` says (metadata).
 
-    None where it is not: then it can be made again. Damage is logged. Raises StorageError where the store does not give
-    it.
+    None where it is not: then it can be made again. Raises StorageError where the store does not give it.
+    """
+    there = whole(out, name)
+    return there[0] if there and {key: there[1].get(key) for key in named} == named else None
+
+
+def whole(out: Store, name: str) -> tuple[bytes, dict[bytes, bytes]] | None:
+    """The bytes and metadata of a file that is there, as it was written there; None where it is not.
+
+    Damage is logged. Raises StorageError where the store does not give it.
     """
     there = f"{out.path}/{name}"
     try:
@@ -96,8 +104,7 @@ def kept(out: Store, name: str, named: dict[bytes, bytes]) -> bytes | None:
         check_memory(error)
         log.warning("%s is damaged (%s) and is made again", name, error)
         return None
-    named = {**named, NAME: name.encode()}
-    return content if {key: metadata.get(key) for key in named} == named else None
+    return (content, metadata) if metadata.get(NAME) == name.encode() else None
 
 
 def about(content: bytes, name: str) -> dict[bytes, bytes]:

@@ -94,12 +94,12 @@ def groups(
     where it is named. Raises DataError where nothing was measured there, or neither a summary nor its rows are whole.
     """
     found: dict[str, Group] = {}
-    places: dict[str, list[str]] = {}
-    for name, day, folder in _places(out):
+    folders: dict[str, list[str]] = {}
+    for name, day, folder in places(out):
         if wanted(day, start, end) and (source in ("", name) or folder.startswith(f"source={safe_name(source)}/")):
-            places.setdefault({"source": name, "month": day[:7], "day": day}.get(by, ""), []).append(folder)
-    for key in sorted(places):
-        found[key] = _group(out, key, places[key])
+            folders.setdefault({"source": name, "month": day[:7], "day": day}.get(by, ""), []).append(folder)
+    for key in sorted(folders):
+        found[key] = _group(out, key, folders[key])
     if not found:
         raise DataError(
             "nothing was measured there", where=f"{out.path}/{FOLDER}", expected="summaries of the days asked for",
@@ -132,7 +132,7 @@ def wanted(day: str, start: date | None, end: date | None) -> bool:
     return day[:1].isdigit() and (start is None or day >= start.isoformat()) and (end is None or day < end.isoformat())
 
 
-def _places(out: Store) -> Iterator[tuple[str, str, str]]:
+def places(out: Store) -> Iterator[tuple[str, str, str]]:
     """Source, day and folder of each partition that has rows or a summary, by folder; from their names alone."""
     found = {
         "/".join(day.rstrip("/").split("/")[-2:])

@@ -2,6 +2,7 @@
 
 from cvkit.data.sources.captures import (
     capture_dates,
+    check_any,
     clock,
     image_count,
     images_pattern,
@@ -14,6 +15,7 @@ from cvkit.data.sources.datasets import load_reference
 
 __all__ = [
     "capture_dates",
+    "check_any",
     "class_names",
     "clock",
     "dataset_kind",

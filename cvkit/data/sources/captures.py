@@ -49,8 +49,8 @@ def load_captures(config: Config, window: Window, source: str | None = None) -> 
     undated = any(one is not None and "date" not in one.fields for one in told.values())  # may speak of any image
     problems: list[Problem] = []
     images = _list_images(config, pattern, (lambda date: True) if undated else wanted, problems)
-    if images.empty and not patterns.any_match(pattern) and not recorded.anything(config):
-        raise _no_images(config, pattern)
+    if images.empty:
+        check_any(config)
     near = images[images["date"].map(wanted).astype(bool)]
     near = near.assign(time=_image_times(near, config, problems))
     here = near[(near["time"] >= window.start) & (near["time"] < window.end)]
@@ -69,6 +69,13 @@ def load_captures(config: Config, window: Window, source: str | None = None) -> 
     log.debug("%s: %d images of %d listed", window, len(here), len(images))
     records = recorded.add(records, frames)
     return records if source is None else of_source(records, source)
+
+
+def check_any(config: Config) -> None:
+    """Raise DataError where no image at all matches the pattern, and nothing was recorded; stops at the first image."""
+    pattern = images_pattern(config)
+    if not patterns.any_match(pattern) and not recorded.anything(config):
+        raise _no_images(config, pattern)
 
 
 def image_count(config: Config, window: Window) -> int:
