@@ -74,7 +74,9 @@ def know(config: Config, now: datetime) -> Known:
     champion = next((one for one in known if one.name == version), None)
     results = {one.name: _or(partial(gate_results.read, one.folder), None) for one in known}
     prepared = _or(lambda: _trained_on(config, champion), None)
-    built: Mapping[str, Any] = _or(lambda: network.network(config), dict[str, Any](), _weights(config))
+    warned = bool(version) and version != _or(lambda: config.version, "")  # of the weights, by `current_version`
+    weights = None if warned else _weights(config)
+    built: Mapping[str, Any] = _or(lambda: network.network(config), dict[str, Any](), weights)
     adopted = champion is None or champion.kind == "adopted"
     return Known(
         config, now, version, champion, champion_file.read(config.workspace), known,
