@@ -75,6 +75,9 @@ def _workspace(folder: Path) -> Config:
         for name, minute in MINUTES.items()
     ]
     text = "reference: {data: data.yaml}\nwindow_hours: 1\nschedule:\n"
+    image = folder / "captures" / "cam" / "2026-01-01" / "06-00.jpg"  # of none at all every round would complain
+    image.parent.mkdir(parents=True)
+    image.touch()
     (folder / "cvkit.yml").write_text(text + "\n".join(jobs))
     return load_config(folder)
 

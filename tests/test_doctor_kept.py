@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
 import shutil
 import sqlite3
@@ -10,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -236,6 +239,21 @@ def test_the_site_says_the_same_of_its_settings(kind: str, folder: Path, capsys:
     KEPT[kind][0](folder)
     assert cli.main(["site", "build", "--config", str(folder)]) == errors.ConfigError.exit_code
     assert "the site's settings cannot be used" in capsys.readouterr().err
+
+
+def test_weights_that_may_not_be_read_are_told_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything: so opening them fails as it does for others."""
+    with_weights(CHECKPOINT.read_bytes())(folder)
+    opened = io.open
+
+    def denied(file: Any, *given: Any, **more: Any) -> Any:
+        if str(file) == str(folder / "a.pt"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return opened(file, *given, **more)
+
+    monkeypatch.setattr(io, "open", denied)
+    (one,) = (one for one in found(folder) if one.check == "weights")
+    assert (one.severity, one.problem) == ("error", "the weights cannot be read: Permission denied")
 
 
 def test_sound_weights_are_not_told_of(folder: Path) -> None:

@@ -44,6 +44,7 @@ from cvkit import job as main_job
 from cvkit import schedule
 from cvkit.config import Config, JobSettings, load_config
 from cvkit.errors import BusyError, StorageError
+from cvkit.monitoring import locks
 from cvkit.monitoring.history import History
 from cvkit.tables import Window
 from cvkit.upkeep import doctor
@@ -205,6 +206,16 @@ def test_a_lock_in_it_goes_with_the_connection(history: History, server: str) ->
             pass
     with history.alone("x", "at work"):
         pass
+
+
+def test_each_lock_that_is_held_is_known_by_its_number(history: History) -> None:
+    names = [f"job {number}" for number in range(16)]
+    assert {locks.number(name) > 0 for name in names} == {True, False}
+    for name in names:
+        with history.alone(name, "at work"), history.reading() as connection:
+            assert locks.held(connection) == {locks.number(name)}
+    with history.reading() as connection:
+        assert locks.held(connection) == frozenset()
 
 
 def test_the_doctor_looks_into_it_and_makes_no_tables(settings: Config, history: History, tmp_path: Path) -> None:

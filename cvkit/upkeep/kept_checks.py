@@ -23,10 +23,10 @@ AGAIN = "`cvkit run --window DAY` writes it again, or restore it from a backup"
 
 
 def in_use(config: Config) -> Path | None:
-    """Where the reference of these settings is kept; None where the weights that name it are gone."""
+    """Where the reference of these settings is kept; None where the weights that name it cannot be read."""
     try:
         return identity.reference_folder(config)
-    except DataError:
+    except (DataError, OSError):
         return None
 
 

@@ -72,6 +72,9 @@ def deployed(weights: Path | None) -> Iterator[Finding]:
         return
     try:
         checkpoints.check(weights)
+    except OSError as error:
+        yield Finding("error", "weights", str(weights), f"the weights cannot be read: {error.strerror or error}",
+                      "Let this user read them")  # fmt: skip
     except DataError as error:
         yield Finding("error", "weights", str(weights), f"{error.problem}: {error.found}",
                       f"{error.remedy[:1].upper()}{error.remedy[1:]}")  # fmt: skip
