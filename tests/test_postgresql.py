@@ -218,6 +218,23 @@ def test_each_lock_that_is_held_is_known_by_its_number(history: History) -> None
         assert locks.held(connection) == frozenset()
 
 
+def test_a_lock_is_let_go_of_before_its_connection_closes(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:  # the server notices a closed connection in its own time: who asks right after would find it held
+    held: list[frozenset[int]] = []
+    close = sa.Connection.close
+    with history.reading() as reading:
+
+        def closing(connection: sa.Connection) -> None:
+            held.append(locks.held(reading))
+            close(connection)
+
+        with monkeypatch.context() as patched, history.alone("x", "at work"):
+            assert locks.held(reading) == {locks.number("x")}
+            patched.setattr(sa.Connection, "close", closing)
+    assert held[0] == frozenset()
+
+
 def test_the_doctor_looks_into_it_and_makes_no_tables(settings: Config, history: History, tmp_path: Path) -> None:
     def checks(found: list[Finding]) -> list[tuple[str, str]]:
         return [(one.severity, one.check) for one in found if one.check not in ("room", "secrets", "permissions")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import sqlalchemy as sa
 
@@ -30,6 +30,8 @@ def alone(engine: sa.Engine, name: str, doing: str, wait_s: float = 0) -> Iterat
     try:
         yield
     finally:
+        with suppress(sa.exc.DBAPIError):  # a connection that was cut has taken its lock with it
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(number(name))))  # a close alone is noticed later
         connection.close()
 
 
