@@ -20,6 +20,7 @@ from cvkit.monitoring.history import History
 
 FOLDER = Path(__file__).parent / "old_schemas"
 STATES = ("ok", "critical", "warning", "unknown")
+LOOKED_INTO = {"streams": ["state"], "evidence": ["features", "numbers"]}  # what `check_streams` reads
 
 
 def files(dialect: str) -> list[Path]:
@@ -45,6 +46,7 @@ def make(url: str, file: Path, runs: int = 3, verdicts: int = 8) -> None:
             "verdicts",
             "slots",
             "streams",
+            "told",
             "evidence",
             "reports",
             "alert_log",
@@ -54,8 +56,10 @@ def make(url: str, file: Path, runs: int = 3, verdicts: int = 8) -> None:
                 rows = [row for run in range(runs) for row in _rows(tables.tables[name], run, verdicts)]
                 if name == "streams":
                     rows = [{**row, "state": old_state(number(file), run)} for run, row in enumerate(rows)]
-                if name == "evidence":
+                if name == "evidence" and number(file) == 8:
                     rows = [one for run, row in enumerate(rows) for one in old_evidence(run, row)]
+                elif name in ("told", "evidence"):
+                    rows = [one for run, row in enumerate(rows) for one in windows_rows(name, run, row)]
                 connection.execute(tables.tables[name].insert(), rows)
         if "worst" in tables.tables:
             connection.execute(schema.sum_up())
@@ -76,7 +80,7 @@ def entries(run: int) -> list[dict[str, Any]]:
 
 
 def old_state(schema: int, run: int) -> dict[str, Any]:
-    """A stream as a schema kept it: windows were entries, then a table in base64, then rows of their own."""
+    """A stream as a schema kept it: windows were entries, then a table in base64, then rows of their own, then two."""
     state = {"kind": "values", "weights": [1.0], "spreads": [[[0.0] * 6] * 2], "episodes": [{"run": run}]}
     if schema < 7:
         return {**state, "windows": entries(run)}
@@ -89,13 +93,29 @@ def old_state(schema: int, run: int) -> dict[str, Any]:
 
 
 def old_evidence(run: int, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of a stream's windows, since they have some."""
+    """The rows of a stream's windows as they were at first."""
     for entry in entries(run):
         moment = datetime.fromisoformat(entry["start"])
         numbers = _row(entry, lambda text: datetime.fromisoformat(text).timestamp())
         left_out = {f"feature {run}": entry["left_out"]} if entry["left_out"] else None
         told = {"features": json.dumps({f"feature {run}": 15}), "numbers": numbers, "left_out": left_out}
         yield {**row, "window_start": moment.replace(tzinfo=None), **told}
+
+
+def windows_rows(table: str, run: int, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a stream's windows, of what they told or of what was found."""
+    for entry in entries(run):
+        moment = datetime.fromisoformat(entry["start"])
+        told = [entry["p"], entry["size"], *entry["values"][0], *entry["weights"][0]]
+        found = [datetime.fromisoformat(entry[name]).timestamp() for name in ("onset", "first", "last")]
+        found += [entry[name] for name in ("log_sum", "effect", "evidence", "gradual", "at_once")]
+        numbers = told if table == "told" else found
+        packed = struct.pack(
+            f"<{1 + len(numbers)}d", moment.timestamp(), *(math.nan if one is None else one for one in numbers)
+        )
+        left_out = {"left_out": {f"feature {run}": entry["left_out"]} if entry["left_out"] else None}
+        kept = {"features": json.dumps({f"feature {run}": len(numbers)}), "numbers": packed}
+        yield {**row, "window_start": moment.replace(tzinfo=None), **kept, **(left_out if table == "evidence" else {})}
 
 
 def _row(entry: dict[str, Any], number: Callable[[str], float]) -> bytes:
@@ -202,10 +222,12 @@ def check(url: str, before: dict[str, list[tuple[Any, ...]]]) -> None:
     after = contents(url)
     for table, rows in before.items():
         kept = [
-            tuple((key, value) for key, value in row if key in dict(old) and key != "state")
+            tuple((key, value) for key, value in row if key in dict(old) and key not in LOOKED_INTO.get(table, ()))
             for row, old in zip(after[table], rows, strict=True)
         ]
-        assert kept == [tuple((key, value) for key, value in row if key != "state") for row in rows], table
+        assert kept == [
+            tuple((key, value) for key, value in row if key not in LOOKED_INTO.get(table, ())) for row in rows
+        ], table
     columns = "time, fingerprint, model, source, rule, action, severity, author, why"
     values = "'2026-10-01', '', '', '', '', '', '', '', ''"
     assert not refuses(url, f"INSERT INTO alert_log (id, {columns}) VALUES (99, {values})")

@@ -91,7 +91,7 @@ def test_the_manifest_tells_every_file_with_its_digest(config: Config, tmp_path:
     members.pop("cvkit-backup")
     told = {f"workspace/{one['path']}": (one["size"], one["sha256"]) for one in manifest["files"]}
     assert told == {name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in members.items()}
-    assert manifest["schema"] == 8
+    assert manifest["schema"] == 9
     assert manifest["made"] == "2026-09-20T12:00:00+00:00"
     assert {one["path"] for one in manifest["left_out"]} >= {"features", "site", "recorded", "captures", ".env"}
 

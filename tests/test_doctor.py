@@ -167,6 +167,12 @@ DAMAGE: dict[str, tuple[Callable[[Config], object], str, str, str]] = {  # made 
     "evidence gone": (
         lambda c: execute(c, "DELETE FROM evidence"), "error", "history", "told of drift is gone",
     ),
+    "what was told damaged": (
+        lambda c: execute(c, "UPDATE told SET numbers = x'00'"), "error", "history", "evidence in the history",
+    ),
+    "what was told gone": (
+        lambda c: execute(c, "DELETE FROM told"), "error", "history", "told of drift is gone",
+    ),
     "streams gone": (
         lambda c: execute(c, "DELETE FROM streams"), "error", "history", "told of drift is gone",
     ),

@@ -76,6 +76,39 @@ def test_windows_from_some_day_on_are_written_and_it_is_as_if_all_were(data: Any
         assert through(connection, changed) == changed
 
 
+def test_what_was_found_is_read_of_the_newest_windows_alone_where_no_more_is_asked_for() -> None:
+    streams = {("cam", "noise"): stream(range(9)), ("cam", "f1"): stream([1, 4, 7])}
+    streams["cam", "noise"]["windows"].tell(7, {"left_out": [["a", "b"]]})
+    with store() as connection:
+        through(connection, streams)
+        for since, known in ((0, 9), (6, 3), (9, 0)):
+            found = stream_store.read(connection, WHOSE, since=FIRST + timedelta(days=since))
+            windows = found["cam", "noise"]["windows"]
+            assert [windows.known(place) for place in range(9)] == [place >= 9 - known for place in range(9)]
+            assert [windows.known(place) for place in range(9)] == [past is not None for past in windows.left_out]
+            assert [windows[place] for place in range(9 - known, 9)] == list(
+                streams["cam", "noise"]["windows"][9 - known :]
+            )
+            told = [[{name: one[name] for name in ("start", "p", "size", "values", "weights")} for one in entries]
+                    for entries in (windows, streams["cam", "noise"]["windows"])]  # fmt: skip
+            assert told[0] == told[1]
+            assert [found["cam", "f1"]["windows"].known(place) for place in range(3)] == [
+                number >= since for number in (1, 4, 7)
+            ]
+
+
+def test_what_was_found_before_a_row_that_is_gone_is_as_if_nobody_knew() -> None:
+    with store() as connection:
+        through(connection, {("cam", "noise"): stream(range(5)), ("cam", "f1"): stream([0, 1, 4])})
+        connection.execute(EVIDENCE.delete().where(EVIDENCE.c.window_start == FIRST + timedelta(days=2)))
+        found = stream_store.read(connection, WHOSE)
+    noise, f1 = (found["cam", feature]["windows"] for feature in ("noise", "f1"))
+    assert [noise.known(place) for place in range(5)] == [False, False, False, True, True]
+    assert noise.left_out == [None, None, None, [], []]
+    assert [f1.known(place) for place in range(3)] == [True, True, True]
+    assert len(noise) == 5
+
+
 def test_a_day_writes_its_own_window_alone() -> None:
     with store() as connection:
         through(connection, {("cam", "noise"): stream(range(30)), ("cam", "f1"): stream(range(5, 30))})
@@ -105,6 +138,8 @@ def test_names_that_no_database_holds(name: str) -> None:
 
 
 @pytest.mark.parametrize("harm", [
+    "UPDATE told SET numbers = x'0011223344'", "UPDATE told SET features = '{\"bri'", "UPDATE told SET features = '7'",
+    """UPDATE told SET features = '{"noise": 3, "f1": 9}' WHERE window_start < '2026-10-03'""",
     "UPDATE evidence SET numbers = x'0011223344'", "UPDATE evidence SET numbers = 'hello'",
     "UPDATE evidence SET left_out = 'zzz'", "UPDATE evidence SET features = '{\"bri'",
     "UPDATE evidence SET features = '7'",

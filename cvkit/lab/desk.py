@@ -90,8 +90,9 @@ class Desk(traitlets.HasTraits):
         key = (self.window, self.source)
         if key not in self._kept:
             if self.source not in self._streams:  # the newest only: of many sources they take memory
-                of = {"source": self.source} if self.source else {}
-                known = self.history.streams(**self._whose(), reference_id=self.reference.id, **of)
+                known = self.history.streams(
+                    **self._whose(), reference_id=self.reference.id, source=self.source or None
+                )
                 self._streams = {self.source: known}
             self._kept[key] = monitor.recall(
                 self.config, self.window, self.history, self.reference, self.source, self._streams[self.source]

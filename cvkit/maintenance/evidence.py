@@ -101,6 +101,7 @@ class _Past:
 def _past(config: Config, history: History, known: Evidence, windows: list[Window]) -> _Past:
     model, version = known.model, known.version
     start, recent, newest = windows[0].start, windows[-LOOK_BACK:][0].start, windows[-1].start
+    judged = windows[-config.retraining.recent_windows :][0].start  # of older windows no alarm is asked for
     told = [
         history.measurements(start=first, feature=name, model=model, version=version)
         for name, first in {"performance": start, "estimate": start, "images": newest}.items()
@@ -116,7 +117,7 @@ def _past(config: Config, history: History, known: Evidence, windows: list[Windo
     return _Past(
         config, windows, pd.concat(told, ignore_index=True),
         pd.concat([old, history.verdicts(start=recent, model=model, version=version)], ignore_index=True),
-        history.streams(model, version, reference), before,
+        history.streams(model, version, reference, since=judged), before,
     )  # fmt: skip
 
 

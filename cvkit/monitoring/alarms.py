@@ -116,10 +116,10 @@ def limits(states: Mapping[Key, State], settings: RuleSettings, window_length: t
 
 
 def at(state: State, start: datetime) -> Alarm | None:
-    """What a stream said after the window that begins at `start`; None where it has no entry there."""
+    """What a stream said after the window that begins at `start`; None where nobody knows."""
     moment = start.isoformat()
     place = state["windows"].find(moment)
-    if place is None:
+    if place is None or not state["windows"].known(place):
         return None
     entry = state["windows"].head(place)
     episode = next((one for one in state["episodes"] if _covers(one, moment)), None)
@@ -220,10 +220,9 @@ def followed(
             known[key]["windows"].tell(places[key], told)
         for key, place in places.items():
             windows = known[key]["windows"]
-            evidence = max((float(windows.column("log_sum")[place]) - limit(moment)) / math.log(10), -99.0)
+            evidence = max((windows.head(place)["log_sum"] - limit(moment)) / math.log(10), -99.0)
             windows.tell(place, {"evidence": evidence})
-            episodes = _episodes(until[key], windows.head(place), matters)
-            known[key] = {**known[key], "episodes": episodes}
+            known[key] = {**known[key], "episodes": _episodes(until[key], windows.head(place), matters)}
     return known
 
 
@@ -278,7 +277,7 @@ def _told(
     state: State, entries: Entries, found: sequential.Evidence, effect: float, ramp: float
 ) -> dict[str, Any]:  # fmt: skip
     newest = state["windows"]
-    p_value, size = (None if math.isnan(x := float(newest.column(name)[-1])) else x for name in ("p", "size"))
+    p_value, size = (newest.head(len(newest) - 1)[name] for name in ("p", "size"))
     gathered, by_itself = evidence(found.log_sum, p_value, alone=found.onset < 0)
     at_once = found.onset < 0 or by_itself > gathered
     places = [found.onset, found.first, found.last]

@@ -124,12 +124,12 @@ class History:
             insert_rows(connection, MEASURED, run, measurements)
 
     def streams(
-        self, model: str, version: str, reference_id: str, *, source: str | None = None
+        self, model: str, version: str, reference_id: str, *, source: str | None = None, since: datetime | None = None
     ) -> dict[tuple[str, str], State]:
-        """The states of evidence against a reference, by source and feature; of one `source`, where it is given."""
+        """The states of evidence against a reference, by source and feature, as `stream_store.read` has them."""
         whose = {"model": model, "version": version, "reference_id": reference_id}
         with self.reading() as connection:
-            return stream_store.read(connection, whose, source)
+            return stream_store.read(connection, whose, source, since)
 
     def record_failure(self, model: str, version: str, window: Window, started: datetime, error: str) -> None:
         """Record that a window could not be measured; what was known about it before stays."""
@@ -184,13 +184,17 @@ class History:
 
     def first_images(self, model: str, version: str) -> dict[str, datetime]:
         """Start of the first window in which each source had images: from then on it is missed where it has none."""
-        first = sa.func.min(RUNS.c.window_start).label("first")
-        query = sa.select(MEASURED.c.source, first).join_from(MEASURED, RUNS).where(
-            RUNS.c.model == model, RUNS.c.version == version, RUNS.c.status == "done",
+        seen = sa.select(MEASURED.c.source).where(MEASURED.c.feature == "images").distinct().subquery()
+        sent = sa.exists().where(
+            MEASURED.c.run == RUNS.c.id, MEASURED.c.source == seen.c.source,
             MEASURED.c.feature == "images", MEASURED.c.metric == "count", MEASURED.c.value > 0,
-        )  # fmt: skip
+        ).correlate(RUNS, seen)  # fmt: skip
+        done = equals(RUNS, {"model": model, "version": version, "status": "done"})
+        # Of each source from the first window on: a minimum over the windows of a year takes ten times as long.
+        first = sa.select(RUNS.c.window_start).where(*done, sent).order_by(RUNS.c.window_start).limit(1)
         with self.reading() as connection:
-            return {row.source: row.first for row in connection.execute(query.group_by(MEASURED.c.source))}
+            found = connection.execute(sa.select(seen.c.source, first.scalar_subquery())).all()
+        return {source: start for source, start in found if start is not None}
 
     def evaluations(self, **equal: str) -> pd.DataFrame:
         """What was believed of the performance, and when (`made`): one row per window, source and change of mind.

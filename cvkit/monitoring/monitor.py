@@ -126,7 +126,8 @@ def recall(
     looked = _look(config, window, reference, records, new)
     looked = looked._replace(measurements=conform(known[list(MEASUREMENTS)], MEASUREMENTS))
     if streams is None:
-        streams = history.streams(**whose, reference_id=reference.id, **of)
+        about = config.model.name, config.version, reference.id
+        streams = history.streams(*about, source=source or None, since=window.start)
     verdicts = conform(judged[list(VERDICTS)], VERDICTS)
     return _observation(config, window, reference, looked, streams, verdicts)
 

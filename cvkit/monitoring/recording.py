@@ -48,10 +48,10 @@ class Past:
     firsts: dict[str, datetime]  # start of the first window in which each source sent images
 
     @classmethod
-    def read(cls, config: Config, reference: Reference, history: History) -> Past:
-        """What the history knows."""
+    def read(cls, config: Config, reference: Reference, history: History, since: datetime | None = None) -> Past:
+        """What the history knows; what was found after windows before `since` is left out, where it is given."""
         key = config.model.name, config.version
-        return cls(history.streams(*key, reference.id), history.first_images(*key))
+        return cls(history.streams(*key, reference.id, since=since), history.first_images(*key))
 
     def known(self, window: Window) -> set[str]:
         """The sources that are missed where they send nothing in a window."""
@@ -74,9 +74,10 @@ class Recording:
     _done: set[Window] = field(init=False)  # against this reference, and judged by these rules
     _waiting: list[dict[str, Any]] = field(default_factory=list)
     _since: float = field(default_factory=time.monotonic)
+    _whole: bool = False  # whether `past` holds what was found after each window, and not only what it told
 
     def __post_init__(self) -> None:
-        self.past = Past.read(self.config, self.reference, self.history)
+        self.past = Past.read(self.config, self.reference, self.history, since=FOREVER)  # a new window needs no more
         # What was judged against another reference or by other rules is left as it is: these have no say in it.
         judged = {"reference_id": self.reference.id, "rules_id": rules_id(self.config)}
         self._done = set(self.history.measured_windows(*self._whose, **judged))
@@ -109,13 +110,13 @@ class Recording:
 
     def put(self, told: Told) -> pd.DataFrame:
         """Weigh and judge a window, and record it, at the latest when the context ends. Its verdicts."""
-        window, before = told.window, self.past.streams
-        again = window in self._all
+        window, again = told.window, told.window in self._all
+        later = [one for one in self._done if one.start > window.start]
+        if any(one.start >= window.start for one in self._all):
+            self._go_back()
+        before = self.past.streams
         self.past.streams = alarms.enter(before, window, told.readings, self.config.rules)
         verdicts = judge(self.config, window, told.measurements, self.past.streams)
-        later = [one for one in self._done if one.start > window.start]
-        if later:
-            self.write()  # what is judged again is read from the history
         self._waiting.append({
             "window": window, "measurements": told.measurements, "verdicts": verdicts, "images": told.images,
             "bad_images": told.bad_images, "started": told.started, "labels": told.labels,
@@ -147,6 +148,13 @@ class Recording:
                         streams=self.past.streams if place == len(self._waiting) else None, since=since, **row,
                     )  # fmt: skip
         self._waiting, self._since = [], time.monotonic()
+
+    def _go_back(self) -> None:
+        """Make ready for a window that is not the newest: what was found after later ones is read, and judged again."""
+        self.write()
+        if not self._whole:
+            self.past.streams = self.history.streams(*self._whose, self.reference.id)
+            self._whole = True
 
     def _judged_later(
         self, told: Told, later: list[Window], before: dict[Key, State]

@@ -79,7 +79,7 @@ class _Stream:
         self._parts: dict[LeftOut, tuple[dict[str, int], list[Component]]] = {}
         self._told: dict[tuple[LeftOut, int], dict[str, Any]] = {}
         self._ends: dict[tuple[LeftOut, int], tuple[int, str] | None] = {}
-        sums = self._windows.column("log_sum")
+        sums = self._windows.log_sums
         for number, left_out in enumerate(self._windows.left_out):  # what was measured is a replay too
             self._sums_of(_key(left_out))[number] = sums[number]
 
@@ -137,7 +137,7 @@ class _Stream:
 
     def _at(self, left_out: LeftOut, place: int) -> dict[str, Any]:
         """Effect and onset after a window."""
-        if _key(self._windows.left_out[place]) == left_out:
+        if self._windows.known(place) and _key(self._windows.left_out[place]) == left_out:
             return self._windows[place]
         if (left_out, place) not in self._told:
             self._told[left_out, place] = alarms.weighed([self._known(left_out, place + 1)])[0]

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from cvkit.monitoring.migrations import upgrade
 from cvkit.tables import MEASUREMENTS, STATES, VERDICTS
 
-SCHEMA = 8  # raised by every change of the tables below, which has a script in `migrations/versions`
+SCHEMA = 9  # raised by every change of the tables below, which has a script in `migrations/versions`
 OLDEST = 3  # the schema from which on a history can be brought up to date
 
 
@@ -93,15 +93,24 @@ STREAMS = sa.Table(
     sa.Column("reference_id", Words, primary_key=True), sa.Column("source", Words, primary_key=True),
     sa.Column("feature", Words, primary_key=True), sa.Column("state", sa.JSON, nullable=False),
 )  # fmt: skip
-EVIDENCE = sa.Table(  # what a window told the streams of a source
-    "evidence", metadata,
-    sa.Column("model", Words, primary_key=True), sa.Column("version", Words, primary_key=True),
-    sa.Column("reference_id", Words, primary_key=True), sa.Column("source", Words, primary_key=True),
-    sa.Column("window_start", Moment, primary_key=True),
-    sa.Column("features", Words, nullable=False),  # JSON: how many numbers of each stream follow
-    sa.Column("numbers", sa.LargeBinary, nullable=False),  # rows of `entries.Entries`, in that order
-    sa.Column("left_out", sa.JSON(none_as_null=True)),  # by feature, where there was something
-)  # fmt: skip
+
+
+def _of_windows(name: str, *more: sa.Column[Any]) -> sa.Table:
+    """A row for each window and source, of numbers about its streams."""
+    return sa.Table(
+        name, metadata,
+        sa.Column("model", Words, primary_key=True), sa.Column("version", Words, primary_key=True),
+        sa.Column("reference_id", Words, primary_key=True), sa.Column("source", Words, primary_key=True),
+        sa.Column("window_start", Moment, primary_key=True),
+        sa.Column("features", Words, nullable=False),  # JSON: how many numbers of each stream follow
+        # The start in seconds since 1970, then rows of `entries.Entries`, in that order.
+        sa.Column("numbers", sa.LargeBinary, nullable=False), *more,
+    )  # fmt: skip
+
+
+TOLD = _of_windows("told")  # what a window tells the streams: all that a day's evidence is worked out from
+# What was found after a window: a day reads none of it, and it is half of all.
+EVIDENCE = _of_windows("evidence", sa.Column("left_out", sa.JSON(none_as_null=True)))  # by feature, if there was some
 EVALUATIONS = sa.Table(  # every one that was ever made: what was believed, and when
     "evaluations", metadata,
     sa.Column("id", sa.Integer, primary_key=True),
