@@ -113,6 +113,24 @@ def test_others_are_refused_with_words_and_left_alone(found: int, tmp_path: Path
     assert objects(tmp_path) == before
 
 
+@pytest.mark.parametrize(("of", "harm"), [
+    (8, "UPDATE evidence SET numbers = x'0011' WHERE rowid = 3"), (8, "UPDATE evidence SET features = '{' "),
+    (8, "UPDATE evidence SET features = '[]'"), (7, "UPDATE streams SET state = '{\"windows\": 5}'"),
+    (6, "UPDATE streams SET state = '{' WHERE rowid = 2"),
+])  # fmt: skip
+def test_a_damaged_one_is_told_and_left_alone(of: int, harm: str, tmp_path: Path) -> None:
+    old_histories.make(url(tmp_path), next(file for file in FILES if old_histories.number(file) == of))
+    connection = sqlite3.connect(tmp_path / "history.db")
+    with connection:
+        connection.execute(harm)
+    connection.close()
+    before = objects(tmp_path), old_histories.version(url(tmp_path))
+    with pytest.raises(StorageError, match="cannot be brought up to date") as told:
+        History.open(url(tmp_path))
+    assert "restore" in told.value.remedy
+    assert (objects(tmp_path), old_histories.version(url(tmp_path))) == before
+
+
 def test_alembic_is_imported_only_where_there_is_something_to_do(tmp_path: Path) -> None:
     code = f"{OPEN}; History.open(sys.argv[1]).runs(); print('alembic' in sys.modules)"
     old_histories.make(url(tmp_path), FILES[-1])

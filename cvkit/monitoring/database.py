@@ -159,8 +159,19 @@ def _check_schema(engine: sa.Engine) -> None:
         found = _found_schema(engine)
     if found is not None and OLDEST <= found < SCHEMA:
         with engine.execution_options(**WRITING).begin() as connection:
-            found = migrate(connection)
+            found = _migrated(connection, found)
     _expect_schema(found, engine.url)
+
+
+def _migrated(connection: sa.Connection, found: int) -> int:
+    try:
+        return migrate(connection)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise StorageError(
+            "the history is damaged: it cannot be brought up to date, and stays as it is",
+            where=_shown(connection.engine.url), expected=f"rows as cvkit writes them, of schema {found}",
+            found=f"{type(error).__name__}: {error}"[:300], remedy=restored(connection),
+        ) from error  # fmt: skip
 
 
 def check_schema(connection: sa.Connection) -> None:
