@@ -114,16 +114,15 @@ def _lasting(state: State) -> State:
 def _told(streams: Mapping[Key, State], since: str) -> Iterator[dict[str, Any]]:
     """What each window from `since` on told the streams of each source, in one row."""
     for about, windows in _by_window(streams, since):
-        yield about | _numbers(about, {feature: known.table[place] for feature, (known, place) in windows.items()})
+        yield about | _numbers(about, {feature: one.table[place] for feature, (one, place) in windows.items()})
 
 
 def _found(streams: Mapping[Key, State], since: str) -> Iterator[dict[str, Any]]:
     """What was found after each of these, where it is known."""
     for about, windows in _by_window(streams, since):
-        told = {feature: (known, place) for feature, (known, place) in windows.items() if known.known(place)}
-        left_out = {feature: past for feature, (known, place) in told.items() if (past := known.left_out[place])}
-        rows = {feature: known.found[place - len(known)] for feature, (known, place) in told.items()}
-        if rows:
+        known = {feature: (one, place) for feature, (one, place) in windows.items() if one.known(place)}
+        left_out = {feature: past for feature, (one, place) in known.items() if (past := one.left_out[place])}
+        if rows := {feature: one.found[place - len(one)] for feature, (one, place) in known.items()}:
             yield about | _numbers(about, rows) | {"left_out": left_out or None}
 
 
@@ -176,7 +175,9 @@ def _of_feature(feature: str, apart: Apart, columns: int) -> tuple[list[str], Fl
     return (starts if len(places) == len(starts) else [starts[place] for place in places]), table
 
 
-def _alike_at_the_end(first: Sequence[str], second: Sequence[str]) -> int:
+def _alike_at_the_end(first: list[str], second: list[str]) -> int:
+    if first == second:
+        return len(first)
     pairs = zip(reversed(first), reversed(second), strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
