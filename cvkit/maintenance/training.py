@@ -21,7 +21,7 @@ from cvkit.maintenance import candidates, dataset, test_set, versions
 from cvkit.maintenance.dataset import Kind, Prepared
 from cvkit.maintenance.training_arguments import arguments
 from cvkit.maintenance.versions import Version
-from cvkit.storage import lock, remove_tree, replacing, replacing_folder, storage_error, write_text
+from cvkit.storage import lock, make_folder, remove_tree, replacing, replacing_folder, storage_error, write_text
 
 Progress = Callable[[int, int], None]
 FOLDER = "retraining/runs"
@@ -126,7 +126,7 @@ def _run(
         scratch = run / SCRATCH
         remove_tree(scratch)  # what a kill left half-written
         try:
-            scratch.mkdir(parents=True)
+            make_folder(scratch)
             environment = {**_environment(given), "resumed_after_epoch": state["epoch"] if state else -1}
             write_text(run / FACTS, json.dumps({**facts, "environment": environment}, indent=2, default=str))
             _train(config, run, base, prepared, given, state, progress)
