@@ -470,9 +470,9 @@ def test_a_lack_of_memory_is_no_damaged_history() -> None:
 
 
 def test_a_lack_of_memory_is_no_damaged_table(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    def short(path: Path) -> None:
+    def short(path: Path, **_: object) -> None:
         raise ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable")
 
-    monkeypatch.setattr(pq, "read_metadata", short)
+    monkeypatch.setattr(pq, "ParquetFile", short)
     with pytest.raises(errors.StorageError, match="not enough memory"):
         found(config)
