@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -12,6 +13,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from cvkit import __version__
 from cvkit.config import Config
@@ -28,6 +32,29 @@ FOLDER = "retraining/runs"
 RESULT, STATES, FACTS, SCRATCH = "weights.pt", "states", "run.json", "ultralytics"
 CURVES, RESULTS = "training.csv", "results.csv"  # losses and mAP by epoch: ours, and as Ultralytics names them
 FROM = "from.pt"  # the checkpoint that a training goes on from
+
+
+def curves(file: Path) -> pd.DataFrame:
+    """Losses and mAP of a training, an epoch a row; all numbers. Raises StorageError where they cannot be read.
+
+    A cut leaves a row without its last columns.
+    """
+    try:
+        head, *rows = csv.reader(file.read_text(encoding="utf-8").splitlines())
+        names, numbers = [name.strip() for name in head], [[float(value) for value in row] for row in rows]
+        if short := next((row for row in numbers if len(row) != len(names)), None):
+            raise ValueError(f"a row of {len(short)} numbers, not {len(names)}")
+        if "epoch" not in names or len(set(names)) < len(names):
+            raise ValueError(f"no column `epoch`, or one twice: {', '.join(names)}")
+        table = pd.DataFrame(numbers, columns=names)
+        if table.empty or not np.isfinite(table["epoch"]).all():
+            raise ValueError("no rows, or an epoch without a number")
+    except (OSError, ValueError, csv.Error) as error:
+        raise StorageError(
+            "what is known of this version's training is damaged", where=str(file), found=str(error)[:200],
+            remedy="restore it from a backup: reports about the training lack it",
+        ) from error  # fmt: skip
+    return table
 
 
 def train(
