@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cvkit.config import Config
 from cvkit.config.champion import FOLDER as VERSIONS
+from cvkit.data import sources
+from cvkit.data.sources import patterns
+from cvkit.data.sources import told as told_by
 from cvkit.documentation import notebooks
 from cvkit.documentation.site import building
 from cvkit.errors import ConfigError, CvkitError, DataError, StorageError
@@ -18,6 +22,7 @@ from cvkit.storage import NO_ROOM, DamagedError, read_parquet
 from cvkit.upkeep.findings import Finding, Severity, examples
 
 MANIFEST = "manifest.parquet"  # of a version's training
+LOOK_S = 5.0  # for a file that matches a pattern: in an archive of millions the first lies near
 AGAIN = "`cvkit run --window DAY` writes it again, or restore it from a backup"
 
 
@@ -39,6 +44,23 @@ def references(root: Path, used: Path | None) -> Iterator[Finding]:
                 "warning", "references", str(facts.relative_to(root)), "a reference that is not in use is damaged",
                 "Restore it from a backup; or delete its folder: a champion who comes back has it measured again",
             )  # fmt: skip
+
+
+def captures(config: Config) -> Iterator[Finding]:
+    """Patterns that no file matches now, as where captures were not brought back after `cvkit restore`.
+
+    Nothing is said where that takes longer than `LOOK_S` seconds to tell.
+    """
+    with suppress(TimeoutError):
+        missing = list(_of(config.workspace, "warning", "captures", lambda own: sources.check_any(own, LOOK_S), config))
+        yield from missing
+        for kind in () if missing else told_by.SUFFIXES:
+            wrong = list(_of(config.workspace, "error", "captures", lambda of: told_by.told_pattern(config, of), kind))
+            yield from wrong
+            pattern = None if wrong else told_by.told_pattern(config, kind)
+            if pattern is not None and not patterns.any_match(pattern, LOOK_S):
+                yield Finding("note", "captures", f"{pattern.key} in cvkit.yml", f"no file matches {pattern.text} now",
+                              "Nothing has to be done where there are none yet; else correct the pattern")  # fmt: skip
 
 
 def frozen(config: Config) -> Iterator[Finding]:
