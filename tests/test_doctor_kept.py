@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from lab_world import DAYS
 from test_flow import SETTINGS
-from upkeep_world import NOTEBOOK, NOW, contents, line
+from upkeep_world import NOTEBOOK, NOW, contents
 
 import cvkit
 from cvkit import cli, errors
@@ -39,9 +39,8 @@ Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kept") / "line"
-    line(folder)
+def world(upkeep_line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = shutil.copytree(upkeep_line, tmp_path_factory.mktemp("kept") / "line")
     cli.main(["run", "--window", DAYS[1], "--reports", "0", "--config", str(folder)])  # the reference's caches
     version = next((folder / "versions").glob("[!.]*/"))
     judged = Result(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from test_flow import SETTINGS
-from upkeep_world import NOW, line
+from upkeep_world import NOW
 
 from cvkit import cli, errors
 from cvkit.demo import CHECKPOINT
@@ -17,17 +17,9 @@ from cvkit.upkeep import doctor
 TABLES = ("images", "features", "predictions", "labels", "findings")
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("status") / "line"
-    line(folder)
-    return folder
-
-
 @pytest.fixture
-def folder(world: Path, tmp_path: Path) -> Path:
-    shutil.copytree(world, tmp_path / "line")
-    return tmp_path / "line"
+def folder(upkeep_line: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(upkeep_line, tmp_path / "line")
 
 
 def status(folder: Path) -> None:
