@@ -259,6 +259,6 @@ def _no_images(config: Config, pattern: Pattern) -> DataError:
     return DataError(
         "no image matches the pattern", where=f"{config.path}, captures.images: {pattern.text}",
         expected=f"files that match below {pattern.folder}", found=patterns.describe(there),
-        remedy="bring the captures back where they were taken away, or correct captures.images; a * stands for one "
-        "part of a path, upper and lower case count",
+        remedy="correct captures.images; a * stands for one part of a path, upper and lower case count; or bring the "
+        "captures back where they were taken away",
     )  # fmt: skip
