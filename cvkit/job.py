@@ -16,7 +16,7 @@ from cvkit.monitoring import reference as reference_step
 from cvkit.monitoring.history import History
 from cvkit.monitoring.recording import Recording
 from cvkit.progress import bar
-from cvkit.storage import lock
+from cvkit.storage import check_home, lock
 from cvkit.tables import STATES, Window, worst
 
 BESIDE = "02-drift"  # the notebook that has Evidently's page beside it
@@ -57,7 +57,7 @@ def run(
     may take `timeout_s` seconds, by default what the schedule grants its notebook.
     Whatever becomes of the reports, alerts are then raised and told.
     Raises ConfigError where there is no such notebook, BusyError where another process runs this workspace,
-    and still does after `wait_s` seconds.
+    and still does after `wait_s` seconds, StorageError where the workspace is moved meanwhile.
     """
     for name in notebooks or ():
         notebook_step.find_notebook(config, name)  # a misspelt name is told before the work, not after it
@@ -84,6 +84,7 @@ def run(
         behind = diagnosis.behind(history.runs(model=model), version)
         runs = history.runs(model=model, version=version)
         summary = diagnosis.text(verdicts, runs, identity.judged_by(config, version), behind)
+        check_home(config.workspace)  # else it may speak of a reference that was not measured
     return Outcome(tuple(states), worst(list(states.values())), tuple(failures), summary, told, undelivered)
 
 

@@ -27,6 +27,7 @@ PACKAGE = Path(__file__).parent
 FULL = "the disk is full"
 NO_ROOM = "there is not enough memory"
 NAME_LENGTH = 150  # characters of a source or job in a file name; file systems allow 255 bytes for all of it
+_homes: set[Path] = set()  # workspaces that this process has opened
 
 
 def packaged(folder: str) -> Path:
@@ -48,6 +49,38 @@ def safe_name(text: str) -> str:
     return f"{re.sub('%.?$', '', quoted[: NAME_LENGTH - 11])}~{digest}"
 
 
+def open_home(workspace: Path) -> None:
+    """From now on this process makes no folder in the place of `workspace`, should that be moved away meanwhile."""
+    _homes.add(workspace)
+
+
+def check_home(workspace: Path) -> None:
+    """Raise StorageError where a workspace is not there any more: its captures were moved with it, and look like none.
+
+    What a moved workspace holds is all there is: a folder made anew in its place would hold results that nobody finds.
+    """
+    if not workspace.is_dir():
+        raise StorageError(
+            "the workspace is gone", where=str(workspace), expected="the folder that this command was started with",
+            found="no such folder",
+            remedy="was it moved or renamed meanwhile? Run the same command again, with --config and its place of now: "
+            "nothing was lost",
+        )  # fmt: skip
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none, and those it lies in, but no workspace. Raises OSError, and as `check_home`.
+
+    One by one: a workspace that is moved at any moment has no folder made in its place.
+    """
+    if folder.is_dir():
+        return
+    if folder in _homes:
+        check_home(folder)
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; when the block ends well the result takes `path`'s place at once.
@@ -57,7 +90,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f".{path.name[-100:]}.{uuid.uuid4().hex[:8]}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
@@ -81,7 +114,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     try:
         if folder.exists():
             raise FileExistsError(errno.EEXIST, "there is something already", str(folder))
-        part.mkdir(parents=True)
+        make_folder(part)
         yield part
         for file in part.rglob("*"):
             if file.is_file():
@@ -97,6 +130,9 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 def storage_error(error: OSError, path: Path | str = "") -> StorageError:
     """The words for files that cannot be written or read; `path` where the error itself names none."""
+    if error.errno == errno.ENOENT:
+        for home in _homes.intersection(Path(path or error.filename or "").parents):
+            check_home(home)
     if error.errno == errno.ENOMEM and (told := memory_error(MemoryError(error.strerror or ""))):
         return told
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -202,19 +238,36 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     memory is short.
     """
     import pyarrow.parquet as pq
+
+    with _as_damage(), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        if lacking := set(columns or ()) - set(file.schema_arrow.names):
+            raise LookupError(f"no column {min(lacking)}")
+        frame: pd.DataFrame = file.read(columns, use_threads=False).to_pandas(use_threads=False)
+    return frame
+
+
+def read_end(path: Path) -> list[str]:
+    """The columns of a Parquet file, from its end alone: that tells one that was cut, but no flipped bit in its rows.
+
+    Raises as `read_parquet`.
+    """
+    import pyarrow.parquet as pq
+
+    with _as_damage(), pq.ParquetFile(path) as file:
+        return list(file.schema_arrow.names)
+
+
+@contextmanager
+def _as_damage() -> Iterator[None]:
     from pyarrow.lib import ArrowException
 
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            if lacking := set(columns or ()) - set(file.schema_arrow.names):
-                raise LookupError(f"no column {min(lacking)}")
-            frame: pd.DataFrame = file.read(columns, use_threads=False).to_pandas(use_threads=False)
+        yield
     except FileNotFoundError:
         raise
     except (MemoryError, ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         check_memory(error)
         raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
-    return frame
 
 
 class DamagedError(ValueError):
@@ -232,7 +285,7 @@ def lock(path: Path, doing: str, wait_s: float = 0) -> Iterator[None]:
 
     held = FileLock(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         held.acquire(timeout=wait_s)
     except Timeout:
         raise BusyError(
@@ -254,7 +307,7 @@ def together(path: Path) -> Iterator[bool]:
     system knows no such locks. Raises StorageError where the file cannot be made.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise storage_error(error, path) from error

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from cvkit.config import Config, JobSettings, load_config, parse_config, schema
 from cvkit.errors import ConfigError, DataError
-from cvkit.storage import packaged, replacing, write_text
+from cvkit.storage import open_home, packaged, replacing, write_text
 
 SCHEDULE = (
     {"notebook": "01-data-quality", "cron": "30 5 * * *", "time_zone": "UTC"},
@@ -44,6 +44,7 @@ def create(folder: Path, settings: dict[str, Any]) -> Config:
     }
     _check(parse_config(commented(settled), folder / "cvkit.yml"))
     folder.mkdir(parents=True, exist_ok=True)
+    open_home(folder)
     copy_missing(packaged("skeleton"), folder)
     copy_missing(packaged("notebooks"), folder / "notebooks")
     write_text(folder / "cvkit.schema.json", json.dumps(schema(), indent=2) + "\n")

@@ -25,6 +25,16 @@ def shared_data() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def upkeep_line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of `upkeep_world`, made once; nobody changes it."""
+    from upkeep_world import line  # which most tests do without
+
+    folder = tmp_path_factory.mktemp("upkeep") / "line"
+    line(folder)
+    return folder
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Config:
     """A workspace with alerts, of `alert_world`."""

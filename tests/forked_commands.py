@@ -40,6 +40,7 @@ class Order:
     folder: str  # where it is started
     now: float  # what the clock says, seconds since 1970
     kill_before: int = 0  # the number of a change, from 1; 0: never
+    move_to: str = ""  # where the folder is moved then, in place of a kill
     limits: dict[str, int] = field(default_factory=dict)  # of `resource`, by name; RLIMIT_AS beyond what it has
     busy_s: float | None = None  # how long it waits for a locked history; None: as ever
     patches: dict[str, Any] = field(default_factory=dict)  # "module:name" to values, such as a smaller demo
@@ -158,7 +159,7 @@ def _be_the_command(root: Path, order: Order) -> None:
     os.chdir(order.folder)
     code = 1
     try:
-        changes = _watch(root, order.kill_before)
+        changes = _watch(root, order)
         _patch(order)
         import time_machine
 
@@ -206,21 +207,23 @@ def _patch(order: Order) -> None:
 
 @dataclass
 class Changes:
-    """What a command does to files and history, counted; it is killed before the change of a number."""
+    """What a command does to files and history, counted; it is killed or moved before the change of a number."""
 
-    kill_before: int
+    order: Order
     count: int = 0
 
     def another(self) -> None:
         self.count += 1
-        if self.count == self.kill_before:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.count == self.order.kill_before:
+            if not self.order.move_to:
+                os.kill(os.getpid(), signal.SIGKILL)
+            Path(self.order.folder).rename(self.order.move_to)
 
 
-def _watch(root: Path, kill_before: int) -> Changes:
+def _watch(root: Path, order: Order) -> Changes:
     import sqlalchemy as sa
 
-    changes, inside, sync = Changes(kill_before), os.fspath(root), os.fsync
+    changes, inside, sync = Changes(order), os.fspath(root), os.fsync
 
     def heard(event: str, given: tuple[Any, ...]) -> None:
         writes = event == "open" and isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from upkeep_world import CHANNEL, NOW, contents, line, with_settings
+from upkeep_world import CHANNEL, NOW, contents, with_settings
 
 from cvkit import cli, errors
 from cvkit.config import Config, load_config
@@ -33,17 +33,9 @@ from cvkit.upkeep import archive, restore
 LEFT_OUT = ("features/", "captures/", "site/", "locks/", ".cache/other", ".env", "retraining/runs", "history.db-")
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("upkeep") / "line"
-    line(folder)
-    return folder
-
-
 @pytest.fixture
-def config(world: Path, tmp_path: Path) -> Config:
-    shutil.copytree(world, tmp_path / "line")
-    return load_config(tmp_path / "line")
+def config(upkeep_line: Path, tmp_path: Path) -> Config:
+    return load_config(shutil.copytree(upkeep_line, tmp_path / "line"))
 
 
 def rows(database: Path) -> list[Any]:

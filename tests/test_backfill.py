@@ -13,7 +13,7 @@ from test_flow import CAMERAS, SETTINGS, take
 from cvkit import job
 from cvkit.config import Config, load_config
 from cvkit.data import engine
-from cvkit.errors import ConfigError, DataError
+from cvkit.errors import ConfigError, DataError, StorageError
 from cvkit.monitoring import backfill, monitor, recording, reference
 from cvkit.monitoring.history import History
 from cvkit.monitoring.recording import Past, Recording
@@ -50,6 +50,18 @@ def put_aside(config: Config) -> dict[str, Any]:
     for file in config.workspace.glob("history.db*"):
         file.unlink()
     return found
+
+
+def test_a_window_of_captures_that_were_moved_away_is_not_one_without_captures(workspace: Config) -> None:
+    measured = backfill._some(workspace, [(window, ()) for window in WINDOWS[:2]])
+    first = backfill._found(next(measured))
+    assert isinstance(first, recording.Told)
+    assert first.images
+    workspace.workspace.rename(workspace.workspace.with_name("moved"))
+    second = backfill._found(next(measured))
+    assert isinstance(second, StorageError)
+    assert second.problem == "the workspace is gone"
+    assert not workspace.workspace.exists()
 
 
 def test_processes_make_the_same_history(workspace: Config, monkeypatch: pytest.MonkeyPatch) -> None:

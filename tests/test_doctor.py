@@ -20,7 +20,7 @@ import pytest
 from lab_world import DAYS
 from pyarrow.lib import ArrowException
 from test_flow import SETTINGS
-from upkeep_world import CHANNEL, NOW, contents, line, report, version, with_settings
+from upkeep_world import CHANNEL, NOW, contents, report, version, with_settings
 
 from cvkit import cli, errors
 from cvkit.config import Config, load_config
@@ -35,18 +35,10 @@ GIB = 1 << 30
 OTHER = hashlib.sha256(b"other").hexdigest()[:12]
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("doctor") / "line"
-    line(folder)
-    return folder
-
-
 @pytest.fixture
-def config(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+def config(upkeep_line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setattr(file_checks, "room_at", lambda folder: (100 * GIB, 50 * GIB, 1000, 900))
-    shutil.copytree(world, tmp_path / "line")
-    return load_config(tmp_path / "line")
+    return load_config(shutil.copytree(upkeep_line, tmp_path / "line"))
 
 
 def found(config: Config, now: datetime = NOW) -> list[Finding]:
@@ -476,9 +468,9 @@ def test_a_lack_of_memory_is_no_damaged_history() -> None:
 
 
 def test_a_lack_of_memory_is_no_damaged_table(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    def short(path: Path) -> None:
+    def short(path: Path, **_: object) -> None:
         raise ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable")
 
-    monkeypatch.setattr(pq, "read_metadata", short)
+    monkeypatch.setattr(pq, "ParquetFile", short)
     with pytest.raises(errors.StorageError, match="not enough memory"):
         found(config)

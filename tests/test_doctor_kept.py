@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import pandas as pd
 import pytest
 from lab_world import DAYS
 from test_flow import SETTINGS
-from upkeep_world import NOTEBOOK, NOW, contents, line
+from upkeep_world import NOTEBOOK, NOW, contents
 
+import cvkit
 from cvkit import cli, errors
 from cvkit.config import load_config
 from cvkit.demo import CHECKPOINT
@@ -37,9 +39,8 @@ Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kept") / "line"
-    line(folder)
+def world(upkeep_line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = shutil.copytree(upkeep_line, tmp_path_factory.mktemp("kept") / "line")
     cli.main(["run", "--window", DAYS[1], "--reports", "0", "--config", str(folder)])  # the reference's caches
     version = next((folder / "versions").glob("[!.]*/"))
     judged = Result(
@@ -333,3 +334,38 @@ def test_why_a_history_cannot_be_looked_through(
     monkeypatch.setattr(history_checks, "_schema", lambda connection: look())
     rows = [one for one in found(folder) if one.check == "history"]
     assert [one.problem for one in rows] == [row.problem], "and so where it is read afterwards"
+
+
+CAPTURES: dict[str, tuple[str, str, str, str, str]] = {  # replaced by what; severity, words of it, of the remedy
+    "images": ("{time}.jpg", "{time}.jpeg", "warning", "no image matches the pattern", "bring the captures back"),
+    "folder": ('images: "captures/', 'images: "caps/', "warning", "no image matches", "correct captures.images"),
+    "predictions": ("{date}.jsonl", "{date}/x.jsonl", "note", "no file matches predictions/", "correct the pattern"),
+    "kind": ("{date}.jsonl", "{date}.csv", "error", "kind of the predictions files is not known", "end the pattern"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CAPTURES)
+def test_patterns_that_match_nothing_are_told(kind: str, folder: Path) -> None:
+    old, new, severity, words, remedy = CAPTURES[kind]
+    assert found(folder) == []
+    (folder / "cvkit.yml").write_text(SETTINGS.replace(old, new))
+    (row,) = [one for one in found(folder) if one.check == "captures"]
+    assert (row.severity, words in row.problem, remedy in row.remedy.lower()) == (severity, True, True), row
+    sound = [one for one in found(folder) if one.severity != "note" and one.check != "references"] == []
+    assert sound == (severity == "note")
+
+
+def test_captures_that_were_not_brought_back_are_a_warning_and_records_do_without(folder: Path) -> None:
+    shutil.rmtree(folder / "captures")
+    (row,) = found(folder)
+    assert (row.severity, row.check) == ("warning", "captures")
+    with cvkit.Recorder(folder, "cam-1", properties_per_s=0) as recorder:
+        recorder.record(time=datetime(2026, 9, 8, 6, tzinfo=UTC), size=(128, 96))
+    assert list((folder / "recorded").rglob("*.parquet"))
+    assert [one for one in found(folder) if one.check == "captures"] == []
+
+
+def test_what_takes_too_long_to_tell_is_not_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(folder / "captures")
+    monkeypatch.setattr(kept_checks, "LOOK_S", -1.0)
+    assert found(folder) == []

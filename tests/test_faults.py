@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 import sys
 import threading
@@ -139,6 +140,30 @@ def test_too_little_memory(done: tuple[Line, dict[str, Undisturbed]], mebibytes:
     assert wrong == []
     by_c = ended.code < 0 or (ended.code == 127 and "cannot allocate memory for thread-local data" in ended.words)
     assert by_c or (ended.code == 6 and "not enough memory" in ended.words), ended.words
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_workspace_that_is_moved(done: tuple[Line, dict[str, Undisturbed]], share: float) -> None:
+    """Nothing is written in the old place; at the new one the command comes to what it would have come to there."""
+    line, known = done
+    as_ever, moved = known["run"], line.folder.with_name("moved")
+
+    def at_the_new_place() -> dict[str, str]:
+        assert line.commands.run(as_ever.step.order(moved, repeated=True)).code == 0
+        moved.rename(line.folder)  # messages name the place they were made at
+        return {name: value for name, value in line.contents().items() if " outbox " not in name}
+
+    line.hook.asked.clear()
+    shutil.rmtree(line.folder)
+    fault_world.fresh(as_ever.before, moved)
+    wanted = at_the_new_place()
+    line.hook.asked.clear()
+    fault_world.fresh(as_ever.before, line.folder)
+    change = 1 + int(share * as_ever.ended.changes)
+    ended = line.commands.run(as_ever.step.order(line.folder, kill_before=change, move_to=str(moved)))
+    assert not line.folder.exists()
+    assert (ended.code, "the workspace is gone" in ended.words, TOLD in ended.words) == (6, True, True), ended.words
+    assert fault_world.differences(wanted, at_the_new_place()) == []
 
 
 def test_a_clock_that_steps_back(done: tuple[Line, dict[str, Undisturbed]]) -> None:

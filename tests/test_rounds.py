@@ -12,11 +12,12 @@ from versions_world import judged, noisy
 
 from cvkit import cli
 from cvkit.config import Config, load_config
-from cvkit.documentation import round_words
+from cvkit.documentation import plots, round_words
 from cvkit.maintenance import gate, gate_images, gate_results, rounds, test_set, training, versions
 from cvkit.maintenance.dataset import Prepared
 from cvkit.maintenance.gate_results import Result
 from cvkit.maintenance.versions import Version
+from cvkit.upkeep import kept_checks
 from tests import retraining_world as world
 from tests.retraining_world import WINDOWS
 
@@ -88,6 +89,30 @@ def test_the_newest_training_is_found_with_what_belongs_to_it(line: Config) -> N
     assert len(shown) == 4
     assert [words.split("\n")[1].split(":")[0] for words in shown["caption"]] == ["champion", "challenger"] * 2
     assert all(boxes.shape[1] == 4 for boxes in shown["boxes"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", b"epoch, loss\n", b"epoch, loss\n1, .5\n2", b"epoch, loss\n1, ", b"day,count\n1,2\n", b"\xff\xfe\x00e",
+     b"<html>", b"epoch,epoch\n1,2\n", b"epoch,loss\nnan,2\n", b"epoch,loss\n1,\x00\n", b"\x80PK" * 99],
+)  # fmt: skip
+def test_damaged_curves_are_told_and_hide_nothing_else(line: Config, tmp_path: Path, content: bytes) -> None:
+    own = world.copy(line, tmp_path / "own")
+    version = go(own, agree=False).version
+    file = version.folder / "training.csv"
+    file.write_text("epoch, train/box_loss\n1, .5\n2, .4\n")
+    found = rounds.newest(own)
+    assert (found.damage, list(found.curves["train/box_loss"])) == ("", [0.5, 0.4])
+    file.write_bytes(content)
+    found = rounds.newest(own)
+    assert found.version == version
+    assert found.result is not None
+    assert found.curves.empty
+    assert all(words in found.damage for words in ("damaged", str(file), "restore it from a backup"))
+    assert "how it learnt" in round_words.newest_line(found)
+    assert plots.training_curves(found.curves).axes
+    (told,) = [one for one in kept_checks.versions(own.workspace) if one.where.endswith("training.csv")]
+    assert told.severity == "warning"
 
 
 def test_a_version_that_was_not_judged_does_not_hide_what_was_said_of_others(line: Config, tmp_path: Path) -> None:

@@ -89,6 +89,33 @@ def test_how_each_stands_and_what_can_be_done(settings: Config, history: History
     assert re.findall(r"cvkit alerts (\w+)", page) == ["ack", "enable", "ack", "enable"]
 
 
+def test_rules_that_tell_the_same_share_a_card_until_somebody_takes_one_on(settings: Config, history: History) -> None:
+    bad = verdict("cam-1", "blurred", "critical", rule="quality")
+    measured(history, 0, [bad, verdict("cam-1", "sharpness", "critical"), verdict("cam-2", "sharpness", "critical")])
+    alerts.update(settings, history)
+    quality = replace(report("cam-1", "01-data-quality"), window=day(0), address="quality")
+    page = html(settings, history, (quality, replace(report("cam-1"), window=day(0))))
+    first, second = page.split("<article")[1:]
+    assert "3 alerts are open: 3 firing." in words(page)
+    assert re.search(r"rules (bad-images and drift|drift and bad-images) ", words(first))
+    assert ("report (bad-images)" in words(first), "report (drift)" in words(first)) == (True, True)
+    assert (first.count("cvkit alerts ack"), second.count("cvkit alerts ack")) == (2, 1)
+    assert " rule drift " in words(second)
+    alert_actions.acknowledge(settings, history, "drift@cam-1", author="Ann", why="a lens is ordered")
+    assert html(settings, history).count("<article") == 3
+
+
+def test_on_a_shared_card_it_is_said_which_rule_came_back(settings: Config, history: History) -> None:
+    for number, (blurred, sharpness) in enumerate([("critical", "ok"), *[("ok", "ok")] * 4, ("critical", "critical")]):
+        told = [verdict("cam-1", "blurred", blurred, rule="quality"), verdict("cam-1", "sharpness", sharpness)]
+        measured(history, number, told)
+        alerts.update(settings, history)
+    page = html(settings, history)
+    assert page.count("<article") == 1
+    assert re.search(r"rules .*bad-images \(came back once\).* · since 6 Nov 2026 · firing · what", words(page))
+    assert "drift (came back" not in words(page)
+
+
 def test_what_an_outage_holds_back_is_said(settings: Config, history: History) -> None:
     measured(history, 0, [verdict("cam-1", "noise", "critical")], images={"cam-1": 0})
     alerts.update(settings, history)

@@ -32,6 +32,7 @@ PAGES = (
     "404.html",
 )
 AXE = Path(os.environ.get("AXE_CORE") or Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js")
+WIDE = "data:image/svg+xml,<svg xmlns=\\'http://www.w3.org/2000/svg\\' width=\\'600\\' height=\\'9\\'/>"  # a picture
 READABLE = 4.5  # WCAG 2.1 AA, contrast of text
 # The least contrast of text a person can see against what is painted behind it, and the text it was found on.
 CONTRAST = """
@@ -150,6 +151,23 @@ def test_every_text_can_be_read_and_nothing_is_wider_than_the_page(visit: Visit)
         assert width[0] <= width[1], path
         contrast, text = visit.page.evaluate(CONTRAST)
         assert contrast >= READABLE, f"{path}: {contrast:.2f} on {text!r}"
+
+
+@pytest.mark.parametrize(("visit", "width"), [(("light", 390), 528), (("dark", 390), 528), (("light", 1280), 600)],
+                         indirect=["visit"])  # fmt: skip
+def test_a_figure_is_not_shrunk_until_its_letters_cannot_be_read(visit: Visit, width: int) -> None:
+    visit.open("reports/2026-11-08/02-drift/")
+    figure = visit.page.locator(".jp-RenderedImage").first
+    assert figure.count(), "the report has one"
+    figure.locator("img").evaluate("node => node.src = '" + WIDE + "'")
+    visit.page.wait_for_function("document.querySelector('.jp-RenderedImage img').naturalWidth === 600")
+    box, shown, reached = figure.evaluate("node => [node.clientWidth, node.firstChild.clientWidth, node.scrollWidth]")
+    assert shown == pytest.approx(width, abs=1)
+    assert reached == pytest.approx(max(width, box), abs=1), "all of it can be scrolled to"
+    page = visit.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert page[0] <= page[1]
+    figure.focus()
+    assert figure.evaluate("node => node === document.activeElement"), "the keyboard can scroll it"
 
 
 def test_the_scheme_can_be_switched(visit: Visit) -> None:

@@ -5,25 +5,21 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from test_flow import SETTINGS
-from upkeep_world import line
+from upkeep_world import NOW
 
 from cvkit import cli, errors
 from cvkit.demo import CHECKPOINT
+from cvkit.upkeep import doctor
 
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("status") / "line"
-    line(folder)
-    return folder
+TABLES = ("images", "features", "predictions", "labels", "findings")
 
 
 @pytest.fixture
-def folder(world: Path, tmp_path: Path) -> Path:
-    shutil.copytree(world, tmp_path / "line")
-    return tmp_path / "line"
+def folder(upkeep_line: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(upkeep_line, tmp_path / "line")
 
 
 def status(folder: Path) -> None:
@@ -51,6 +47,31 @@ def test_a_damaged_reference_is_no_other_reference(
     assert "cvkit reference --rebuild" in told
     assert cli.main(["backtest", "--config", str(folder)]) == errors.StorageError.exit_code
     assert "the stored reference is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "damage"), [
+    *((name, damage) for name in (*TABLES, "embeddings") for damage in ("gone", "cut", "empty")),
+    *((name, "of other columns") for name in TABLES),
+])  # fmt: skip
+def test_damaged_tables_of_the_reference_are_told_as_the_doctor_tells_them(
+    name: str, damage: str, folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    status(folder)
+    sound = capsys.readouterr().out
+    (table,) = folder.glob(f"references/*/{name}.parquet")
+    if damage == "gone":
+        table.unlink()
+    elif damage == "of other columns":
+        pd.DataFrame({"image_id": ["a"]}).to_parquet(table)
+    else:
+        table.write_bytes(table.read_bytes()[: 500 if damage == "cut" else 0])
+    status(folder)
+    assert capsys.readouterr().out == sound, "all verdicts"
+    (told,) = caplog.messages
+    (found,) = [one for one in doctor.examine(folder, NOW) if one.check == "references"]
+    assert all(words in told for words in found.problem.split(": ", 1)), "the same words"
+    assert "cvkit reference --rebuild" in told
+    assert "cvkit reference --rebuild" in found.remedy
 
 
 def test_a_reference_that_was_not_measured_yet_is_no_damage(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

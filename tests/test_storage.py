@@ -52,6 +52,28 @@ def test_a_full_disk_is_said_in_words_and_loses_nothing(tmp_path: Path, monkeypa
     assert path.read_text() == "old"
 
 
+@pytest.mark.parametrize("there", [["features"], ["features", "features/cam-1"]])
+def test_a_workspace_that_was_moved_is_told_and_not_made_anew(tmp_path: Path, there: list[str]) -> None:
+    home, moved = tmp_path / "line", tmp_path / "moved"
+    for folder in ("", *there):
+        (home / folder).mkdir()
+    storage.open_home(home)
+    path = home / "features" / "cam-1" / "day.txt"
+
+    def write_and_move() -> None:
+        with replacing(path) as part:
+            part.write_text("new")
+            home.rename(moved)
+
+    for write in (write_and_move, lambda: write_text(path, "new"), lambda: lock(path, "writing").__enter__()):
+        with pytest.raises(StorageError, match="the workspace is gone") as caught:
+            write()
+        assert (caught.value.where, home.exists()) == (str(home), False)
+    home.mkdir()  # brought back
+    write_text(path, "new")
+    assert path.read_text() == "new"
+
+
 def images(n: int, source: str = "a=b#c/d") -> pd.DataFrame:
     rows = {"image_id": [f"{i}.jpg" for i in range(n)], "source": source, "bytes": 10, "modified_ns": 1}
     return conform(pd.DataFrame(rows).assign(time=pd.Timestamp("2026-10-01", tz="UTC")), IMAGES)

@@ -28,6 +28,7 @@ from cvkit.config.sections import (
 )
 from cvkit.config.values import Section, UnfitError, nearest
 from cvkit.errors import ConfigError, DataError
+from cvkit.storage import open_home
 from cvkit.tables import Window
 
 # What pydantic calls a "valid tuple", in the words of somebody who writes YAML; by pydantic's type of error.
@@ -177,7 +178,9 @@ def load_config(path: str | Path) -> Config:
             found="there is none" if isinstance(error, FileNotFoundError) else str(error),
             remedy=f"{_meant(file.parent)}run `cvkit init FOLDER`, or name the file with --config",
         ) from None
-    return with_champion(parse_config(text, file))
+    config = parse_config(text, file)
+    open_home(config.workspace)
+    return with_champion(config)
 
 
 def with_champion(config: Config) -> Config:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cvkit.moments import plausible
+from cvkit.storage import make_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -61,7 +62,7 @@ class Counters:
     def __init__(self, records: Path, process: str, source: str) -> None:
         """Make the file of `process` below the folder `records`, locked before anybody can see it."""
         folder = records / FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.path = folder / f"{process}{LIVING}"
         part = folder / f".{process}.part"
         self._file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)

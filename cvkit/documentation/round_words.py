@@ -64,6 +64,8 @@ def newest_line(trained: Trained) -> str:
         f"The newest version is `{version.name}`, {version.kind}, made on {version.made:%Y-%m-%d %H:%M} UTC"
         + f" from `{version.parent}`." * bool(version.parent)
     )
+    if trained.damage:
+        line += f" It is not shown how it learnt: {escape(trained.damage)}."
     if result is None or result.challenger == version.name:
         return line
     return f"{line} It was not judged after `{result.challenger}`, which is what the gate says below."

@@ -10,6 +10,7 @@ from datetime import datetime
 import pandas as pd
 
 from cvkit.config import Config
+from cvkit.errors import StorageError
 from cvkit.maintenance import dataset, decision, decisions, evidence, gate, test_set, training, versions
 from cvkit.maintenance.dataset import Kind, Prepared
 from cvkit.maintenance.decision import Decision
@@ -93,23 +94,28 @@ class Trained:
 
     version: Version | None  # None: nothing was trained yet
     prepared: Prepared | None  # None where its data are gone
-    curves: pd.DataFrame  # an epoch a row, as Ultralytics writes them
+    curves: pd.DataFrame  # an epoch a row, as Ultralytics writes them; empty where they are not known
     result: Result | None  # of the newest version that was judged, which may be another; None: none was
+    damage: str = ""  # what is wrong with the curves, and what to do
 
 
 def newest(config: Config) -> Trained:
-    """The newest version that was trained, and the newest result."""
+    """The newest version that was trained, and the newest result. Raises StorageError where its data are damaged."""
     trained = [one for one in versions.every(config) if one.kind != "adopted"]
     if not trained:
         return Trained(None, None, pd.DataFrame(), None)
     version = trained[-1]
     file = version.folder / training.CURVES
-    curves = pd.read_csv(file, skipinitialspace=True) if file.is_file() else pd.DataFrame()
+    curves, damage = pd.DataFrame(), ""
+    try:
+        curves = training.curves(file) if file.is_file() else curves
+    except StorageError as error:
+        damage = f"{error.problem}: {error.where}: {error.found}; {error.remedy}"
     known = (config.workspace / dataset.FOLDER / version.data / dataset.FACTS).is_file()
     results = [result for one in trained if (result := gate.load(one))]
     return Trained(
         version, dataset.load(config, version.data) if known else None, curves,
-        max(results, key=lambda result: result.made, default=None),
+        max(results, key=lambda result: result.made, default=None), damage,
     )  # fmt: skip
 
 

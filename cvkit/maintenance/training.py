@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -13,6 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from cvkit import __version__
 from cvkit.config import Config
 from cvkit.data import checkpoints, yolo
@@ -21,13 +25,36 @@ from cvkit.maintenance import candidates, dataset, test_set, versions
 from cvkit.maintenance.dataset import Kind, Prepared
 from cvkit.maintenance.training_arguments import arguments
 from cvkit.maintenance.versions import Version
-from cvkit.storage import lock, remove_tree, replacing, replacing_folder, storage_error, write_text
+from cvkit.storage import lock, make_folder, remove_tree, replacing, replacing_folder, storage_error, write_text
 
 Progress = Callable[[int, int], None]
 FOLDER = "retraining/runs"
 RESULT, STATES, FACTS, SCRATCH = "weights.pt", "states", "run.json", "ultralytics"
 CURVES, RESULTS = "training.csv", "results.csv"  # losses and mAP by epoch: ours, and as Ultralytics names them
 FROM = "from.pt"  # the checkpoint that a training goes on from
+
+
+def curves(file: Path) -> pd.DataFrame:
+    """Losses and mAP of a training, an epoch a row; all numbers. Raises StorageError where they cannot be read.
+
+    A cut leaves a row without its last columns.
+    """
+    try:
+        head, *rows = csv.reader(file.read_text(encoding="utf-8").splitlines())
+        names, numbers = [name.strip() for name in head], [[float(value) for value in row] for row in rows]
+        if short := next((row for row in numbers if len(row) != len(names)), None):
+            raise ValueError(f"a row of {len(short)} numbers, not {len(names)}")
+        if "epoch" not in names or len(set(names)) < len(names):
+            raise ValueError(f"no column `epoch`, or one twice: {', '.join(names)}")
+        table = pd.DataFrame(numbers, columns=names)
+        if table.empty or not np.isfinite(table["epoch"]).all():
+            raise ValueError("no rows, or an epoch without a number")
+    except (OSError, ValueError, csv.Error) as error:
+        raise StorageError(
+            "what is known of this version's training is damaged", where=str(file), found=str(error)[:200],
+            remedy="restore it from a backup: reports about the training lack it",
+        ) from error  # fmt: skip
+    return table
 
 
 def train(
@@ -126,7 +153,7 @@ def _run(
         scratch = run / SCRATCH
         remove_tree(scratch)  # what a kill left half-written
         try:
-            scratch.mkdir(parents=True)
+            make_folder(scratch)
             environment = {**_environment(given), "resumed_after_epoch": state["epoch"] if state else -1}
             write_text(run / FACTS, json.dumps({**facts, "environment": environment}, indent=2, default=str))
             _train(config, run, base, prepared, given, state, progress)

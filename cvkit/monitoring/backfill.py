@@ -21,6 +21,7 @@ from cvkit.monitoring.alarms import Reading
 from cvkit.monitoring.recording import Past, Told
 from cvkit.monitoring.reference import Reference
 from cvkit.stats.change.chunks import Signal, Spread
+from cvkit.storage import check_home, open_home
 from cvkit.tables import MEASUREMENTS, Window, conform
 
 FIRST = 2  # windows that are measured by this process: the second one tells how long the others will take
@@ -84,7 +85,10 @@ def _checked(
 def _one(config: Config, window: Window, reference: Reference, known: Collection[str]) -> Found:
     started = datetime.now(UTC)
     try:
-        return monitor.told(config, window, monitor.measured(config, window, reference, known), started)
+        try:
+            return monitor.told(config, window, monitor.measured(config, window, reference, known), started)
+        finally:
+            check_home(config.workspace)  # captures that were moved away look like none, or like a mistyped pattern
     except CvkitError as error:
         return error
 
@@ -93,6 +97,7 @@ def _some(config: Config, asked: Iterable[Asked]) -> Iterator[Plain]:
     """What a worker does; it keeps the reference for the next windows."""
     key = pickle.dumps(config)
     if key not in _references:
+        open_home(config.workspace)
         _references.clear()
         _references[key] = reference_step.load(config)
     for window, known in asked:

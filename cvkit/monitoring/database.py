@@ -27,7 +27,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 from cvkit.addresses import plain
 from cvkit.errors import ConfigError, StorageError
 from cvkit.monitoring.schema import OLDEST, SCHEMA, clean, metadata, migrate, schema_table
-from cvkit.storage import memory_error
+from cvkit.storage import make_folder, memory_error
 
 log = logging.getLogger(__name__)
 RESTORED = (
@@ -109,7 +109,7 @@ def _make_file(file: Path) -> None:
     """
     if str(file).startswith((":memory:", "file:")):
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     if not file.exists():
         part = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.part")
         try:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from cvkit.config import Config
 from cvkit.errors import DataError, StorageError
+from cvkit.storage import read_end
+from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES
 
 log = logging.getLogger(__name__)
 
 FACTS = "reference.json"
+TABLES = {"images": IMAGES, "features": FEATURES, "predictions": BOXES, "labels": BOXES, "findings": FINDINGS}
+EMBEDDINGS = "embeddings"  # a table beside them, whose columns are the embedder's
 FORMAT = 9  # raised when what is stored of a reference, or how features are defined, changes
 
 
@@ -35,6 +40,28 @@ def reference_id(config: Config) -> str:
         return settings_id(config)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise damaged(folder, error) from error
+
+
+def check(folder: Path) -> None:
+    """Raise StorageError where a table of a reference that was measured is gone, cut or another one.
+
+    Only the ends of files are read, in some 2 ms: `reference.read` reads all, and `cvkit doctor` by it.
+    """
+    if not (folder / FACTS).is_file():
+        return
+    try:
+        for name, columns in TABLES.items():
+            path = folder / f"{name}.parquet"
+            check_columns(path, read_end(path), columns)
+        read_end(folder / f"{EMBEDDINGS}.parquet")
+    except (OSError, ValueError) as error:
+        raise damaged(folder, error) from error
+
+
+def check_columns(path: Path, found: list[str], columns: Mapping[str, str]) -> None:
+    """Raise ValueError where a table of a reference has other columns than it should."""
+    if found != list(columns):
+        raise ValueError(f"{path.name} has the columns {found}")
 
 
 def damaged(folder: Path, error: Exception) -> StorageError:
@@ -74,7 +101,10 @@ def judged_by(config: Config, version: str = "") -> dict[str, str]:
     """
     rules = {"rules_id": rules_id(config)}
     try:
-        return {"reference_id": reference_id(config), **rules} if version in ("", config.version) else rules
+        if version not in ("", config.version):
+            return rules
+        check(reference_folder(config))
+        return {"reference_id": reference_id(config), **rules}
     except DataError:  # the weights are gone
         return rules
     except StorageError as error:

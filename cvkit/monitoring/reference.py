@@ -21,12 +21,11 @@ from cvkit.data.sources import listing
 from cvkit.errors import DataError, StorageError
 from cvkit.monitoring import contexts, quality
 from cvkit.monitoring.contexts import Contexts
-from cvkit.monitoring.identity import FACTS, damaged, reference_folder, settings_id
+from cvkit.monitoring.identity import FACTS, TABLES, check_columns, damaged, reference_folder, settings_id
 from cvkit.storage import lock, read_parquet, remove_tree, write_parquet, write_text
-from cvkit.tables import BOXES, FEATURES, FINDINGS, IMAGES, conform
+from cvkit.tables import conform
 
 Progress = Callable[[int, int], None]
-TABLES = {"images": IMAGES, "features": FEATURES, "predictions": BOXES, "labels": BOXES, "findings": FINDINGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +215,7 @@ def _workspace(folder: Path) -> Path:
 
 def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     table = read_parquet(path)
-    if list(table.columns) != list(columns):
-        raise ValueError(f"{path.name} has the columns {list(table.columns)}")
+    check_columns(path, list(table.columns), columns)
     return conform(table, columns)
 
 

@@ -79,7 +79,7 @@ def _of_config(config: Config, entries: list[Entry], now: datetime) -> list[Find
     weights = config.model.weights
     named = config.resolve(weights) if weights and config.written is config else None
     found = [*version_checks.deployed(named), *file_checks.secrets(_secret_files(config))]
-    found += [*kept_checks.frozen(config), *kept_checks.site(config)]
+    found += [*kept_checks.captures(config), *kept_checks.frozen(config), *kept_checks.site(config)]
     try:
         file, _ = history_place(config)
     except ConfigError as error:

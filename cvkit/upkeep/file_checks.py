@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cvkit.storage import DamagedError, check_memory, read_parquet
+from cvkit.storage import DamagedError, read_end, read_parquet
 from cvkit.upkeep.findings import Finding, examples
 
 HALF_WRITTEN = (".part", ".part-journal", ".part-wal", ".part-shm", ".cvkit-old")
@@ -120,7 +120,7 @@ def tables(root: Path, entries: Iterable[Entry]) -> Iterator[Finding]:
             if name.startswith(WORKED_OUT):
                 continue
             try:
-                (read_parquet if kind in WHOLE else _read_end)(root / one.path)
+                (read_parquet if kind in WHOLE else read_end)(root / one.path)
             except FileNotFoundError:  # replaced meanwhile
                 continue
             except DamagedError:
@@ -129,20 +129,6 @@ def tables(root: Path, entries: Iterable[Entry]) -> Iterator[Finding]:
         severity, means, remedy = TABLES[kind]
         yield Finding("error" if severity == "error" else "warning", "tables", examples(paths),
                       f"not what was written: {means}", remedy)  # fmt: skip
-
-
-def _read_end(path: Path) -> None:
-    """Read what tells what is in a Parquet file. Raises FileNotFoundError, DamagedError, StorageError of memory."""
-    import pyarrow.parquet as pq
-    from pyarrow.lib import ArrowException
-
-    try:
-        pq.read_metadata(path)
-    except FileNotFoundError:
-        raise
-    except (ArrowException, OSError) as error:
-        check_memory(error)
-        raise DamagedError(str(error)[:200]) from error
 
 
 def room(where: str, total: int, free: int, nodes: int, free_nodes: int) -> Iterator[Finding]:

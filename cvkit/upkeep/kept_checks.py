@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cvkit.config import Config
 from cvkit.config.champion import FOLDER as VERSIONS
+from cvkit.data import sources
+from cvkit.data.sources import patterns
+from cvkit.data.sources import told as told_by
 from cvkit.documentation import notebooks
 from cvkit.documentation.site import building
 from cvkit.errors import ConfigError, CvkitError, DataError, StorageError
-from cvkit.maintenance import gate_results, test_set
+from cvkit.maintenance import gate_results, test_set, training
 from cvkit.monitoring import identity, reference
 from cvkit.storage import NO_ROOM, DamagedError, read_parquet
 from cvkit.upkeep.findings import Finding, Severity, examples
 
-MANIFEST, CURVES = "manifest.parquet", "training.csv"  # of a version's training
+MANIFEST = "manifest.parquet"  # of a version's training
+LOOK_S = 5.0  # for a file that matches a pattern: in an archive of millions the first lies near
 AGAIN = "`cvkit run --window DAY` writes it again, or restore it from a backup"
 
 
@@ -42,6 +46,23 @@ def references(root: Path, used: Path | None) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def captures(config: Config) -> Iterator[Finding]:
+    """Patterns that no file matches now, as where captures were not brought back after `cvkit restore`.
+
+    Nothing is said where that takes longer than `LOOK_S` seconds to tell.
+    """
+    with suppress(TimeoutError):
+        missing = list(_of(config.workspace, "warning", "captures", lambda own: sources.check_any(own, LOOK_S), config))
+        yield from missing
+        for kind in () if missing else told_by.SUFFIXES:
+            wrong = list(_of(config.workspace, "error", "captures", lambda of: told_by.told_pattern(config, of), kind))
+            yield from wrong
+            pattern = None if wrong else told_by.told_pattern(config, kind)
+            if pattern is not None and not patterns.any_match(pattern, LOOK_S):
+                yield Finding("note", "captures", f"{pattern.key} in cvkit.yml", f"no file matches {pattern.text} now",
+                              "Nothing has to be done where there are none yet; else correct the pattern")  # fmt: skip
+
+
 def frozen(config: Config) -> Iterator[Finding]:
     """The frozen test set and its images."""
     yield from _of(config.workspace, "error", "test set", test_set.check, config)
@@ -55,11 +76,12 @@ def versions(root: Path) -> Iterator[Finding]:
         if gone := [table for table in _tables(judged) if not table.is_file()]:
             yield Finding("error", "versions", str(gone[0].relative_to(root)), "a table of a gate's result is gone",
                           f"Delete {judged.relative_to(root)}: `cvkit retrain gate` judges anew")  # fmt: skip
-        for name, look in ((MANIFEST, _read_whole), (CURVES, _read_curves)):
-            if (folder / name).is_file() and (told := look(folder / name)):
-                yield Finding("warning", "versions", str((folder / name).relative_to(root)),
-                              f"what is known of this version's training is damaged: {told}",
-                              "Restore it from a backup: reports about the training lack it")  # fmt: skip
+        if (folder / MANIFEST).is_file() and (told := _read_whole(folder / MANIFEST)):
+            yield Finding("warning", "versions", str((folder / MANIFEST).relative_to(root)),
+                          f"what is known of this version's training is damaged: {told}",
+                          "Restore it from a backup: reports about the training lack it")  # fmt: skip
+        if (folder / training.CURVES).is_file():
+            yield from _of(root, "warning", "versions", training.curves, folder / training.CURVES)
 
 
 def site(config: Config) -> Iterator[Finding]:
@@ -122,15 +144,3 @@ def _read_whole(file: Path) -> str:
     except DamagedError as error:
         return str(error)
     return ""
-
-
-def _read_curves(file: Path) -> str:
-    """The same of a table of numbers by epoch, which a cut leaves without its last columns."""
-    try:
-        head, *rows = csv.reader(file.read_text(encoding="utf-8").splitlines())
-        for row in rows:
-            if len([float(value) for value in row]) != len(head):
-                return f"a row of {len(row)} numbers, not {len(head)}"
-    except (OSError, ValueError, csv.Error) as error:
-        return str(error)
-    return "" if rows else "no rows"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -71,10 +72,13 @@ def load_captures(config: Config, window: Window, source: str | None = None) -> 
     return records if source is None else of_source(records, source)
 
 
-def check_any(config: Config) -> None:
-    """Raise DataError where no image at all matches the pattern, and nothing was recorded; stops at the first image."""
+def check_any(config: Config, within_s: float = math.inf) -> None:
+    """Raise DataError where no image at all matches the pattern, and nothing was recorded; stops at the first image.
+
+    Raises TimeoutError where that takes longer to tell.
+    """
     pattern = images_pattern(config)
-    if not patterns.any_match(pattern) and not recorded.anything(config):
+    if not patterns.any_match(pattern, within_s) and not recorded.anything(config):
         raise _no_images(config, pattern)
 
 
@@ -255,5 +259,6 @@ def _no_images(config: Config, pattern: Pattern) -> DataError:
     return DataError(
         "no image matches the pattern", where=f"{config.path}, captures.images: {pattern.text}",
         expected=f"files that match below {pattern.folder}", found=patterns.describe(there),
-        remedy="correct captures.images; a * stands for one part of a path, upper and lower case count",
+        remedy="correct captures.images; a * stands for one part of a path, upper and lower case count; or bring the "
+        "captures back where they were taken away",
     )  # fmt: skip

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -101,9 +103,15 @@ def matching(pattern: Pattern, date_wanted: Callable[[str], bool], unlisted: lis
     return [found[path] for path in sorted(found)]
 
 
-def any_match(pattern: Pattern) -> bool:
-    """Whether at least one file matches; stops at the first."""
-    return next(_walk(pattern, lambda date: True, []), None) is not None
+def any_match(pattern: Pattern, within_s: float = math.inf) -> bool:
+    """Whether at least one file matches; stops at the first. Raises TimeoutError where it takes longer to tell."""
+    end = time.monotonic() + within_s
+
+    def go_on(folder: str) -> None:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{folder} was not looked into within {within_s:g} s")
+
+    return next(_walk(pattern, lambda date: True, [], entering=go_on), None) is not None
 
 
 def dates(pattern: Pattern) -> list[str]:
@@ -189,14 +197,22 @@ def _once(expression: str) -> str:
 
 
 def _walk(
-    pattern: Pattern, date_wanted: Callable[[str], bool], unlisted: list[tuple[str, str]], folders: bool = False
+    pattern: Pattern,
+    date_wanted: Callable[[str], bool],
+    unlisted: list[tuple[str, str]],
+    folders: bool = False,
+    entering: Callable[[str], None] = lambda folder: None,
 ) -> Iterator[tuple[os.DirEntry[str], dict[str, str], str]]:
-    """Entries that match, with their fields and their path below `**`; folders instead of files where asked for."""
+    """Entries that match, with their fields and their path below `**`; folders instead of files where asked for.
+
+    `entering` hears each folder before it is listed.
+    """
     segments = pattern.segments
 
     def below(
         folder: str, depth: int, fields: dict[str, str], deep: str | None, trail: frozenset[tuple[int, int]]
     ) -> Iterator[tuple[os.DirEntry[str], dict[str, str], str]]:
+        entering(folder)
         segment, last = segments[depth], depth + 1 == len(segments)
         if segment is None:
             yield from below(folder, depth + 1, fields, deep or "", trail)

@@ -85,7 +85,7 @@ def _name(row: Mapping[Any, Any]) -> str:
 def training_curves(curves: pd.DataFrame, title: str = "How the training went") -> Figure:
     """Losses and mAP by epoch, from Ultralytics' results.csv (`epoch`, `train/...`, `val/...`, `metrics/...`)."""
     if curves.empty:
-        return style.no_data(title, "no epoch was finished")
+        return style.no_data(title, "nothing is known of its epochs")
     figure = style.new_figure(title, 4.2)
     above, below = (style.tidy(axes) for axes in figure.subplots(2, 1, sharex=True))
     items: list[Item] = []

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from cvkit.tables import FEATURE_UNITS
 from cvkit.tables import SIGNS as SIGNS
 
-WIDTH = 6.0  # inches: shown on a phone of 390 points, `FONT` is still 9 points high
+WIDTH = 6.0  # inches: on a phone the site shows it 528 px wide, and `FONT` is 12 px high there
 DPI = 130
 FONT = 10.0  # points
 TITLE_LETTERS = 60  # that fit on one line of a title

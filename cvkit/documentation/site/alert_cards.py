@@ -62,11 +62,12 @@ def _open(config: Config, alert: Alert, reports: Sequence[Report]) -> OpenAlert:
 
 def render(alarms: Alarms, link: Link) -> str:
     """The section of the page."""
-    rows = [_row(one, link) for one in alarms.open]
+    cards = _together(alarms.open)
+    rows = [_row(card, link) for card in cards]
     listed = f'<div class="cvkit-alerts">{"".join(rows[:MOST_SHOWN])}</div>' if rows else ""
-    if others := rows[MOST_SHOWN:]:
-        many = f"{len(others)} more alert{'s' * (len(others) != 1)}"
-        listed += f'<details class="cvkit-more"><summary>{many}</summary>{"".join(others)}</details>'
+    if others := sum(map(len, cards[MOST_SHOWN:])):
+        many = f"{others} more alert{'s' * (others != 1)}"
+        listed += f'<details class="cvkit-more"><summary>{many}</summary>{"".join(rows[MOST_SHOWN:])}</details>'
     return f'<h2 id="alerts">Alerts</h2><p class="cvkit-quiet">{_count(alarms)}</p>{_undelivered(alarms)}{listed}'
 
 
@@ -91,22 +92,44 @@ def _unsent(row: tuple[str, str, int, str]) -> str:
     return f'<p class="cvkit-unsent cvkit-warning">{light("warning")}<span>{escape(words)}</span></p>'
 
 
-def _row(one: OpenAlert, link: Link) -> str:
-    alert = one.alert
-    cause = escape(notices.matter(alert) or str(alert.facts.get("reason") or alert.rule))
-    told = [f"rule {escape(alert.rule)}", f"since {_moment(alert.since)}", _state(alert)]
-    told += [f"came back {again(alert.returns)}"] if alert.returns else []
-    if one.report:
-        told.append(f'<a href="{escape(link(one.report))}">report</a>')
+def _together(found: Sequence[OpenAlert]) -> list[list[OpenAlert]]:
+    """Alerts by card, in their order: several rules' that say the same of a source, and stand alike, share one."""
+    cards: dict[tuple[object, ...], list[OpenAlert]] = {}
+    for one in found:
+        alert = one.alert
+        same = alert.source, _cause(alert), alert.severity, alert.since, _state(alert)
+        cards.setdefault((*same, one.procedure, one.action), []).append(one)
+    return list(cards.values())
+
+
+def _rules(card: Sequence[OpenAlert]) -> str:
+    back = {one.alert.rule: f" (came back {again(one.alert.returns)})" for one in card if one.alert.returns}
+    names = [escape(one.alert.rule) + (back.get(one.alert.rule, "") if len(card) > 1 else "") for one in card]
+    return f"rule{'s' * (len(card) > 1)} {' and '.join(names)}"
+
+
+def _cause(alert: Alert) -> str:
+    return escape(notices.matter(alert) or str(alert.facts.get("reason") or alert.rule))
+
+
+def _row(card: Sequence[OpenAlert], link: Link) -> str:
+    one, alert = card[0], card[0].alert
+    told = [_rules(card), f"since {_moment(alert.since)}", _state(alert)]
+    told += [f"came back {again(alert.returns)}"] if alert.returns and len(card) == 1 else []
+    for report in dict.fromkeys(each.report for each in card if each.report):
+        about = " and ".join(escape(each.alert.rule) for each in card if each.report == report)
+        name = f"report ({about})" if len(card) > 1 else "report"
+        told.append(f'<a href="{escape(link(report))}">{name}</a>')
     told.append(what_to_do(one, link))
+    commands = "\n".join(escape(each.command) for each in card)
     badge = f'<span class="cvkit-badge cvkit-{alert.severity}">{light(alert.severity)}{alert.severity}</span>'
     command = (
         f'<details><summary>{ACTION_WORDS[one.action]}</summary><pre class="cvkit-command" tabindex="0"><code>'
-        f"{escape(one.command)}</code></pre></details>"
+        f"{commands}</code></pre></details>"
     )
     return (
         f'<article class="cvkit-alert cvkit-{alert.severity}">{badge}<div><p class="cvkit-cause">'
-        f"<b>{escape(alert.source) or '(the model)'}</b>: {cause}</p>"
+        f"<b>{escape(alert.source) or '(the model)'}</b>: {_cause(alert)}</p>"
         f'<p class="cvkit-quiet">{" · ".join(told)}</p>{command}</div></article>'
     )
 

@@ -200,7 +200,8 @@ def _shown(mime: str, value: str) -> _Part:
 
 
 def _picture(mime: str, encoded: str) -> str:
-    return f'<div class="jp-RenderedImage"><img alt="" src="data:{mime};base64,{escape(encoded)}"></div>'
+    image = f'<img alt="" src="data:{mime};base64,{escape(encoded)}">'
+    return f'<div class="jp-RenderedImage" tabindex="0">{image}</div>'  # it scrolls on a phone, as wide tables do
 
 
 def _framed(html: str, mime: str, what: str, *, searched: bool = False) -> _Part:
