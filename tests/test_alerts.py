@@ -419,3 +419,26 @@ def test_a_damaged_alert_is_told_in_words(settings: Config, history: History, fa
         with pytest.raises(StorageError, match="the alerts in the history are damaged") as failure:
             look()
         assert ("pg_dump" in str(failure.value)) == (connection.dialect.name == "postgresql")
+
+
+def test_the_cause_of_an_alert_stays_what_it_was_when_its_beginning_is_no_longer_read(
+    settings: Config, history: History
+) -> None:
+    for number in range(40):
+        features = [name for name, since in (("sharpness", 3), ("brightness", 5)) if since <= number < 36]
+        told = [verdict("cam-1", name, "critical") for name in features]
+        measured(history, number, [*told, verdict("cam-1", "noise", "ok")])
+        alerts.update(settings, history, NOW)
+    (row,) = alerts.table(history, "m").query("rule == 'drift'").to_dict("records")
+    assert (row["state"], row["what"][:18]) == ("resolved", "picture less sharp")
+    (said,) = {row["what"] for row in alerts.table(history, "m").to_dict("records")}
+    assert said == row["what"]
+
+
+def test_the_cause_of_an_alert_is_another_once_what_was_told_is_over(settings: Config, history: History) -> None:
+    for number in range(40):
+        features = [name for name, end in (("sharpness", 30), ("brightness", 99)) if 3 <= number < end]
+        told = [verdict("cam-1", name, "critical") for name in features]
+        measured(history, number, [*told, verdict("cam-1", "noise", "ok")])
+        alerts.update(settings, history, NOW)
+    assert set(alerts.table(history, "m")["what"]) == {"light changed"}

@@ -62,8 +62,10 @@ def update(config: Config, history: History, now: datetime | None = None) -> Jud
         past, found, entries = _look(connection, config, version, rules, known, now)
         by_name = {rule.name: rule for rule in rules}
         standing = _standing(connection, model, version, past, found.values())
-        found = inhibit({name: one if known.get(name) is one else led(one, by_name.get(one.rule), standing)
-                         for name, one in found.items()}, rules)  # fmt: skip
+        found = inhibit({
+            name: one if known.get(name) is one else led(one, by_name.get(one.rule), standing, _said(known.get(name)))
+            for name, one in found.items()
+        }, rules)  # fmt: skip
         unheard = outbox.waiting(connection, model)
         told = outbox.to_tell(found.values(), config.alerts, now, unheard)
         found |= {one.fingerprint: outbox.marked(one, event, now) for one, event in told}
@@ -365,6 +367,11 @@ def _entry(
 ) -> Entry:
     about = alert.fingerprint, alert.model, alert.source, alert.rule
     return Entry(now, *about, action, alert.severity, author, why, until)
+
+
+def _said(before: Alert | None) -> str:
+    """The cause that was told of an alert which was open."""
+    return str(before.facts.get("cause", "")) if before is not None and before.open else ""
 
 
 def _is_open(alert: Alert) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 from cvkit.config.alerts import AlertRule
 from cvkit.monitoring.alert_store import Alert
 from cvkit.monitoring.conditions import Past
-from cvkit.monitoring.diagnosis import foremost, likely
+from cvkit.monitoring.diagnosis import PICTURE, foremost, likely
 from cvkit.tables import LABEL_FEATURES
 
 Verdict = Mapping[Any, Any]  # a row of VERDICTS with its window
@@ -62,12 +62,15 @@ class Standing:
     @classmethod
     def of(cls, past: Past, seen: Collection[datetime], reasons: Mapping[tuple[str, Any, str], str]) -> Standing:
         """What is not ok in the windows that start at `seen`; of each verdict too the number of the window
-        `since` which it stands out.
+        `since` which it stands out, and whether that is `cut`: the first that was read, and it may have begun before.
 
         `reasons` of these verdicts by source, start of the window and feature.
         """
         bad = past.verdicts.loc[past.verdicts["state"] != "ok", ["source", "rule", "feature", "state", "window_start"]]
         bad = bad.assign(since=_since(bad, past.runs["window_start"]))
+        read = past.verdicts[~past.verdicts["feature"].isin(LABEL_FEATURES)]  # of labels all windows are
+        first = _numbers(past.runs["window_start"], read.groupby("source")["window_start"].min())
+        bad = bad.assign(cut=bad["since"] == bad["source"].map(first))
         found: dict[tuple[str, Any], dict[str, Verdict]] = {}
         for start in seen:
             here = bad[bad["window_start"] == start].drop(columns="window_start")
@@ -81,10 +84,14 @@ class Standing:
         return self.rows.get((alert.source, alert.seen_start), {})
 
 
+def _numbers(windows: pd.Series, starts: pd.Series) -> pd.Series:
+    """Numbers of the windows that begin at `starts`, among all."""
+    return starts.map({start: number for number, start in enumerate(sorted(set(windows)))})
+
+
 def _since(bad: pd.DataFrame, windows: pd.Series) -> pd.Series:
     """Number of the window that begins the unbroken row, up to each verdict's own, in which its feature stood out."""
-    place = bad["window_start"].map({start: number for number, start in enumerate(sorted(set(windows)))})
-    ordered = bad.assign(place=place).sort_values(["source", "feature", "place"], kind="stable")
+    ordered = bad.assign(place=_numbers(windows, bad["window_start"])).sort_values(["source", "feature", "place"], kind="stable")
     key = ["source", "feature"]
     goes_on = (ordered[key] == ordered[key].shift()).all(axis=1) & (ordered["place"] == ordered["place"].shift() + 1)
     certain = ordered["state"] != "unknown"
@@ -92,14 +99,17 @@ def _since(bad: pd.DataFrame, windows: pd.Series) -> pd.Series:
     return ordered.groupby(row)["place"].transform("first")
 
 
-def led(alert: Alert, rule: AlertRule | None, standing: Standing) -> Alert:
+def led(alert: Alert, rule: AlertRule | None, standing: Standing, said: str = "") -> Alert:
     """An alert whose facts name the feature that told most of it, and the likely cause.
 
     Of mistakes of the model the cause is what else stands out at that source; where nothing does, the mistakes. Of a
-    number that cvkit's own verdict finds nothing wrong with, it is only the rule's limit.
+    number that cvkit's own verdict finds nothing wrong with, it is only the rule's limit. What was `said` of an alert
+    that goes on holds where it is no longer seen what began first.
     """
     here = standing.at(alert)
     facts = dict(alert.facts)
+    if not here and said and not alert.open:  # it was last seen in a window that is no longer looked at
+        return replace(alert, facts=facts | {"cause": said})
     if rule and rule.metric == "runs":
         return replace(alert, facts=facts | {"cause": NOT_MEASURED[0]})
     if rule and rule.state == "unknown":
@@ -116,6 +126,9 @@ def led(alert: Alert, rule: AlertRule | None, standing: Standing) -> Alert:
         facts["cause"] = likely({feature: 0}) if bad else OWN_LIMIT[0]
     else:
         facts["cause"] = likely(others or since or {feature: 0})
+        cut = {likely({one: 0}) for one in others if here[one]["cut"]}
+        if others and here[foremost(others)]["cut"] and said in cut and {said, facts["cause"]} <= set(PICTURE):
+            facts["cause"] = said
     return replace(alert, facts=facts)
 
 

@@ -59,8 +59,8 @@ def diagnose(verdicts: pd.DataFrame) -> pd.DataFrame:
     `verdicts` as the history gives them (table VERDICTS with `window_start` and `window_end`). `since` and `until`
     bound the stretch; `until` is NaT while it lasts. Drift of the scene's look and of the predictions that begins
     during a cause which brings such drift, and does not outlast it, is that cause's evidence and no row of its own.
-    Where nothing lasts, what could not be judged in a source's newest window has rows that say so; a source without
-    any row is healthy.
+    Where nothing lasts, what could not be judged in a source's newest window has rows that say so, as always has that it
+    sent no images; a source without any row is healthy.
     """
     told = verdicts[verdicts["source"].isin(verdicts.loc[verdicts["state"] != "ok", "source"])]
     rows = [row for source, part in told.groupby("source", sort=True) for row in _diagnose_source(str(source), part)]
@@ -149,11 +149,9 @@ def _diagnose_source(source: str, verdicts: pd.DataFrame) -> list[dict[str, obje
     stretches = [stretch for feature, part in odd.groupby("feature") for stretch in _stretches(str(feature), part)]
     lag = LAG * (verdicts["window_end"] - verdicts["window_start"]).max()
     rows: list[dict[str, Any]] = []
-    lasting = any(stretch.lasts for stretch in stretches)  # then it is no news that something could not be judged
-    for stretch in [
-        *sorted(stretches, key=lambda one: _order(one.feature, one.since)),
-        *(() if lasting else _not_judged(verdicts)),
-    ]:
+    lasting = any(stretch.lasts for stretch in stretches)  # then it is no news that something could not be judged,
+    unknown = [one for one in _not_judged(verdicts) if not lasting or one.feature == "images"]  # but that all is dark
+    for stretch in [*sorted(stretches, key=lambda one: _order(one.feature, one.since)), *unknown]:
         home = next((row for row in rows if _belongs(stretch, row, lag)), None)
         if home is None:
             rows.append({"what": stretch.what, "since": stretch.since, "last": stretch.last,
