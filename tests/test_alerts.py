@@ -424,10 +424,10 @@ def test_a_damaged_alert_is_told_in_words(settings: Config, history: History, fa
 def test_the_cause_of_an_alert_stays_what_it_was_when_its_beginning_is_no_longer_read(
     settings: Config, history: History
 ) -> None:
-    for number in range(40):
-        features = [name for name, since in (("sharpness", 3), ("brightness", 5)) if since <= number < 36]
+    for place in range(40):
+        features = [name for name, since in (("sharpness", 3), ("brightness", 5)) if since <= place < 36]
         told = [verdict("cam-1", name, "critical") for name in features]
-        measured(history, number, [*told, verdict("cam-1", "noise", "ok")])
+        measured(history, place, [*told, verdict("cam-1", "noise", "ok")])
         alerts.update(settings, history, NOW)
     (row,) = alerts.table(history, "m").query("rule == 'drift'").to_dict("records")
     assert (row["state"], row["what"][:18]) == ("resolved", "picture less sharp")
@@ -436,9 +436,9 @@ def test_the_cause_of_an_alert_stays_what_it_was_when_its_beginning_is_no_longer
 
 
 def test_the_cause_of_an_alert_is_another_once_what_was_told_is_over(settings: Config, history: History) -> None:
-    for number in range(40):
-        features = [name for name, end in (("sharpness", 30), ("brightness", 99)) if 3 <= number < end]
+    for place in range(40):
+        features = [name for name, end in (("sharpness", 30), ("brightness", 99)) if 3 <= place < end]
         told = [verdict("cam-1", name, "critical") for name in features]
-        measured(history, number, [*told, verdict("cam-1", "noise", "ok")])
+        measured(history, place, [*told, verdict("cam-1", "noise", "ok")])
         alerts.update(settings, history, NOW)
     assert set(alerts.table(history, "m")["what"]) == {"light changed"}

@@ -165,6 +165,14 @@ DAMAGE: dict[str, tuple[Callable[[Config], object], str, str, str]] = {  # made 
     "what was told gone": (
         lambda c: execute(c, "DELETE FROM told"), "error", "history", "told of drift is gone",
     ),
+    "what the first window told gone": (
+        lambda c: execute(c, "DELETE FROM told WHERE window_start = (SELECT min(window_start) FROM told)"),
+        "error", "history", "what a window told of drift is gone",
+    ),
+    "what was found of one source gone": (
+        lambda c: execute(c, "DELETE FROM evidence WHERE rowid = (SELECT max(rowid) FROM evidence)"),
+        "error", "history", "what a window told of drift is gone",
+    ),
     "streams gone": (
         lambda c: execute(c, "DELETE FROM streams"), "error", "history", "told of drift is gone",
     ),

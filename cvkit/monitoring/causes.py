@@ -91,7 +91,9 @@ def _numbers(windows: pd.Series, starts: pd.Series) -> pd.Series:
 
 def _since(bad: pd.DataFrame, windows: pd.Series) -> pd.Series:
     """Number of the window that begins the unbroken row, up to each verdict's own, in which its feature stood out."""
-    ordered = bad.assign(place=_numbers(windows, bad["window_start"])).sort_values(["source", "feature", "place"], kind="stable")
+    ordered = bad.assign(place=_numbers(windows, bad["window_start"])).sort_values(
+        ["source", "feature", "place"], kind="stable"
+    )
     key = ["source", "feature"]
     goes_on = (ordered[key] == ordered[key].shift()).all(axis=1) & (ordered["place"] == ordered["place"].shift() + 1)
     certain = ordered["state"] != "unknown"

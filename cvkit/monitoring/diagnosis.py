@@ -59,8 +59,8 @@ def diagnose(verdicts: pd.DataFrame) -> pd.DataFrame:
     `verdicts` as the history gives them (table VERDICTS with `window_start` and `window_end`). `since` and `until`
     bound the stretch; `until` is NaT while it lasts. Drift of the scene's look and of the predictions that begins
     during a cause which brings such drift, and does not outlast it, is that cause's evidence and no row of its own.
-    Where nothing lasts, what could not be judged in a source's newest window has rows that say so, as always has that it
-    sent no images; a source without any row is healthy.
+    Where nothing lasts, what could not be judged in a source's newest window has rows that say so, as always has that
+    it sent no images; a source without any row is healthy.
     """
     told = verdicts[verdicts["source"].isin(verdicts.loc[verdicts["state"] != "ok", "source"])]
     rows = [row for source, part in told.groupby("source", sort=True) for row in _diagnose_source(str(source), part)]

@@ -65,20 +65,21 @@ def read(
         ) from error  # fmt: skip
 
 
-def missing(connection: sa.Connection, whose: Mapping[str, str]) -> list[datetime]:
-    """Starts of windows that were judged by evidence of which nothing is kept, though older one is, or none at all."""
+def missing(connection: sa.Connection, whose: Mapping[str, str], most: int) -> list[datetime]:
+    """Starts of windows that were judged by evidence of which not all is kept, of the newest `most` of each source."""
     sources = sa.select(STREAMS.c.source).where(*equals(STREAMS, whose))
-    known = [
-        sa.select(table.c.window_start).where(*equals(table, whose), table.c.source.in_(sources))
-        for table in (TOLD, EVIDENCE)
-    ]
-    oldest = connection.execute(sa.select(sa.func.min(sa.union_all(*known).subquery().c.window_start))).scalar()
-    judged = sa.exists().where(JUDGED.c.run == RUNS.c.id, JUDGED.c.rule == "drift", JUDGED.c.state != "unknown")
-    query = sa.select(RUNS.c.window_start).where(
-        *equals(RUNS, {**whose, "status": "done"}), judged, sa.or_(*(RUNS.c.window_start.not_in(one) for one in known)),
-        *([RUNS.c.window_start > oldest] if oldest else []),
+    known = []
+    for table in (TOLD, EVIDENCE):
+        rows = sa.select(table.c.source, table.c.window_start).where(*equals(table, whose), table.c.source.in_(sources))
+        known.append({(source, start) for source, start in connection.execute(rows)})
+    query = sa.select(JUDGED.c.source, RUNS.c.window_start).join_from(JUDGED, RUNS).where(
+        *equals(RUNS, {**whose, "status": "done"}), JUDGED.c.rule == "drift", JUDGED.c.state != "unknown",
     )  # fmt: skip
-    return [row.window_start for row in connection.execute(query.order_by(RUNS.c.window_start))]
+    judged: dict[str, list[datetime]] = {}
+    for source, start in connection.execute(query.distinct()):
+        judged.setdefault(source, []).append(start)
+    kept = {(source, start) for source, starts in judged.items() for start in sorted(starts)[-most:]}
+    return sorted({start for _, start in kept - (known[0] & known[1])})
 
 
 def _read(connection: sa.Connection, given: Mapping[str, str], since: datetime | None) -> dict[Key, State]:

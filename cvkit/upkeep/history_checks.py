@@ -15,7 +15,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from cvkit.errors import StorageError
-from cvkit.monitoring import locks, stream_store
+from cvkit.monitoring import alarms, locks, stream_store
 from cvkit.monitoring.database import WAIT, explained, is_passing
 from cvkit.monitoring.schema import OLDEST, OUTBOX, REPORTS, RUNS, SCHEMA, SLOTS, schema_table
 from cvkit.slots import Standing
@@ -193,10 +193,11 @@ def evidence(connection: sa.Connection, where: str) -> Iterator[Finding]:
         except StorageError as error:
             yield Finding("error", "history", where, f"{error.problem}: {error.found}", RESTORE)
             continue
-        if gone := stream_store.missing(connection, whose):
+        if gone := stream_store.missing(connection, whose, alarms.MOST_WINDOWS):
             stretch = f"--from {gone[0]:%Y-%m-%d} --to {gone[-1] + timedelta(days=1):%Y-%m-%d}"
-            yield Finding("error", "history", where, f"what {len(gone)} windows told of drift is gone, so that later "
-                          f"ones are judged without it", f"Measure them again: `cvkit run {stretch}`")  # fmt: skip
+            many = f"{len(gone)} windows" if len(gone) > 1 else "a window"
+            yield Finding("error", "history", where, f"what {many} told of drift is gone, or a part, so that "
+                          f"later ones are judged without it", f"Measure again: `cvkit run {stretch}`")  # fmt: skip
 
 
 def reports(rows: Sequence[Row], files: Collection[str], kept_from: datetime | None, model: str) -> Iterator[Finding]:
