@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -443,3 +445,21 @@ def test_labels_that_number_their_classes_otherwise_are_joined_by_name_when_told
     records = load(tmp_path, labels="labels/*.txt", label_classes=["bolt", "screw", "nut"])
     assert records.labels["class_id"].tolist() == [1, 0]
     assert records.findings["finding"].tolist() == ["unknown_class"]  # there is no screw among the model's classes
+
+
+def test_label_files_are_known_again_in_a_workspace_that_was_moved_or_copied(tmp_path: Path) -> None:
+    def state(folder: Path) -> str:
+        given = {"images": IMAGES, "labels": "labels/{source}/{date}.json"}
+        return sources.labels_state(settings(folder, given, classes=["nut", "bolt", "pin"]), DAY)
+
+    home = tmp_path / "line"
+    picture(home / A)
+    assert state(home) == ""
+    label = home / "labels/cam/2026-11-21.json"
+    write(label, "{}")
+    first = state(home)
+    shutil.copytree(home, tmp_path / "copy")
+    assert state(tmp_path / "copy") == first != ""
+    assert state(home.rename(tmp_path / "moved")) == first
+    os.utime(tmp_path / "moved/labels/cam/2026-11-21.json", (1, 1))
+    assert state(tmp_path / "moved") not in ("", first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -92,13 +93,17 @@ def image_count(config: Config, window: Window) -> int:
 
 
 def labels_state(config: Config, window: Window) -> str:
-    """A name for the label files that may speak of a window, as they are now; "" where there are none."""
+    """A name for the label files that may speak of a window, as they are now; "" where there are none.
+
+    The same in a workspace that was moved, or copied with the times of its files.
+    """
     told = told_by.told_pattern(config, "labels")
     if told is None:
         return ""
     found = patterns.matching(told, _dates_around(window, config, images_pattern(config)), [])
     own = _middle_in(window, config, images_pattern(config))
-    parts = [f"{file.path} {file.bytes} {file.modified_ns}" for file in found if not file.date or own(file.date)]
+    mine = [file for file in found if not file.date or own(file.date)]
+    parts = [f"{os.path.relpath(file.path, config.workspace)} {file.bytes} {file.modified_ns}" for file in mine]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:12] if parts else ""
 
 
