@@ -337,8 +337,8 @@ def test_why_a_history_cannot_be_looked_through(
 
 
 CAPTURES: dict[str, tuple[str, str, str, str, str]] = {  # replaced by what; severity, words of it, of the remedy
-    "images": ("{time}.jpg", "{time}.jpeg", "warning", "no image matches the pattern", "bring the captures back"),
-    "folder": ('images: "captures/', 'images: "caps/', "warning", "no image matches", "correct captures.images"),
+    "images": ("{time}.jpg", "{time}.jpeg", "note", "no image matches the pattern", "bring the captures back"),
+    "folder": ('images: "captures/', 'images: "caps/', "note", "no image matches", "correct captures.images"),
     "predictions": ("{date}.jsonl", "{date}/x.jsonl", "note", "no file matches predictions/", "correct the pattern"),
     "kind": ("{date}.jsonl", "{date}.csv", "error", "kind of the predictions files is not known", "end the pattern"),
 }  # fmt: skip
@@ -355,10 +355,10 @@ def test_patterns_that_match_nothing_are_told(kind: str, folder: Path) -> None:
     assert sound == (severity == "note")
 
 
-def test_captures_that_were_not_brought_back_are_a_warning_and_records_do_without(folder: Path) -> None:
+def test_captures_that_were_not_brought_back_are_noted_and_records_do_without(folder: Path) -> None:
     shutil.rmtree(folder / "captures")
     (row,) = found(folder)
-    assert (row.severity, row.check) == ("warning", "captures")
+    assert (row.severity, row.check) == ("note", "captures")
     with cvkit.Recorder(folder, "cam-1", properties_per_s=0) as recorder:
         recorder.record(time=datetime(2026, 9, 8, 6, tzinfo=UTC), size=(128, 96))
     assert list((folder / "recorded").rglob("*.parquet"))

@@ -47,12 +47,12 @@ def references(root: Path, used: Path | None) -> Iterator[Finding]:
 
 
 def captures(config: Config) -> Iterator[Finding]:
-    """Patterns that no file matches now, as where captures were not brought back after `cvkit restore`.
+    """Patterns that no file matches now: no fault where captures were not brought back after `cvkit restore`.
 
     Nothing is said where that takes longer than `LOOK_S` seconds to tell.
     """
     with suppress(TimeoutError):
-        missing = list(_of(config.workspace, "warning", "captures", lambda own: sources.check_any(own, LOOK_S), config))
+        missing = list(_of(config.workspace, "note", "captures", lambda own: sources.check_any(own, LOOK_S), config))
         yield from missing
         for kind in () if missing else told_by.SUFFIXES:
             wrong = list(_of(config.workspace, "error", "captures", lambda of: told_by.told_pattern(config, of), kind))
