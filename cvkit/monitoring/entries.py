@@ -134,7 +134,7 @@ class Entries(Sequence[Entry]):
     def put(self, entry: Mapping[str, Any]) -> None:
         """Put an entry into its place, in place of one of the same start; what it does not say is not known yet."""
         row = np.full((1, self.table.shape[1]), math.nan)
-        row[0, :2] = [math.nan if entry.get(name) is None else entry[name] for name in TOLD]
+        row[0, : len(TOLD)] = [math.nan if entry.get(name) is None else entry[name] for name in TOLD]
         row[0, len(TOLD) + sum(self.shape) :] = 0.0  # a value that is not known tells nothing
         for name, first in (("values", len(TOLD)), ("weights", len(TOLD) + sum(self.shape))):
             told = [math.nan if value is None else value for part in entry.get(name, ()) for value in part]
